@@ -1,0 +1,112 @@
+//! `manifest.json`: what a checkpoint holds.
+
+use std::{collections::BTreeMap, path::Component, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::digest;
+use crate::weights::Architecture;
+
+/// The content of `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub format_version: u32,
+    /// Names this very content: it changes with any byte of any file.
+    pub id: String,
+    pub encoder: EncoderEntry,
+    /// The tokenizer's file.
+    pub tokenizer: String,
+    /// In order of their names.
+    pub tasks: Vec<TaskEntry>,
+    /// Every file but the manifest, by its path in the directory.
+    pub files: BTreeMap<String, FileEntry>,
+    pub provenance: Provenance,
+}
+
+/// The encoder's graph and shape.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncoderEntry {
+    /// What the encoder is called, such as `minilm-l6`.
+    pub name: String,
+    pub file: String,
+    pub architecture: Architecture,
+}
+
+/// The files of one task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskEntry {
+    pub name: String,
+    pub task_file: String,
+    pub head: String,
+    pub report: String,
+}
+
+/// What a file must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// Where a checkpoint comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Program and version that wrote it.
+    pub created_by: String,
+    /// The checkpoint or directory whose encoder this one has or began with.
+    pub encoder_from: String,
+}
+
+impl Provenance {
+    /// Of a checkpoint that this program writes now.
+    pub fn new(encoder_from: impl Into<String>) -> Self {
+        let created_by = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned();
+        Self {
+            created_by,
+            encoder_from: encoder_from.into(),
+        }
+    }
+}
+
+impl Manifest {
+    /// The id of a checkpoint with these files.
+    pub fn id_of(files: &BTreeMap<String, FileEntry>) -> String {
+        let listing: String = files
+            .iter()
+            .map(|(path, file)| format!("{path}\0{}\n", file.sha256))
+            .collect();
+        digest::of_bytes(listing.as_bytes())[..12].to_owned()
+    }
+
+    /// What is wrong with the manifest itself, if anything.
+    pub fn fault(&self) -> Option<String> {
+        let outside = |path: &&String| {
+            let plain = |part| matches!(part, Component::Normal(_));
+            path.is_empty() || !Path::new(path.as_str()).components().all(plain)
+        };
+        if let Some(path) = self.files.keys().find(outside) {
+            return Some(format!("the path {path:?} leads outside the directory"));
+        }
+        if let Some(path) = self
+            .named_files()
+            .find(|path| !self.files.contains_key(*path))
+        {
+            return Some(format!("{path:?} is named but not listed under files"));
+        }
+        if let Err(error) = self.encoder.architecture.check() {
+            return Some(error.to_string());
+        }
+        (self.id != Self::id_of(&self.files)).then(|| "its id does not fit its files".to_owned())
+    }
+
+    fn named_files(&self) -> impl Iterator<Item = &str> {
+        let tasks = self
+            .tasks
+            .iter()
+            .flat_map(|t| [&t.task_file, &t.head, &t.report]);
+        [&self.encoder.file, &self.tokenizer]
+            .into_iter()
+            .chain(tasks)
+            .map(String::as_str)
+    }
+}

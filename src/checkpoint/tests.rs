@@ -1,0 +1,184 @@
+use std::path::Path;
+
+use super::*;
+use crate::weights::tests::small;
+
+fn encoder() -> EncoderEntry {
+    EncoderEntry {
+        name: "small".to_owned(),
+        file: "encoder.onnx".to_owned(),
+        architecture: small().architecture,
+    }
+}
+
+fn write(target: &Path, graph: &[u8], replace: bool) -> Result<Manifest, CheckpointError> {
+    let mut draft = Draft::new(target, replace)?;
+    draft.add("encoder.onnx", graph)?;
+    draft.add("tokenizer.json", b"{}")?;
+    draft.add_task("polarity", "name", b"head", b"{}")?;
+    draft.publish(encoder(), "tokenizer.json", Provenance::new("here"))
+}
+
+fn entries(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .expect("a directory")
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn what_is_written_opens_and_is_the_same_every_time() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let first = write(&home.path().join("a"), b"graph", false).expect("written");
+    let second = write(&home.path().join("deep/er/b"), b"graph", false).expect("written");
+    assert_eq!(first, second);
+    let opened = Checkpoint::open(&home.path().join("a")).expect("intact");
+    assert_eq!(opened.manifest, first);
+    assert_eq!(
+        opened
+            .read(&opened.task("polarity").expect("there").head)
+            .expect("read"),
+        b"head"
+    );
+    assert_eq!(
+        entries(home.path()),
+        ["a", "deep"],
+        "nothing temporary is left"
+    );
+    let error = opened
+        .task("intensity")
+        .expect_err("no such task")
+        .to_string();
+    assert!(error.contains("polarity"), "{error}");
+}
+
+#[test]
+fn an_unfinished_draft_leaves_nothing() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mut draft = Draft::new(&home.path().join("a"), false).expect("begun");
+    draft.add("encoder.onnx", b"graph").expect("written");
+    drop(draft);
+    assert!(entries(home.path()).is_empty());
+}
+
+#[test]
+fn existing_directories_are_replaced_only_when_asked_and_only_checkpoints() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let place = home.path().join("a");
+    std::fs::create_dir(&place).expect("made");
+    let old = write(&place, b"old", false).expect("an empty directory is no obstacle");
+    let error = write(&place, b"new", false).expect_err("exists");
+    assert!(matches!(error, CheckpointError::Exists { .. }), "{error}");
+    let new = write(&place, b"new", true).expect("replaced");
+    assert_ne!(old.id, new.id);
+    assert_eq!(Checkpoint::open(&place).expect("intact").manifest, new);
+    assert_eq!(entries(home.path()), ["a"]);
+    std::fs::remove_file(place.join(MANIFEST)).expect("removed");
+    let error = write(&place, b"new", true).expect_err("foreign");
+    assert!(matches!(error, CheckpointError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn shared_files_are_links() {
+    use std::os::unix::fs::MetadataExt;
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let place = home.path().join("a");
+    write(&place, b"graph", false).expect("written");
+    let first = Checkpoint::open(&place).expect("intact");
+    let mut draft = Draft::new(&home.path().join("b"), false).expect("begun");
+    draft.share(&first, "encoder.onnx").expect("shared");
+    draft.share(&first, "tokenizer.json").expect("shared");
+    draft
+        .share_task(&first, &first.manifest.tasks[0])
+        .expect("shared");
+    draft
+        .add_task("more", "name", b"head", b"{}")
+        .expect("added");
+    draft
+        .publish(encoder(), "tokenizer.json", Provenance::new("a"))
+        .expect("written");
+    let second = Checkpoint::open(&home.path().join("b")).expect("intact");
+    assert_eq!(second.manifest.tasks.len(), 2);
+    let inode = |c: &Checkpoint| {
+        std::fs::metadata(c.path("encoder.onnx"))
+            .expect("there")
+            .ino()
+    };
+    assert_eq!(inode(&first), inode(&second));
+}
+
+/// Damages a good checkpoint and expects these words.
+fn check(damage: impl Fn(&Path), words: &[&str]) {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let place = home.path().join("a");
+    write(&place, b"graph", false).expect("written");
+    damage(&place);
+    let error = Checkpoint::open(&place).expect_err("damaged").to_string();
+    for word in words {
+        assert!(error.contains(word), "{error:?} says {word:?}");
+    }
+}
+
+fn edit(place: &Path, from: &str, to: &str) {
+    let path = place.join(MANIFEST);
+    let text = std::fs::read_to_string(&path).expect("read");
+    assert!(text.contains(from), "{from:?} is in the manifest");
+    std::fs::write(path, text.replace(from, to)).expect("written");
+}
+
+#[test]
+fn damage_is_found_and_named() {
+    let put = |name: &'static str, bytes: &'static [u8]| {
+        move |place: &Path| std::fs::write(place.join(name), bytes).expect("written")
+    };
+    check(
+        put("encoder.onnx", b"grapx"),
+        &["encoder.onnx", "expected sha256", "found"],
+    );
+    check(
+        put("tokenizer.json", b"{} "),
+        &["tokenizer.json", "expected 2 bytes, found 3"],
+    );
+    check(put(MANIFEST, b"{"), &[MANIFEST, "damaged"]);
+    check(put(MANIFEST, b"{}"), &["no format_version"]);
+    let remove = |name: &'static str| {
+        move |place: &Path| std::fs::remove_file(place.join(name)).expect("removed")
+    };
+    check(
+        remove("tasks/polarity/head.safetensors"),
+        &["head.safetensors"],
+    );
+    check(remove(MANIFEST), &["is no checkpoint"]);
+    check(
+        |p| edit(p, "\"format_version\": 1", "\"format_version\": 9"),
+        &["version 9", "newer"],
+    );
+    check(
+        |p| edit(p, "\"encoder.onnx\"", "\"../encoder.onnx\""),
+        &["leads outside"],
+    );
+    check(
+        |p| edit(p, "\"bytes\": 5", "\"bytes\": 6"),
+        &["expected 6 bytes, found 5"],
+    );
+    check(
+        |p| edit(p, "\"layers\": 2", "\"layers\": 0"),
+        &["layers = 0"],
+    );
+    let swap = |p: &Path| {
+        edit(
+            p,
+            &crate::checkpoint::digest::of_bytes(b"head"),
+            &"0".repeat(64),
+        )
+    };
+    check(swap, &["id does not fit"]);
+}

@@ -1,0 +1,207 @@
+//! Makes a checkpoint beside its place and renames it there when it is whole.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{CWD, RenameFlags};
+use tempfile::TempDir;
+
+use super::{
+    Checkpoint, CheckpointError, EncoderEntry, FORMAT_VERSION, MANIFEST, Manifest, Provenance,
+    TaskEntry, digest, manifest::FileEntry,
+};
+
+/// A checkpoint in the making. Dropped before `publish`, it leaves nothing behind.
+pub struct Draft {
+    staging: TempDir,
+    target: PathBuf,
+    files: BTreeMap<String, FileEntry>,
+    tasks: BTreeMap<String, TaskEntry>,
+}
+
+impl Draft {
+    /// Begins a checkpoint that is to be `target`. With `replace` an older checkpoint may stand
+    /// there; whatever else stands there is never touched.
+    pub fn new(target: &Path, replace: bool) -> Result<Self, CheckpointError> {
+        refuse_existing(target, replace)?;
+        let parent = match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent).map_err(|source| write_error(parent, source))?;
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        // Hidden, and so never taken for a checkpoint by a server that looks into `parent`.
+        let staging = tempfile::Builder::new()
+            .prefix(&format!(".{name}.new-"))
+            .tempdir_in(parent)
+            .map_err(|source| write_error(parent, source))?;
+        let (files, tasks) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self {
+            staging,
+            target: target.to_owned(),
+            files,
+            tasks,
+        })
+    }
+
+    /// Writes a file.
+    pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
+        let path = self.place(name)?;
+        write_synced(&path, bytes).map_err(|source| write_error(&path, source))?;
+        let entry = FileEntry {
+            bytes: bytes.len() as u64,
+            sha256: digest::of_bytes(bytes),
+        };
+        self.files.insert(name.to_owned(), entry);
+        Ok(())
+    }
+
+    /// Adds a task with its three files.
+    pub fn add_task(
+        &mut self,
+        name: &str,
+        task_file: &str,
+        head: &[u8],
+        report: &[u8],
+    ) -> Result<(), CheckpointError> {
+        let place = |file: &str| format!("tasks/{name}/{file}");
+        let entry = TaskEntry {
+            name: name.to_owned(),
+            task_file: place("task.toml"),
+            head: place("head.safetensors"),
+            report: place("report.json"),
+        };
+        self.add(&entry.task_file, task_file.as_bytes())?;
+        self.add(&entry.head, head)?;
+        self.add(&entry.report, report)?;
+        self.tasks.insert(name.to_owned(), entry);
+        Ok(())
+    }
+
+    /// Takes over a file of another checkpoint; on the same file system it is shared, not copied.
+    pub fn share(&mut self, from: &Checkpoint, name: &str) -> Result<(), CheckpointError> {
+        let source = from.path(name);
+        let path = self.place(name)?;
+        fs::hard_link(&source, &path)
+            .or_else(|_| fs::copy(&source, &path).and_then(|_| File::open(&path)?.sync_all()))
+            .map_err(|source| write_error(&path, source))?;
+        let (bytes, sha256) =
+            digest::of_file(&path).map_err(|source| write_error(&path, source))?;
+        self.files
+            .insert(name.to_owned(), FileEntry { bytes, sha256 });
+        Ok(())
+    }
+
+    /// Takes over a task of another checkpoint.
+    pub fn share_task(
+        &mut self,
+        from: &Checkpoint,
+        task: &TaskEntry,
+    ) -> Result<(), CheckpointError> {
+        for file in [&task.task_file, &task.head, &task.report] {
+            self.share(from, file)?;
+        }
+        self.tasks.insert(task.name.clone(), task.clone());
+        Ok(())
+    }
+
+    /// Writes the manifest and puts the directory in its place.
+    pub fn publish(
+        self,
+        encoder: EncoderEntry,
+        tokenizer: &str,
+        provenance: Provenance,
+    ) -> Result<Manifest, CheckpointError> {
+        let manifest = Manifest {
+            format_version: FORMAT_VERSION,
+            id: Manifest::id_of(&self.files),
+            encoder,
+            tokenizer: tokenizer.to_owned(),
+            tasks: self.tasks.into_values().collect(),
+            files: self.files,
+            provenance,
+        };
+        let path = self.staging.path().join(MANIFEST);
+        let damaged = |message| CheckpointError::Manifest {
+            path: self.target.display().to_string(),
+            message,
+        };
+        if let Some(fault) = manifest.fault() {
+            return Err(damaged(fault));
+        }
+        let json = serde_json::to_string_pretty(&manifest).map_err(|e| damaged(e.to_string()))?;
+        write_synced(&path, (json + "\n").as_bytes())
+            .map_err(|source| write_error(&path, source))?;
+        make_readable(self.staging.path()).map_err(|source| write_error(&path, source))?;
+        put_in_place(self.staging, &self.target)
+            .map_err(|source| write_error(&self.target, source))?;
+        Ok(manifest)
+    }
+
+    fn place(&self, name: &str) -> Result<PathBuf, CheckpointError> {
+        let path = self.staging.path().join(name);
+        let parent = path.parent().unwrap_or(self.staging.path());
+        fs::create_dir_all(parent).map_err(|source| write_error(parent, source))?;
+        Ok(path)
+    }
+}
+
+fn refuse_existing(target: &Path, replace: bool) -> Result<(), CheckpointError> {
+    let directory = target.display().to_string();
+    match fs::read_dir(target).map(|entries| entries.count()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(write_error(target, source)),
+        Ok(0) => Ok(()),
+        Ok(_) if !target.join(MANIFEST).exists() => Err(CheckpointError::Foreign { directory }),
+        Ok(_) if !replace => Err(CheckpointError::Exists { directory }),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Temporary directories are private; a checkpoint is for a server that may be another user.
+fn make_readable(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+}
+
+/// One rename, so that at every moment the old or the new directory stands there.
+fn put_in_place(staging: TempDir, target: &Path) -> std::io::Result<()> {
+    match rustix::fs::renameat_with(CWD, staging.path(), CWD, target, RenameFlags::EXCHANGE) {
+        // What stood there is now in the temporary place and goes with it.
+        Ok(()) => staging.close()?,
+        Err(error) if error == rustix::io::Errno::NOENT => {
+            fs::rename(staging.path(), target)?;
+            // Nothing is left under the old name to clean up.
+            drop(staging.keep());
+        }
+        // A file system that cannot exchange: there is a moment with nothing there.
+        Err(_) => {
+            let old = staging.path().with_extension("old");
+            fs::rename(target, &old)?;
+            fs::rename(staging.path(), target)?;
+            drop(staging.keep());
+            fs::remove_dir_all(old)?;
+        }
+    }
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn write_error(path: &Path, source: std::io::Error) -> CheckpointError {
+    CheckpointError::Write {
+        path: path.display().to_string(),
+        source,
+    }
+}

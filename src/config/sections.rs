@@ -1,0 +1,140 @@
+//! The validated configuration, one struct per section.
+//!
+//! The structs are complete on purpose: no field has a default here. Every default stands in
+//! `default.toml`, and a field that is missing there fails the tests.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// The whole configuration: every value present, of the right type and within its limits.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The gRPC server and the limits on what a client may send.
+    pub server: ServerConfig,
+    /// Where the checkpoints lie.
+    pub models: ModelsConfig,
+    /// How examples are queued and put together for the models.
+    pub batching: BatchingConfig,
+    /// How one batch is computed.
+    pub inference: InferenceConfig,
+    /// The ONNX Runtime library.
+    pub onnxruntime: OnnxRuntimeConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// `[server]`: the gRPC server and the limits on what a client may send.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address to listen on; port 0 lets the system choose one.
+    pub address: SocketAddr,
+    /// Largest message taken from a client, in bytes.
+    pub max_message_bytes: NonZeroUsize,
+    /// Most examples in one call.
+    pub max_examples: NonZeroUsize,
+    /// Longest field of an example, in bytes of UTF-8.
+    pub max_text_bytes: NonZeroUsize,
+    /// How long calls under way may still take once the server was told to stop, in
+    /// milliseconds. See [`ServerConfig::drain_timeout`].
+    pub drain_timeout_ms: u64,
+}
+
+impl ServerConfig {
+    /// How long calls under way may still take once the server was told to stop.
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+}
+
+/// `[models]`: where the checkpoints lie.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelsConfig {
+    /// Directory whose subdirectories are the checkpoints to serve, relative to the working
+    /// directory.
+    pub directory: PathBuf,
+}
+
+/// `[batching]`: how examples are queued and put together for the models.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchingConfig {
+    /// Threads that run batches; `None` (0 in the file) is one per available CPU. See
+    /// [`BatchingConfig::worker_count`].
+    #[serde(deserialize_with = "zero_is_none")]
+    pub workers: Option<NonZeroUsize>,
+    /// Most tokens in one batch, padding included.
+    pub max_batch_tokens: NonZeroUsize,
+    /// Most tokens waiting for a worker, at least `max_batch_tokens`.
+    pub max_queued_tokens: NonZeroUsize,
+}
+
+impl BatchingConfig {
+    /// How many workers to start on this machine: as configured, else one per CPU available to
+    /// this process, else one.
+    pub fn worker_count(&self) -> NonZeroUsize {
+        self.workers
+            .or_else(|| thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN)
+    }
+}
+
+/// `[inference]`: how one batch is computed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InferenceConfig {
+    /// Threads within the computation of one batch.
+    pub intra_op_threads: NonZeroUsize,
+}
+
+/// `[onnxruntime]`: the ONNX Runtime library.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnnxRuntimeConfig {
+    /// The library's file; `None` (empty in the file) if it is to be searched for.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub path: Option<PathBuf>,
+}
+
+/// `[log]`: what is logged to stderr, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// How a log line is written.
+    pub format: LogFormat,
+    /// Directives of `tracing_subscriber::EnvFilter`. Their syntax is not checked here.
+    pub level: String,
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// `Pretty` if stderr is a terminal, else `Json`.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object per line, for programs that collect logs.
+    Json,
+}
+
+impl LogFormat {
+    /// The names by which a configuration gives the formats.
+    pub(super) const NAMES: &[&str] = &["auto", "pretty", "json"];
+}
+
+fn zero_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroUsize>, D::Error> {
+    usize::deserialize(from).map(NonZeroUsize::new)
+}
+
+fn empty_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}

@@ -1,0 +1,66 @@
+//! `--print-config`: what it shows, and that it can be read back.
+
+use proptest::prelude::*;
+
+use super::load;
+use crate::config::keys::KEYS;
+use crate::config::layers::FILE_NAME;
+use crate::config::{Origin, render};
+
+#[test]
+fn print_config_shows_each_origin() {
+    let loaded = load(
+        "[batching]\nmax_batch_tokens = 4096\n",
+        &[("DYNAMAR_LOG__LEVEL", "info,h2=\"warn\"")],
+        &[("server.address", "--address", "[::1]:0")],
+    );
+    let expected = r#"[server]
+address = "[::1]:0"            # --address
+max_message_bytes = 4194304    # default
+max_examples = 256             # default
+max_text_bytes = 32768         # default
+drain_timeout_ms = 10000       # default
+
+[models]
+directory = "models/serving"   # default
+
+[batching]
+workers = 0                    # default
+max_batch_tokens = 4096        # dynamar.toml
+max_queued_tokens = 262144     # default
+
+[inference]
+intra_op_threads = 1           # default
+
+[onnxruntime]
+path = ""                      # default
+
+[log]
+format = "auto"                # default
+level = "info,h2=\"warn\""     # DYNAMAR_LOG__LEVEL
+"#;
+    assert_eq!(render(&loaded.expect("a right configuration")), expected);
+}
+
+proptest! {
+    #[test]
+    fn print_config_gives_the_same_configuration_back(
+        level in any::<String>(),
+        directory in "[^\0]+",
+        workers in 0..=1024_u32,
+    ) {
+        let flags = [
+            ("log.level", "--log-level", level.as_str()),
+            ("models.directory", "--models", &directory),
+        ];
+        let workers = workers.to_string();
+        let first = load("", &[("DYNAMAR_BATCHING__WORKERS", &workers)], &flags);
+        let first = first.expect("a right configuration");
+        let again = load(&render(&first), &[], &[]).expect("what was printed is right");
+        prop_assert_eq!(&first.config, &again.config);
+        prop_assert_eq!(&first.config.log.level, &level);
+        for key in KEYS {
+            prop_assert_eq!(again.origin(key.name), Some(&Origin::File(FILE_NAME.into())));
+        }
+    }
+}

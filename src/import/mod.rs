@@ -1,0 +1,182 @@
+//! From a Hugging Face directory (config.json, model.safetensors, tokenizer.json) to weights in
+//! our own layout.
+
+mod names;
+mod tensors;
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{
+    checkpoint::{
+        CheckpointError, Draft, ENCODER_FILE, EncoderEntry, Manifest, Provenance, TOKENIZER_FILE,
+    },
+    export,
+    weights::{Architecture, EncoderWeights, WeightsError},
+};
+
+/// Config files hold no more than this many bytes.
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
+
+/// Why a directory cannot be imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("cannot read {path}: {source}")]
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("{path} has {bytes} bytes, which is no config file")]
+    ConfigTooLarge { path: String, bytes: u64 },
+    #[error("{path}: {message}")]
+    Config { path: String, message: String },
+    #[error("{path} is no safetensors file: {message}")]
+    Tensors { path: String, message: String },
+    #[error("{path}: tensor {name} has type {dtype}; F32, F16 and BF16 can be imported")]
+    Type {
+        path: String,
+        name: String,
+        dtype: String,
+    },
+    #[error("{path}: {source}")]
+    Weights { path: String, source: WeightsError },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// A Hugging Face directory, read.
+#[derive(Debug)]
+pub struct Imported {
+    pub weights: EncoderWeights,
+    pub tokenizer: PathBuf,
+}
+
+/// What of config.json matters; the rest is left alone.
+#[derive(Deserialize)]
+struct Config {
+    model_type: String,
+    #[serde(default = "gelu")]
+    hidden_act: String,
+    #[serde(default = "absolute")]
+    position_embedding_type: String,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    vocab_size: usize,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    layer_norm_eps: f64,
+}
+
+fn gelu() -> String {
+    "gelu".to_owned()
+}
+
+fn absolute() -> String {
+    "absolute".to_owned()
+}
+
+/// Reads the encoder in `directory`. Of the model types BERT is understood.
+pub fn read(directory: &Path) -> Result<Imported, ImportError> {
+    let architecture = read_config(&directory.join("config.json"))?;
+    let tokenizer = directory.join("tokenizer.json");
+    std::fs::metadata(&tokenizer).map_err(|source| ImportError::Read {
+        path: tokenizer.display().to_string(),
+        source,
+    })?;
+    let path = directory.join("model.safetensors");
+    let arrays = tensors::read(&path, &architecture)?;
+    let weights =
+        EncoderWeights::new(architecture, arrays).map_err(|source| ImportError::Weights {
+            path: path.display().to_string(),
+            source,
+        })?;
+    Ok(Imported { weights, tokenizer })
+}
+
+/// Makes the encoder in `directory` an encoder checkpoint at `out`, called `name`.
+pub fn to_checkpoint(
+    directory: &Path,
+    name: &str,
+    out: &Path,
+    replace: bool,
+) -> Result<Manifest, ImportError> {
+    // Before the work, so that a mistake in `out` costs no time.
+    let mut draft = Draft::new(out, replace)?;
+    let Imported { weights, tokenizer } = read(directory)?;
+    let tokenizer = std::fs::read(&tokenizer).map_err(|source| ImportError::Read {
+        path: tokenizer.display().to_string(),
+        source,
+    })?;
+    draft.add(ENCODER_FILE, &export::to_onnx(&weights))?;
+    draft.add(TOKENIZER_FILE, &tokenizer)?;
+    let encoder = EncoderEntry {
+        name: name.to_owned(),
+        file: ENCODER_FILE.to_owned(),
+        architecture: weights.architecture,
+    };
+    let provenance = Provenance::new(format!("Hugging Face directory {name}"));
+    Ok(draft.publish(encoder, TOKENIZER_FILE, provenance)?)
+}
+
+fn read_config(path: &Path) -> Result<Architecture, ImportError> {
+    let name = path.display().to_string();
+    let unreadable = |source| ImportError::Read {
+        path: name.clone(),
+        source,
+    };
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > MAX_CONFIG_BYTES {
+        return Err(ImportError::ConfigTooLarge { path: name, bytes });
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let wrong = |message: String| ImportError::Config {
+        path: name.clone(),
+        message,
+    };
+    // The type comes first: another model's config lacks other keys, which would only confuse.
+    let json: serde_json::Value =
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let model_type = json
+        .get("model_type")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("none");
+    if model_type != "bert" {
+        return Err(wrong(format!(
+            "model_type {model_type:?}: only \"bert\" can be imported yet"
+        )));
+    }
+    let config: Config = serde_json::from_value(json).map_err(|error| wrong(error.to_string()))?;
+    debug_assert_eq!(config.model_type, "bert");
+    if config.hidden_act != "gelu" {
+        return Err(wrong(format!(
+            "hidden_act {:?}: only \"gelu\" is known",
+            config.hidden_act
+        )));
+    }
+    if config.position_embedding_type != "absolute" {
+        let found = &config.position_embedding_type;
+        return Err(wrong(format!(
+            "position_embedding_type {found:?}: only \"absolute\" is known"
+        )));
+    }
+    let architecture = Architecture {
+        hidden_size: config.hidden_size,
+        layers: config.num_hidden_layers,
+        heads: config.num_attention_heads,
+        intermediate_size: config.intermediate_size,
+        vocabulary_size: config.vocab_size,
+        max_positions: config.max_position_embeddings,
+        segment_types: config.type_vocab_size,
+        layer_norm_eps: config.layer_norm_eps,
+    };
+    architecture
+        .check()
+        .map_err(|error| wrong(error.to_string()))?;
+    Ok(architecture)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! From examples to predictions, synchronously. Training, evaluation and the server all predict
+//! through here.
+
+mod encoder;
+mod head;
+mod model;
+mod onnx_runtime;
+mod predictor;
+
+pub use encoder::{Encoder, EncoderError, Runtime};
+pub use head::{Head, HeadError, Layer, Scaling};
+pub use model::{LoadError, Model, ServedTask};
+pub use onnx_runtime::RuntimeNotFound;
+pub use predictor::{
+    MaskEncoder, PredictError, SelectionError, TaskPredictor, TemplateChoice, encode_all, predict,
+};

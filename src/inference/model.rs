@@ -1,0 +1,167 @@
+//! A checkpoint, loaded for prediction.
+
+use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
+
+use super::{
+    encoder::{Encoder, EncoderError, Runtime},
+    head::{Head, HeadError},
+    predictor::TaskPredictor,
+};
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError, TaskEntry},
+    evaluation::Report,
+    prompt::{TaskFile, TaskFileError},
+    tokenization::{PromptSetError, PromptTokenizer, TokenizerError},
+    weights::Architecture,
+};
+
+/// One task of a loaded checkpoint.
+pub struct ServedTask {
+    pub predictor: TaskPredictor,
+    /// How good it was on its development set.
+    pub report: Report,
+}
+
+/// A verified checkpoint with everything but its encoder sessions in memory.
+pub struct Model {
+    /// The checkpoint's id.
+    pub id: String,
+    pub tasks: BTreeMap<String, Arc<ServedTask>>,
+    pub architecture: Architecture,
+    /// Checkpoints with the same digest have the same encoder.
+    pub encoder_digest: String,
+    encoder_path: PathBuf,
+}
+
+/// Why a checkpoint cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error("{path} is damaged: the tokenizer has {tokens} tokens, the encoder {embeddings}")]
+    Vocabulary {
+        path: String,
+        tokens: usize,
+        embeddings: usize,
+    },
+    #[error(transparent)]
+    TaskFile(#[from] TaskFileError),
+    #[error(transparent)]
+    PromptSet(#[from] PromptSetError),
+    #[error("{path}: {source}")]
+    Head { path: String, source: HeadError },
+    #[error("{path}: {source}")]
+    Report {
+        path: String,
+        source: serde_json::Error,
+    },
+    #[error("{path} is damaged: it describes the task {found:?}, not {expected:?}")]
+    TaskName {
+        path: String,
+        found: String,
+        expected: String,
+    },
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+}
+
+impl Model {
+    /// Verifies the checkpoint in `directory` and loads its tasks.
+    pub fn load(directory: &Path) -> Result<Self, LoadError> {
+        Self::from_checkpoint(&Checkpoint::open(directory)?)
+    }
+
+    /// Loads the tasks of a verified checkpoint.
+    pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self, LoadError> {
+        let manifest = &checkpoint.manifest;
+        let architecture = manifest.encoder.architecture.clone();
+        let tokenizer = Arc::new(load_tokenizer(checkpoint)?);
+        let mut tasks = BTreeMap::new();
+        for entry in &manifest.tasks {
+            let task = load_task(checkpoint, entry, &tokenizer, &architecture)?;
+            tasks.insert(entry.name.clone(), Arc::new(task));
+        }
+        Ok(Self {
+            id: manifest.id.clone(),
+            tasks,
+            architecture,
+            encoder_digest: checkpoint.encoder_digest().to_owned(),
+            encoder_path: checkpoint.path(&manifest.encoder.file),
+        })
+    }
+
+    /// A new session of the checkpoint's encoder.
+    pub fn encoder(
+        &self,
+        runtime: &Runtime,
+        intra_op_threads: usize,
+    ) -> Result<Encoder, EncoderError> {
+        Encoder::load(
+            runtime,
+            &self.encoder_path,
+            self.architecture.hidden_size,
+            intra_op_threads,
+        )
+    }
+}
+
+/// The tokenizer of a checkpoint; none of its ids may lie outside the encoder's vocabulary.
+pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<PromptTokenizer, LoadError> {
+    let path = checkpoint.path(&checkpoint.manifest.tokenizer);
+    let tokenizer = PromptTokenizer::load(&path)?;
+    let tokens = tokenizer.vocabulary_size();
+    let embeddings = checkpoint.manifest.encoder.architecture.vocabulary_size;
+    if tokens > embeddings {
+        let path = path.display().to_string();
+        return Err(LoadError::Vocabulary {
+            path,
+            tokens,
+            embeddings,
+        });
+    }
+    Ok(tokenizer)
+}
+
+fn load_task(
+    checkpoint: &Checkpoint,
+    entry: &TaskEntry,
+    tokenizer: &Arc<PromptTokenizer>,
+    architecture: &Architecture,
+) -> Result<ServedTask, LoadError> {
+    let name = |file: &str| checkpoint.path(file).display().to_string();
+    let path = name(&entry.task_file);
+    let file = TaskFile::read(&checkpoint.path(&entry.task_file))?;
+    if file.task.name != entry.name {
+        let (found, expected) = (file.task.name, entry.name.clone());
+        return Err(LoadError::TaskName {
+            path,
+            found,
+            expected,
+        });
+    }
+    let (hidden, outputs) = (architecture.hidden_size, file.task.kind.outputs());
+    let head =
+        Head::from_bytes(&checkpoint.read(&entry.head)?, hidden, outputs).map_err(|source| {
+            LoadError::Head {
+                path: name(&entry.head),
+                source,
+            }
+        })?;
+    let report = serde_json::from_slice(&checkpoint.read(&entry.report)?).map_err(|source| {
+        LoadError::Report {
+            path: name(&entry.report),
+            source,
+        }
+    })?;
+    let tokenizer = Arc::clone(tokenizer);
+    let predictor = TaskPredictor::new(
+        Arc::new(file),
+        tokenizer,
+        architecture.max_positions,
+        head,
+        &path,
+    )?;
+    Ok(ServedTask { predictor, report })
+}

@@ -1,0 +1,255 @@
+//! One task's way from an example to a prediction.
+
+use std::sync::Arc;
+
+use super::head::Head;
+use crate::{
+    prompt::{InferenceMode, PromptPool, TaskFile},
+    task::{Example, Output, Prediction},
+    tokenization::{Prompt, PromptSet, PromptSetError, PromptTokenizer, TokenizerError},
+};
+
+/// Prompts that go through the encoder together in `predict`, in tokens.
+const BATCH_TOKENS: usize = 2048;
+
+/// Anything that turns prompts into mask vectors.
+pub trait MaskEncoder {
+    /// `[prompts, hidden]`: the last hidden state at each prompt's mask.
+    fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError>;
+
+    /// Numbers of a mask vector.
+    fn hidden_size(&self) -> usize;
+}
+
+/// Why there is no prediction.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    #[error("the encoder failed: {0}")]
+    Encoder(String),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}
+
+/// Which templates are to answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TemplateChoice {
+    /// As the task file says.
+    Default,
+    /// The canonical template, or the one named.
+    Single(Option<String>),
+    /// The pool, or those named.
+    Ensemble(Vec<String>),
+}
+
+/// A template was named that the task does not have.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("no template {id:?}; the task has: {known}")]
+pub struct SelectionError {
+    pub id: String,
+    pub known: String,
+}
+
+/// A task file bound to a tokenizer, and a head.
+#[derive(Clone)]
+pub struct TaskPredictor {
+    pub file: Arc<TaskFile>,
+    tokenizer: Arc<PromptTokenizer>,
+    prompts: Arc<PromptSet>,
+    pub head: Head,
+}
+
+impl TaskPredictor {
+    /// Binds a task file to a tokenizer and to an encoder with `max_positions` positions. `path`
+    /// names the task file in messages.
+    pub fn new(
+        file: Arc<TaskFile>,
+        tokenizer: Arc<PromptTokenizer>,
+        max_positions: usize,
+        head: Head,
+        path: &str,
+    ) -> Result<Self, PromptSetError> {
+        let prompts = Arc::new(PromptSet::new(&file, &tokenizer, max_positions, path)?);
+        Ok(Self {
+            file,
+            tokenizer,
+            prompts,
+            head,
+        })
+    }
+
+    /// The same with another head.
+    pub fn with_head(&self, head: Head) -> Self {
+        Self {
+            head,
+            ..self.clone()
+        }
+    }
+
+    /// Indices of the chosen templates; never empty.
+    pub fn select(&self, choice: &TemplateChoice) -> Result<Vec<usize>, SelectionError> {
+        let prompts = &self.file.prompts;
+        let single = || vec![prompts.canonical];
+        match (choice, prompts.inference) {
+            (TemplateChoice::Single(None), _)
+            | (TemplateChoice::Default, InferenceMode::Single) => Ok(single()),
+            (TemplateChoice::Default, InferenceMode::Ensemble) => Ok(prompts.pool.clone()),
+            (TemplateChoice::Single(Some(id)), _) => Ok(vec![find(prompts, id)?]),
+            (TemplateChoice::Ensemble(ids), _) if ids.is_empty() => Ok(prompts.pool.clone()),
+            (TemplateChoice::Ensemble(ids), _) => {
+                let mut chosen = ids
+                    .iter()
+                    .map(|id| find(prompts, id))
+                    .collect::<Result<Vec<_>, _>>()?;
+                chosen.sort_unstable();
+                chosen.dedup();
+                Ok(chosen)
+            }
+        }
+    }
+
+    /// Wraps an example in one template.
+    pub fn prompt(&self, example: &Example, template: usize) -> Result<Prompt, TokenizerError> {
+        self.prompts.encode(&self.tokenizer, example, template)
+    }
+
+    /// The prediction from the mask vectors of one example's prompts, one for each template.
+    pub fn answer<'v>(
+        &self,
+        mask_vectors: impl IntoIterator<Item = &'v [f32]>,
+        truncated: bool,
+    ) -> Prediction {
+        let kind = &self.file.task.kind;
+        let outputs: Vec<Output> = mask_vectors
+            .into_iter()
+            .map(|vector| self.head.output(kind, vector))
+            .collect();
+        let (output, template_spread) = average(&outputs, kind.outputs());
+        Prediction {
+            output,
+            truncated,
+            template_spread,
+        }
+    }
+}
+
+fn find(prompts: &PromptPool, id: &str) -> Result<usize, SelectionError> {
+    prompts
+        .templates
+        .iter()
+        .position(|template| template.id == id)
+        .ok_or_else(|| {
+            let known: Vec<&str> = prompts.templates.iter().map(|t| t.id.as_str()).collect();
+            SelectionError {
+                id: id.to_owned(),
+                known: known.join(", "),
+            }
+        })
+}
+
+/// Mean of the outputs and the largest standard deviation of any component.
+fn average(outputs: &[Output], components: usize) -> (Output, f32) {
+    let component = |output: &Output, at: usize| match output {
+        Output::Probabilities(probabilities) => f64::from(probabilities[at]),
+        Output::Value(value) => *value,
+    };
+    let count = outputs.len() as f64;
+    let mut means = Vec::with_capacity(components);
+    let mut spread = 0.0f64;
+    for at in 0..components {
+        let mean = outputs
+            .iter()
+            .map(|output| component(output, at))
+            .sum::<f64>()
+            / count;
+        let squares = outputs
+            .iter()
+            .map(|output| (component(output, at) - mean).powi(2));
+        spread = spread.max((squares.sum::<f64>() / count).sqrt());
+        means.push(mean);
+    }
+    let output = match outputs.first() {
+        Some(Output::Value(_)) => Output::Value(means[0]),
+        _ => Output::Probabilities(means.iter().map(|&mean| mean as f32).collect()),
+    };
+    (output, spread as f32)
+}
+
+/// Predicts any number of examples, each wrapped in each of the templates.
+///
+/// Prompts go through the encoder sorted by length, in batches; the answers come in the order of
+/// the examples.
+pub fn predict(
+    encoder: &mut dyn MaskEncoder,
+    task: &TaskPredictor,
+    examples: &[Example],
+    templates: &[usize],
+) -> Result<Vec<Prediction>, PredictError> {
+    let mut prompts = Vec::with_capacity(examples.len() * templates.len());
+    for example in examples {
+        for &template in templates {
+            prompts.push(task.prompt(example, template)?);
+        }
+    }
+    let vectors = encode_all(encoder, &prompts)?;
+    let predictions = prompts
+        .chunks(templates.len())
+        .enumerate()
+        .map(|(example, prompts)| {
+            let first = example * templates.len();
+            let vectors = &vectors[first..first + templates.len()];
+            let truncated = prompts.iter().any(|prompt| prompt.truncated);
+            task.answer(vectors.iter().map(Vec::as_slice), truncated)
+        });
+    Ok(predictions.collect())
+}
+
+/// The mask vector of every prompt, in their order.
+pub fn encode_all(
+    encoder: &mut dyn MaskEncoder,
+    prompts: &[Prompt],
+) -> Result<Vec<Vec<f32>>, PredictError> {
+    let mut order: Vec<usize> = (0..prompts.len()).collect();
+    order.sort_by_key(|&at| prompts[at].input_ids.len());
+    let mut vectors = vec![Vec::new(); prompts.len()];
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(batch_size(rest, prompts));
+        let batch_prompts: Vec<&Prompt> = batch.iter().map(|&at| &prompts[at]).collect();
+        let encoded = encoder.mask_vectors(&batch_prompts)?;
+        for (&at, vector) in batch.iter().zip(encoded.chunks(encoder.hidden_size())) {
+            vectors[at] = vector.to_vec();
+        }
+        rest = after;
+    }
+    Ok(vectors)
+}
+
+/// How many of the prompts, taken in order, stay within the tokens of a batch; at least one.
+fn batch_size(order: &[usize], prompts: &[Prompt]) -> usize {
+    let mut tokens = 0;
+    let fitting = order.iter().take_while(|&&at| {
+        tokens += prompts[at].input_ids.len();
+        tokens <= BATCH_TOKENS
+    });
+    fitting.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_averaged_with_their_spread() {
+        let a = Output::Probabilities(vec![0.2, 0.8]);
+        let b = Output::Probabilities(vec![0.6, 0.4]);
+        let (mean, spread) = average(&[a.clone(), b], 2);
+        let Output::Probabilities(mean) = mean else {
+            panic!("probabilities stay probabilities")
+        };
+        assert!((mean[0] - 0.4).abs() < 1e-6 && (mean[1] - 0.6).abs() < 1e-6);
+        assert!((spread - 0.2).abs() < 1e-6);
+        assert_eq!(average(std::slice::from_ref(&a), 2), (a, 0.0));
+        let values = [Output::Value(1.0), Output::Value(3.0)];
+        assert_eq!(average(&values, 1), (Output::Value(2.0), 1.0));
+    }
+}

@@ -1,0 +1,159 @@
+//! The task file (TOML): a task, its inputs and outputs, and the templates that wrap them.
+
+mod raw;
+mod validate;
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use super::template::Template;
+use crate::task::Task;
+
+/// A task file holds no more than this many bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// How a template is drawn for an example while training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// Anew for each example at each visit.
+    #[default]
+    PerExample,
+    /// Anew for each batch; its examples share it.
+    PerBatch,
+    /// Each example goes through the pool in order.
+    RoundRobin,
+    /// Every example appears in every template of the pool at each visit.
+    All,
+    /// Always the canonical template: the static-prompt baseline.
+    Static,
+}
+
+/// Which templates answer when the caller does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InferenceMode {
+    /// The canonical template.
+    #[default]
+    Single,
+    /// All templates of the pool, their predictions averaged.
+    Ensemble,
+}
+
+/// The templates of a task and their parts in training and inference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptPool {
+    /// All templates of the file, in its order.
+    pub templates: Vec<Template>,
+    /// Index of the canonical template.
+    pub canonical: usize,
+    /// Indices of the templates that training draws from and an ensemble averages.
+    pub pool: Vec<usize>,
+    pub sampling: Sampling,
+    pub inference: InferenceMode,
+}
+
+/// Where the training data holds what the task predicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetColumn(pub String);
+
+/// A task file, read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskFile {
+    pub task: Task,
+    /// Tokens of a prompt at most, special tokens included.
+    pub max_length: usize,
+    /// For each field of the task, the column of the data that holds it.
+    pub field_columns: Vec<String>,
+    pub target_column: TargetColumn,
+    /// For each label its label words; used by the label-word baseline alone.
+    pub label_words: BTreeMap<String, Vec<String>>,
+    pub prompts: PromptPool,
+    /// The file's text, kept with the checkpoint as it is.
+    pub source: String,
+}
+
+/// Why a task file is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskFileError {
+    #[error("cannot read the task file {path}: {source}")]
+    Read {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error("the task file {path} has {bytes} bytes; at most {MAX_FILE_BYTES} are taken")]
+    TooLarge { path: String, bytes: u64 },
+    #[error("{path}: {message}")]
+    Syntax { path: String, message: String },
+    #[error("{}", list(.path, .faults))]
+    Invalid {
+        path: String,
+        faults: Vec<TaskFileFault>,
+    },
+}
+
+/// One fault in a task file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskFileFault {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// The template it is in, if any.
+    pub template: Option<String>,
+    pub message: String,
+}
+
+impl fmt::Display for TaskFileFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.template {
+            Some(id) => write!(f, "template {id:?}: {}", self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+fn list(path: &str, faults: &[TaskFileFault]) -> String {
+    let lines: Vec<String> = faults
+        .iter()
+        .map(|fault| format!("{path}:{}: {fault}", fault.line))
+        .collect();
+    lines.join("\n")
+}
+
+impl TaskFile {
+    /// Reads and checks a task file; every fault is reported at once.
+    pub fn read(path: &Path) -> Result<Self, TaskFileError> {
+        let name = path.display().to_string();
+        let unreadable = |source| TaskFileError::Read {
+            path: name.clone(),
+            source,
+        };
+        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+        if bytes > MAX_FILE_BYTES {
+            return Err(TaskFileError::TooLarge { path: name, bytes });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::parse(&text, &name)
+    }
+
+    /// Checks the text of a task file; `path` is for messages.
+    pub fn parse(text: &str, path: &str) -> Result<Self, TaskFileError> {
+        let raw: raw::File = toml::from_str(text).map_err(|error| TaskFileError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        validate::validate(raw, text).map_err(|faults| TaskFileError::Invalid {
+            path: path.to_owned(),
+            faults,
+        })
+    }
+
+    /// The labels of a classification task; empty for regression.
+    pub fn labels(&self) -> &[String] {
+        match &self.task.kind {
+            crate::task::Kind::Classification { labels } => labels,
+            crate::task::Kind::Regression { .. } => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+//! A task file as typed.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+use super::{InferenceMode, Sampling};
+use crate::task::Truncate;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    pub task: TaskTable,
+    pub fields: BTreeMap<Spanned<String>, FieldTable>,
+    pub labels: Option<Spanned<Labels>>,
+    pub target: Option<Spanned<Target>>,
+    pub prompt: Spanned<Prompt>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskTable {
+    pub name: Spanned<String>,
+    pub kind: Spanned<String>,
+    pub max_length: Option<Spanned<usize>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FieldTable {
+    pub column: Option<String>,
+    pub min_tokens: Option<usize>,
+    #[serde(default)]
+    pub truncate: Truncate,
+    pub priority: Option<i32>,
+    #[serde(default)]
+    pub optional: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Labels {
+    pub column: String,
+    pub names: Spanned<Vec<String>>,
+    #[serde(default)]
+    pub words: BTreeMap<Spanned<String>, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    pub column: String,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    pub canonical: Spanned<String>,
+    pub pool_size: Option<Spanned<usize>>,
+    #[serde(default)]
+    pub sampling: Sampling,
+    #[serde(default)]
+    pub inference: InferenceMode,
+    #[serde(default)]
+    pub template: Vec<TemplateTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemplateTable {
+    pub id: Spanned<String>,
+    pub text: Spanned<String>,
+    #[serde(default)]
+    pub held_out: bool,
+    pub weight: Option<Spanned<f64>>,
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::task::{Kind, Truncate};
+
+const POLARITY: &str = r#"
+[task]
+name = "review-polarity"
+kind = "classification"
+max_length = 64
+
+[fields.text]
+min_tokens = 8
+truncate = "middle"
+priority = 2
+
+[labels]
+column = "sentiment"
+names = ["negative", "positive"]
+[labels.words]
+negative = ["terrible"]
+positive = ["great"]
+
+[prompt]
+canonical = "it-was"
+pool_size = 2
+[[prompt.template]]
+id = "it-was"
+text = "{text} It was {mask}."
+[[prompt.template]]
+id = "it-is"
+text = "{text} It is {mask}."
+[[prompt.template]]
+id = "overall"
+text = "Overall {mask}: {text}"
+weight = 2
+[[prompt.template]]
+id = "unseen"
+text = "A {mask} product. {text}"
+held_out = true
+"#;
+
+#[test]
+fn a_complete_file_is_read() {
+    let file = TaskFile::parse(POLARITY, "polarity.toml").expect("a good file");
+    assert_eq!(file.task.name, "review-polarity");
+    assert_eq!(file.labels(), ["negative", "positive"]);
+    assert_eq!(file.label_words["positive"], ["great"]);
+    assert_eq!(file.target_column.0, "sentiment");
+    assert_eq!(
+        (file.max_length, file.field_columns.as_slice()),
+        (64, &["text".to_owned()][..])
+    );
+    let field = &file.task.fields[0];
+    assert_eq!(
+        (field.min_tokens, field.truncate, field.priority),
+        (8, Truncate::Middle, 2)
+    );
+    let prompts = &file.prompts;
+    assert_eq!(
+        (prompts.canonical, prompts.pool.as_slice()),
+        (0, &[0, 2][..])
+    );
+    assert_eq!((prompts.sampling, prompts.inference), Default::default());
+    assert_eq!(prompts.templates[2].weight, 2.0);
+    assert_eq!(file.source, POLARITY);
+}
+
+#[test]
+fn regression_has_a_range() {
+    let text = POLARITY.replace("classification", "regression");
+    let (head, rest) = text.split_once("[labels]").expect("labels");
+    let (_, tail) = rest.split_once("[prompt]").expect("prompt");
+    let text = format!("{head}[target]\ncolumn = \"rating\"\nmin = -4\n[prompt]{tail}");
+    let file = TaskFile::parse(&text, "x").expect("a good file");
+    assert_eq!(
+        file.task.kind,
+        Kind::Regression {
+            min: Some(-4.0),
+            max: None
+        }
+    );
+}
+
+/// Replaces `from` by `to` in a good file and expects faults on these lines with these words.
+fn check(from: &str, to: &str, expected: &[(usize, &str)]) {
+    assert!(POLARITY.contains(from), "{from:?} is in the good file");
+    let error = TaskFile::parse(&POLARITY.replacen(from, to, 1), "polarity.toml").expect_err(to);
+    let TaskFileError::Invalid { faults, .. } = &error else {
+        panic!("{error}")
+    };
+    let found: Vec<_> = faults.iter().map(|f| (f.line, f.to_string())).collect();
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for ((line, message), (expected_line, words)) in found.iter().zip(expected) {
+        assert_eq!(line, expected_line, "{message}");
+        assert!(message.contains(words), "{message:?} says {words:?}");
+    }
+}
+
+#[test]
+fn every_fault_has_its_line_and_template() {
+    check(
+        "It was {mask}",
+        "It was {mask} {mask}",
+        &[(24, "template \"it-was\": 2 times {mask}")],
+    );
+    check(
+        "It was {mask}",
+        "It was {mood}",
+        &[(24, "unknown field"), (24, "no {mask}")],
+    );
+    check("\"it-is\"", "\"it-was\"", &[(26, "used twice")]);
+    check(
+        "canonical = \"it-was\"",
+        "canonical = \"x\"",
+        &[(20, "no such template")],
+    );
+    check(
+        "canonical = \"it-was\"",
+        "canonical = \"unseen\"",
+        &[(20, "held out")],
+    );
+    check("pool_size = 2", "pool_size = 0", &[(21, "at least 1")]);
+    check("weight = 2", "weight = -1", &[(31, "above 0")]);
+    check("max_length = 64", "max_length = 3", &[(5, "between 4")]);
+    check("\"classification\"", "\"ranking\"", &[(4, "ranking")]);
+    check(
+        "[\"negative\", \"positive\"]",
+        "[\"a\", \"a\"]",
+        &[(14, "twice"), (16, "unknown label"), (17, "unknown label")],
+    );
+    check("\"review-polarity\"", "\"../up\"", &[(3, "task name")]);
+    check(
+        "[fields.text]",
+        "[fields.extra]\n[fields.text]",
+        &[(20, "used by no template")],
+    );
+    check(
+        "[fields.text]",
+        "[fields.mask]\n[fields.text]",
+        &[(7, "cannot be called"), (20, "no template")],
+    );
+}
+
+#[test]
+fn unknown_keys_and_broken_syntax_are_refused_with_their_line() {
+    for (from, to) in [
+        ("max_length", "max_lenght"),
+        ("[prompt]", "[prompt"),
+        ("true", "yes"),
+    ] {
+        let error = TaskFile::parse(&POLARITY.replacen(from, to, 1), "f.toml").expect_err(to);
+        assert!(matches!(error, TaskFileError::Syntax { .. }), "{error}");
+        assert!(error.to_string().contains("line"), "{error}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let error = TaskFile::read(Path::new("no/such/task.toml")).expect_err("no file");
+    assert!(error.to_string().contains("no/such/task.toml"), "{error}");
+}

@@ -1,0 +1,244 @@
+//! The domain's floor: what a task is, what goes in and what comes out.
+
+use std::collections::BTreeMap;
+
+/// Which end of a field's text is cut when a prompt is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Truncate {
+    /// Cut the end, keep the beginning.
+    #[default]
+    Tail,
+    /// Cut the beginning, keep the end.
+    Head,
+    /// Cut the middle, keep both ends.
+    Middle,
+}
+
+/// A named text input of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    pub name: String,
+    /// Tokens that truncation leaves of this field, if the text has as many.
+    pub min_tokens: usize,
+    pub truncate: Truncate,
+    /// Fields of lower priority are shortened first.
+    pub priority: i32,
+    /// Whether an example may leave the field out or empty.
+    pub optional: bool,
+}
+
+/// What a task predicts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// One of these labels.
+    Classification { labels: Vec<String> },
+    /// A number, declared to lie in `min..=max` where these are given.
+    Regression { min: Option<f64>, max: Option<f64> },
+}
+
+impl Kind {
+    /// Outputs of the head: one logit per label, or one number.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Self::Classification { labels } => labels.len(),
+            Self::Regression { .. } => 1,
+        }
+    }
+
+    /// The word that the task file uses for this kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Classification { .. } => "classification",
+            Self::Regression { .. } => "regression",
+        }
+    }
+}
+
+/// A task's name, kind and inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    pub name: String,
+    pub kind: Kind,
+    pub fields: Vec<Field>,
+}
+
+/// One input: a text for each field of its task, in the task's order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Example {
+    pub values: Vec<String>,
+}
+
+/// What is wrong with one field of an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldViolation {
+    pub field: String,
+    pub description: String,
+}
+
+impl Task {
+    /// Names of the fields, for messages.
+    pub fn field_names(&self) -> String {
+        self.fields
+            .iter()
+            .map(|field| field.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// Puts named texts into the task's order, or says everything that is wrong with them:
+    /// a field missing, unknown or empty, or longer than `max_bytes`.
+    pub fn example(
+        &self,
+        mut named: BTreeMap<String, String>,
+        max_bytes: usize,
+    ) -> Result<Example, Vec<FieldViolation>> {
+        let mut violations = Vec::new();
+        let mut values = Vec::with_capacity(self.fields.len());
+        for field in &self.fields {
+            let value = named.remove(&field.name);
+            if let Some(description) = fault(field, value.as_deref(), max_bytes) {
+                violations.push(FieldViolation {
+                    field: field.name.clone(),
+                    description,
+                });
+            }
+            values.push(value.unwrap_or_default());
+        }
+        for name in named.into_keys() {
+            let description = format!("no such field; the task has: {}", self.field_names());
+            violations.push(FieldViolation {
+                field: name,
+                description,
+            });
+        }
+        if violations.is_empty() {
+            Ok(Example { values })
+        } else {
+            Err(violations)
+        }
+    }
+}
+
+fn fault(field: &Field, value: Option<&str>, max_bytes: usize) -> Option<String> {
+    match value {
+        None if field.optional => None,
+        None => Some("missing".to_owned()),
+        Some(text) if text.len() > max_bytes => Some(format!(
+            "too long: {} bytes, at most {max_bytes} are taken",
+            text.len()
+        )),
+        Some(text) if !field.optional && text.trim().is_empty() => {
+            Some("empty: a text is needed".to_owned())
+        }
+        Some(_) => None,
+    }
+}
+
+/// The answer for one example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    pub output: Output,
+    /// Whether field text was cut to fit the task's maximum length.
+    pub truncated: bool,
+    /// Standard deviation between templates (the largest of all labels); 0 with one template.
+    pub template_spread: f32,
+}
+
+/// What a head says, in the order and unit of its task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Probability of each label; they sum to 1.
+    Probabilities(Vec<f32>),
+    /// The value in the target's own unit.
+    Value(f64),
+}
+
+impl Output {
+    /// The label with the highest probability (the first of equals), or `None` for a value.
+    pub fn best_label(&self) -> Option<usize> {
+        let Self::Probabilities(probabilities) = self else {
+            return None;
+        };
+        let mut best = 0;
+        for (label, probability) in probabilities.iter().enumerate() {
+            if *probability > probabilities[best] {
+                best = label;
+            }
+        }
+        Some(best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> Task {
+        let field = |name: &str, optional| Field {
+            name: name.to_owned(),
+            min_tokens: 1,
+            truncate: Truncate::Tail,
+            priority: 1,
+            optional,
+        };
+        Task {
+            name: "match".to_owned(),
+            kind: Kind::Regression {
+                min: None,
+                max: None,
+            },
+            fields: vec![field("title", false), field("brand", true)],
+        }
+    }
+
+    fn check(named: &[(&str, &str)], expected: Result<&[&str], &[&str]>) {
+        let named = named
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let found = task().example(named, 10);
+        let found = found
+            .as_ref()
+            .map(|example| {
+                example
+                    .values
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+            })
+            .map_err(|violations| {
+                violations
+                    .iter()
+                    .map(|v| v.field.as_str())
+                    .collect::<Vec<_>>()
+            });
+        assert_eq!(
+            found.as_ref().map(Vec::as_slice).map_err(Vec::as_slice),
+            expected,
+            "every violation is named"
+        );
+    }
+
+    #[test]
+    fn examples_are_put_in_order_or_every_fault_is_named() {
+        check(&[("brand", "b"), ("title", "t")], Ok(&["t", "b"]));
+        check(&[("title", "t")], Ok(&["t", ""]));
+        check(&[("brand", "b")], Err(&["title"]));
+        check(&[("title", " \t")], Err(&["title"]));
+        check(&[("title", "elevenbytes")], Err(&["title"]));
+        check(
+            &[("price", "1"), ("colour", "red")],
+            Err(&["title", "colour", "price"]),
+        );
+    }
+
+    #[test]
+    fn the_best_label_is_the_first_of_equals() {
+        assert_eq!(
+            Output::Probabilities(vec![0.2, 0.4, 0.4]).best_label(),
+            Some(1)
+        );
+        assert_eq!(Output::Value(3.0).best_label(), None);
+    }
+}

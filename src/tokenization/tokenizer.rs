@@ -1,0 +1,107 @@
+//! A tokenizer.json, set up so that no text whatever can make a special token.
+
+use std::path::Path;
+
+use tokenizers::Tokenizer;
+
+/// The mask token's text in the tokenizers of the BERT and RoBERTa families.
+const MASK_TOKENS: [&str; 2] = ["[MASK]", "<mask>"];
+
+/// Why a tokenizer cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    #[error("cannot load the tokenizer {path}: {message}")]
+    Load { path: String, message: String },
+    #[error("the tokenizer {path} has no mask token ({})", MASK_TOKENS.join(" or "))]
+    NoMask { path: String },
+    #[error("the tokenizer {path} puts no recognisable special tokens round a text")]
+    NoSpecialTokens { path: String },
+    #[error("cannot tokenise a text: {message}")]
+    Encode { message: String },
+}
+
+/// A tokenizer with the ids that frame a prompt.
+pub struct PromptTokenizer {
+    tokenizer: Tokenizer,
+    /// Ids before the text, such as `[CLS]`.
+    pub(super) prefix: Vec<u32>,
+    /// Ids between two text segments, such as `[SEP]`.
+    pub(super) separator: Vec<u32>,
+    /// Ids after the text, such as `[SEP]`.
+    pub(super) suffix: Vec<u32>,
+    pub(super) mask: u32,
+}
+
+impl PromptTokenizer {
+    /// Loads a tokenizer.json; its own truncation and padding are switched off.
+    pub fn load(path: &Path) -> Result<Self, TokenizerError> {
+        let name = path.display().to_string();
+        let load = |message: String| TokenizerError::Load {
+            path: name.clone(),
+            message,
+        };
+        let mut tokenizer = Tokenizer::from_file(path).map_err(|error| load(error.to_string()))?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| load(error.to_string()))?;
+        tokenizer.with_padding(None);
+        let mask = MASK_TOKENS
+            .iter()
+            .find_map(|token| tokenizer.token_to_id(token));
+        let mask = mask.ok_or_else(|| TokenizerError::NoMask { path: name.clone() })?;
+        let frame = frame(&tokenizer).map_err(load)?;
+        let Some((prefix, separator, suffix)) = frame else {
+            return Err(TokenizerError::NoSpecialTokens { path: name });
+        };
+        // From here on "[MASK]" in a text is text.
+        tokenizer.set_encode_special_tokens(true);
+        Ok(Self {
+            tokenizer,
+            prefix,
+            separator,
+            suffix,
+            mask,
+        })
+    }
+
+    /// Token ids of plain text, without special tokens.
+    pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let encoding =
+            self.tokenizer
+                .encode_fast(text, false)
+                .map_err(|error| TokenizerError::Encode {
+                    message: error.to_string(),
+                })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// The number of token ids, added ones included.
+    pub fn vocabulary_size(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
+    }
+}
+
+type Frame = (Vec<u32>, Vec<u32>, Vec<u32>);
+
+/// Reads off how the tokenizer frames one text and joins two, by letting it do both.
+fn frame(tokenizer: &Tokenizer) -> Result<Option<Frame>, String> {
+    let encoding = tokenizer
+        .encode(("a", "a"), true)
+        .map_err(|error| error.to_string())?;
+    let special = encoding.get_special_tokens_mask();
+    let ids = encoding.get_ids();
+    let texts: Vec<usize> = (0..ids.len()).filter(|at| special[*at] == 0).collect();
+    let (Some(&first), Some(&last)) = (texts.first(), texts.last()) else {
+        return Ok(None);
+    };
+    // The first gap between text tokens is where the two texts meet.
+    let Some(gap) = texts.windows(2).find(|pair| pair[1] > pair[0] + 1) else {
+        return Ok(None);
+    };
+    let separator = ids[gap[0] + 1..gap[1]].to_vec();
+    Ok(Some((
+        ids[..first].to_vec(),
+        separator,
+        ids[last + 1..].to_vec(),
+    )))
+}

@@ -1,0 +1,402 @@
+//! Multi-head attention within the sequences of a packed batch.
+
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::matmul::{Matrix, MatrixMut, Threads, multiply};
+use super::reduce::{dot, max, sum};
+use super::transcendental::exp;
+use super::values::{matrix_dims, read, tensor, values};
+
+/// Which rows of a packed batch belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttentionLayout {
+    heads: usize,
+    q_offsets: Vec<usize>,
+    kv_offsets: Vec<usize>,
+}
+
+impl AttentionLayout {
+    /// The queries of sequence `i` are rows `q_offsets[i]..q_offsets[i + 1]`; they see the keys and
+    /// values `kv_offsets[i]..kv_offsets[i + 1]`. Both lists start at zero and never fall, and a
+    /// sequence with queries has keys.
+    pub fn new(heads: usize, q_offsets: Vec<usize>, kv_offsets: Vec<usize>) -> Result<Self> {
+        let partitions = |offsets: &[usize]| offsets.first() == Some(&0) && offsets.is_sorted();
+        if heads == 0 || !partitions(&q_offsets) || !partitions(&kv_offsets) {
+            bail!("attention needs heads, and offsets that start at zero and never fall");
+        }
+        if q_offsets.len() != kv_offsets.len() {
+            bail!(
+                "attention: {} query offsets, {} key",
+                q_offsets.len(),
+                kv_offsets.len()
+            );
+        }
+        let mut pairs = q_offsets.windows(2).zip(kv_offsets.windows(2));
+        if pairs.any(|(q, kv)| q[0] < q[1] && kv[0] == kv[1]) {
+            bail!("attention: a sequence has queries but no keys");
+        }
+        Ok(Self {
+            heads,
+            q_offsets,
+            kv_offsets,
+        })
+    }
+
+    /// Checks the inputs' shapes, `[R, H]` and `[T, 2H]`, and returns `H`.
+    fn width(&self, q: (usize, usize), kv: (usize, usize)) -> Result<usize> {
+        let (queries, width) = q;
+        if self.q_offsets.last() != Some(&queries) || self.kv_offsets.last() != Some(&kv.0) {
+            bail!(
+                "attention: the layout does not cover {queries} queries and {} keys",
+                kv.0
+            );
+        }
+        if kv.1 != 2 * width || width == 0 || !width.is_multiple_of(self.heads) {
+            bail!(
+                "attention: {} heads, queries {q:?}, keys and values {kv:?}",
+                self.heads
+            );
+        }
+        Ok(width)
+    }
+
+    /// The queries, and the keys and values, of sequence `i`.
+    fn sequence<'a>(&self, i: usize, width: usize, q: &'a [f32], kv: &'a [f32]) -> Sequence<'a> {
+        let (q_from, q_to) = (self.q_offsets[i], self.q_offsets[i + 1]);
+        let (kv_from, kv_to) = (self.kv_offsets[i], self.kv_offsets[i + 1]);
+        Sequence {
+            q: &q[q_from * width..q_to * width],
+            kv: &kv[kv_from * 2 * width..kv_to * 2 * width],
+            queries: q_to - q_from,
+            keys: kv_to - kv_from,
+            width,
+            head_width: width / self.heads,
+        }
+    }
+}
+
+/// Scaled dot-product attention with several heads (Vaswani et al. 2017, arXiv:1706.03762):
+/// `softmax(q·kᵀ/√d)·v` for each sequence of `layout` and each range of `d` columns.
+///
+/// `q` is `[R, H]`; `kv` is `[T, 2H]`, keys in the columns `0..H` and values in `H..2H`; the result
+/// is `[R, H]`. Nothing is masked: a query sees all keys of its own sequence and no others.
+pub fn attention(q: &Tensor, kv: &Tensor, layout: &Arc<AttentionLayout>) -> Result<Tensor> {
+    let layout = Arc::clone(layout);
+    q.contiguous()?
+        .apply_op2(&kv.contiguous()?, Attention { layout })
+}
+
+struct Attention {
+    layout: Arc<AttentionLayout>,
+}
+
+impl CustomOp2 for Attention {
+    fn name(&self) -> &'static str {
+        "packed-attention"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        q_layout: &Layout,
+        kv: &CpuStorage,
+        kv_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let layout = &*self.layout;
+        let width = layout.width(matrix_dims(q_layout)?, matrix_dims(kv_layout)?)?;
+        let (q, kv) = (values(q, q_layout)?, values(kv, kv_layout)?);
+        let mut out = vec![0.0; q.len()];
+        let outs = split_rows(&mut out, &layout.q_offsets, width);
+        outs.into_par_iter()
+            .enumerate()
+            .try_for_each_init(Vec::new, |scratch, (i, out)| {
+                layout.sequence(i, width, q, kv).attend(out, scratch)
+            })?;
+        Ok((CpuStorage::F32(out), q_layout.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        kv: &Tensor,
+        _out: &Tensor,
+        dout: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let layout = &*self.layout;
+        let width = layout.width(q.dims2()?, kv.dims2()?)?;
+        let dout = dout.contiguous()?;
+        let (q_values, kv_values, dout) = (read(q)?, read(kv)?, read(&dout)?);
+        let (q_values, kv_values, dout): (&[f32], &[f32], &[f32]) = (&q_values, &kv_values, &dout);
+
+        let (mut dq, mut dkv) = (vec![0.0; q_values.len()], vec![0.0; kv_values.len()]);
+        let dqs = split_rows(&mut dq, &layout.q_offsets, width);
+        let dkvs = split_rows(&mut dkv, &layout.kv_offsets, 2 * width);
+        let sequences = dqs.into_par_iter().zip(dkvs).enumerate();
+        sequences.try_for_each_init(Vec::new, |scratch, (i, (dq, dkv))| {
+            let dout = &dout[layout.q_offsets[i] * width..layout.q_offsets[i + 1] * width];
+            layout
+                .sequence(i, width, q_values, kv_values)
+                .differentiate(dq, dkv, dout, scratch)
+        })?;
+        Ok((Some(tensor(dq, q.shape())?), Some(tensor(dkv, kv.shape())?)))
+    }
+}
+
+/// Cuts rows of `width` values at `offsets`, which start at zero and end with the last row.
+fn split_rows<'a>(rows: &'a mut [f32], offsets: &[usize], width: usize) -> Vec<&'a mut [f32]> {
+    let mut rest = rows;
+    let lengths = offsets.windows(2).map(|pair| (pair[1] - pair[0]) * width);
+    lengths
+        .map(|length| rest.split_off_mut(..length).unwrap_or_default())
+        .collect()
+}
+
+/// One sequence's share of the batch.
+struct Sequence<'a> {
+    q: &'a [f32],
+    kv: &'a [f32],
+    queries: usize,
+    keys: usize,
+    width: usize,
+    head_width: usize,
+}
+
+impl Sequence<'_> {
+    /// The first columns of the heads.
+    fn heads(&self) -> impl Iterator<Item = usize> + use<> {
+        (0..self.width).step_by(self.head_width)
+    }
+
+    /// Writes `P·v` for each head, `P` being its probabilities.
+    fn attend(&self, out: &mut [f32], scratch: &mut Vec<f32>) -> Result<()> {
+        if self.queries == 0 {
+            return Ok(());
+        }
+        scratch.resize(self.queries * self.keys, 0.0);
+        for head in self.heads() {
+            self.probabilities(head, scratch)?;
+            let out = MatrixMut::new(&mut out[head..], self.queries, self.head_width, self.width)?;
+            let p = Matrix::new(scratch, self.queries, self.keys, self.keys)?;
+            multiply(out, 0.0, p, self.v(head)?, 1.0, Threads::One)?;
+        }
+        Ok(())
+    }
+
+    /// With `s` the scores, `o` the outputs and `P = softmax(s)`: `dv = Pᵀ·do`, `dP = do·vᵀ`,
+    /// `ds = P∘(dP - Σ dP∘P)` with the sum over a row, `dq = ds·k/√d` and `dk = dsᵀ·q/√d`.
+    fn differentiate(
+        &self,
+        dq: &mut [f32],
+        dkv: &mut [f32],
+        dout: &[f32],
+        scratch: &mut Vec<f32>,
+    ) -> Result<()> {
+        if self.queries == 0 {
+            return Ok(());
+        }
+        let Self {
+            queries,
+            keys,
+            width,
+            head_width,
+            ..
+        } = *self;
+        scratch.resize(2 * queries * keys, 0.0);
+        let (p, ds) = scratch.split_at_mut(queries * keys);
+        for head in self.heads() {
+            self.probabilities(head, p)?;
+            let dout = Matrix::new(&dout[head..], queries, head_width, width)?;
+
+            let dp = MatrixMut::new(ds, queries, keys, keys)?;
+            multiply(dp, 0.0, dout, self.v(head)?.transposed(), 1.0, Threads::One)?;
+            softmax_gradient(ds, p, keys);
+
+            let p = Matrix::new(p, queries, keys, keys)?;
+            let dv = MatrixMut::new(&mut dkv[width + head..], keys, head_width, 2 * width)?;
+            multiply(dv, 0.0, p.transposed(), dout, 1.0, Threads::One)?;
+
+            let ds = Matrix::new(ds, queries, keys, keys)?;
+            let dq = MatrixMut::new(&mut dq[head..], queries, head_width, width)?;
+            multiply(dq, 0.0, ds, self.k(head)?, self.scale(), Threads::One)?;
+            let dk = MatrixMut::new(&mut dkv[head..], keys, head_width, 2 * width)?;
+            multiply(
+                dk,
+                0.0,
+                ds.transposed(),
+                self.q(head)?,
+                self.scale(),
+                Threads::One,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Writes `softmax(q·kᵀ/√d)`, a row per query.
+    fn probabilities(&self, head: usize, p: &mut [f32]) -> Result<()> {
+        let scores = MatrixMut::new(p, self.queries, self.keys, self.keys)?;
+        let k = self.k(head)?.transposed();
+        multiply(scores, 0.0, self.q(head)?, k, self.scale(), Threads::One)?;
+        softmax(p, self.keys);
+        Ok(())
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.head_width as f32).sqrt()
+    }
+
+    fn q(&self, head: usize) -> Result<Matrix<'_>> {
+        Matrix::new(&self.q[head..], self.queries, self.head_width, self.width)
+    }
+
+    fn k(&self, head: usize) -> Result<Matrix<'_>> {
+        Matrix::new(&self.kv[head..], self.keys, self.head_width, 2 * self.width)
+    }
+
+    fn v(&self, head: usize) -> Result<Matrix<'_>> {
+        Matrix::new(
+            &self.kv[self.width + head..],
+            self.keys,
+            self.head_width,
+            2 * self.width,
+        )
+    }
+}
+
+/// Softmax of each row, in place; the row's maximum is taken off first, so that nothing overflows.
+fn softmax(scores: &mut [f32], row_len: usize) {
+    Arch::new().dispatch(|| {
+        for row in scores.chunks_exact_mut(row_len) {
+            let largest = max(row);
+            for score in row.iter_mut() {
+                *score = exp(*score - largest);
+            }
+            let factor = 1.0 / sum(row);
+            for score in row {
+                *score *= factor;
+            }
+        }
+    });
+}
+
+/// Turns the gradients of probabilities `p` into those of the scores, in place.
+fn softmax_gradient(dp: &mut [f32], p: &[f32], row_len: usize) {
+    Arch::new().dispatch(|| {
+        for (dp, p) in dp.chunks_exact_mut(row_len).zip(p.chunks_exact(row_len)) {
+            let mean = dot(dp, p);
+            for (dp, p) in dp.iter_mut().zip(p) {
+                *dp = (*dp - mean) * p;
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gradient_check::{assert_close, assert_gradients, noise, noise_var};
+    use super::*;
+
+    const H: usize = 8;
+    const HEADS: usize = 2;
+
+    /// Sequences of lengths 1, 3 and 1; every token asks.
+    fn full() -> Arc<AttentionLayout> {
+        let offsets = vec![0, 1, 4, 5];
+        Arc::new(AttentionLayout::new(HEADS, offsets.clone(), offsets).unwrap())
+    }
+
+    /// The same sequences, one query each.
+    fn single() -> Arc<AttentionLayout> {
+        Arc::new(AttentionLayout::new(HEADS, vec![0, 1, 2, 3], vec![0, 1, 4, 5]).unwrap())
+    }
+
+    /// Attention by the definition, one query, head and column at a time.
+    fn naive(layout: &AttentionLayout, q: &[f32], kv: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; q.len()];
+        let d = H / HEADS;
+        for (qs, kvs) in layout
+            .q_offsets
+            .windows(2)
+            .zip(layout.kv_offsets.windows(2))
+        {
+            for (row, column) in (qs[0]..qs[1]).flat_map(|row| (0..H).map(move |c| (row, c))) {
+                let head = column / d * d;
+                let weight = |key: usize| {
+                    let products = (head..head + d).map(|c| q[row * H + c] * kv[key * 2 * H + c]);
+                    (products.sum::<f32>() / (d as f32).sqrt()).exp()
+                };
+                let total: f32 = (kvs[0]..kvs[1]).map(weight).sum();
+                let value = |key: usize| weight(key) / total * kv[key * 2 * H + H + column];
+                out[row * H + column] = (kvs[0]..kvs[1]).map(value).sum();
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn agrees_with_the_definition() -> Result<()> {
+        for (layout, queries) in [(full(), 5), (single(), 3)] {
+            let (q, kv) = (noise(queries * H, 1), noise(5 * 2 * H, 2));
+            let expected = naive(&layout, &q, &kv);
+            let out = attention(&tensor(q, (queries, H))?, &tensor(kv, (5, 2 * H))?, &layout)?;
+            assert_close(&read(&out)?, &expected, 1e-5);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn gradients_are_right() -> Result<()> {
+        for (layout, queries) in [(full(), 5), (single(), 3)] {
+            let inputs = [noise_var(&[queries, H], 1)?, noise_var(&[5, 2 * H], 2)?];
+            assert_gradients(&inputs, |t| attention(&t[0], &t[1], &layout))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn sequences_do_not_see_each_other() -> Result<()> {
+        let q = tensor(noise(5 * H, 1), (5, H))?;
+        let mut kv = noise(5 * 2 * H, 2);
+        let before = attention(&q, &tensor(kv.clone(), (5, 2 * H))?, &full())?;
+        kv[..2 * H].fill(7.0);
+        let after = attention(&q, &tensor(kv, (5, 2 * H))?, &full())?;
+        let (before, after) = (read(&before)?, read(&after)?);
+        assert_ne!(before[..H], after[..H]);
+        assert_eq!(before[H..], after[H..]);
+        Ok(())
+    }
+
+    #[test]
+    fn large_scores_do_not_overflow() {
+        let mut scores = [1e4, 0.0, -1e4, 500.0, 500.0, 500.0];
+        softmax(&mut scores, 3);
+        assert_close(
+            &scores,
+            &[1.0, 0.0, 0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0],
+            1e-6,
+        );
+    }
+
+    #[test]
+    fn a_sequence_without_queries_is_skipped() -> Result<()> {
+        let layout = Arc::new(AttentionLayout::new(HEADS, vec![0, 0, 2], vec![0, 3, 5])?);
+        let inputs = [noise_var(&[2, H], 1)?, noise_var(&[5, 2 * H], 2)?];
+        assert_gradients(&inputs, |t| attention(&t[0], &t[1], &layout))
+    }
+
+    #[test]
+    fn refuses_impossible_layouts() -> Result<()> {
+        assert!(AttentionLayout::new(0, vec![0], vec![0]).is_err());
+        assert!(AttentionLayout::new(1, vec![], vec![]).is_err());
+        assert!(AttentionLayout::new(1, vec![0, 2, 1], vec![0, 2, 3]).is_err());
+        assert!(AttentionLayout::new(1, vec![0, 1], vec![0, 1, 2]).is_err());
+        assert!(AttentionLayout::new(1, vec![0, 1], vec![0, 0]).is_err());
+        let (q, kv) = (noise_var(&[4, H], 1)?, noise_var(&[5, 2 * H], 2)?);
+        assert!(attention(&q, &kv, &full()).is_err());
+        assert!(attention(&kv, &kv, &full()).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! Imported encoders against vectors that PyTorch and transformers computed.
+
+use dynamar::{
+    inference::{MaskEncoder, Model},
+    tokenization::{Prompt, PromptSet, PromptTokenizer},
+};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use crate::fixtures;
+
+/// Of the largest difference in any component. The reference itself is good to 6e-6.
+const TOLERANCE: f32 = 1e-4;
+
+#[derive(Deserialize)]
+pub struct Reference {
+    pub prompts: Vec<ReferencePrompt>,
+}
+
+#[derive(Deserialize)]
+pub struct ReferencePrompt {
+    pub template: String,
+    pub fields: BTreeMap<String, String>,
+    pub input_ids: Vec<u32>,
+    pub token_type_ids: Vec<u32>,
+    pub mask_position: usize,
+    pub mask_vector: Vec<f32>,
+}
+
+impl ReferencePrompt {
+    /// Our own rendering of the prompt.
+    pub fn render(&self, tokenizer: &PromptTokenizer) -> Prompt {
+        let names: Vec<&str> = self.fields.keys().map(String::as_str).collect();
+        let file = fixtures::one_template_task(&names, &self.template);
+        let set = PromptSet::new(&file, tokenizer, 512, "test.toml").expect("a good template");
+        let named = self.fields.clone();
+        let example = file
+            .task
+            .example(named, usize::MAX)
+            .expect("a good example");
+        set.encode(tokenizer, &example, 0).expect("encoded")
+    }
+}
+
+/// The reference of one encoder.
+pub fn reference(name: &str) -> Reference {
+    let path = fixtures::root().join(format!("tests/data/parity/{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).expect("committed")).expect("JSON")
+}
+
+pub fn assert_close(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = found
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(
+        largest < TOLERANCE,
+        "{what}: the largest difference is {largest}"
+    );
+}
+
+fn check(name: &str) {
+    let fixture = fixtures::encoder(name);
+    let checkpoint = fixture.checkpoint();
+    let model = Model::from_checkpoint(&checkpoint).expect("loaded");
+    let mut encoder = model.encoder(&fixtures::runtime(), 1).expect("a session");
+    let tokenizer = PromptTokenizer::load(&checkpoint.path("tokenizer.json")).expect("a tokenizer");
+    let reference = reference(name);
+    assert_eq!(reference.prompts.len(), 20);
+    let prompts: Vec<Prompt> = reference
+        .prompts
+        .iter()
+        .map(|p| p.render(&tokenizer))
+        .collect();
+    for (ours, theirs) in prompts.iter().zip(&reference.prompts) {
+        let alone = encoder.mask_vectors(&[ours]).expect("encoded");
+        assert_close(&alone, &theirs.mask_vector, &theirs.template);
+    }
+    // The same in one batch of mixed lengths.
+    let together = encoder
+        .mask_vectors(&prompts.iter().collect::<Vec<_>>())
+        .expect("encoded");
+    for (found, theirs) in together
+        .chunks(encoder.hidden_size())
+        .zip(&reference.prompts)
+    {
+        assert_close(found, &theirs.mask_vector, &theirs.template);
+    }
+}
+
+#[test]
+fn minilm_agrees_with_pytorch() {
+    check("minilm-l6");
+}
+
+#[test]
+fn bert_tiny_agrees_with_pytorch() {
+    check("bert-tiny");
+}

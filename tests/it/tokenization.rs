@@ -1,0 +1,194 @@
+//! Prompts with real tokenizers: one mask, never too long, the same ids as transformers.
+
+use dynamar::{
+    prompt::TaskFile,
+    tokenization::{PromptSet, PromptTokenizer},
+};
+use proptest::prelude::*;
+
+use crate::{fixtures, import::reference};
+
+const MASK: u32 = 103;
+
+fn tokenizer(name: &str) -> PromptTokenizer {
+    let path = fixtures::fetched(name).join("tokenizer.json");
+    PromptTokenizer::load(&path).expect("a tokenizer")
+}
+
+#[test]
+fn prompts_have_the_ids_of_transformers() {
+    for name in ["minilm-l6", "bert-tiny"] {
+        let tokenizer = tokenizer(name);
+        for theirs in reference(name).prompts {
+            let ours = theirs.render(&tokenizer);
+            assert_eq!(ours.input_ids, theirs.input_ids, "{}", theirs.template);
+            assert_eq!(
+                ours.segment_ids, theirs.token_type_ids,
+                "{}",
+                theirs.template
+            );
+            assert_eq!(
+                ours.mask_position, theirs.mask_position,
+                "{}",
+                theirs.template
+            );
+            assert!(!ours.truncated);
+        }
+    }
+}
+
+const PAIR: &str = r#"
+[task]
+name = "pair"
+kind = "regression"
+max_length = 32
+[fields.title]
+min_tokens = 4
+priority = 2
+[fields.text]
+truncate = "middle"
+[target]
+column = "y"
+[prompt]
+canonical = "match"
+[[prompt.template]]
+id = "match"
+text = "Product: {title|strip_punct} Review: {text}{sep}Does it match? {mask}."
+[[prompt.template]]
+id = "early"
+text = "{mask}: {text|lower_first|max:9} {{of}} {title}"
+"#;
+
+fn pair() -> TaskFile {
+    TaskFile::parse(PAIR, "pair.toml").expect("a good file")
+}
+
+/// One mask, inside the limit, with every literal of the template whole.
+fn check(tokenizer: &PromptTokenizer, title: &str, text: &str) {
+    let file = pair();
+    let set = PromptSet::new(&file, tokenizer, 512, "pair.toml").expect("templates that fit");
+    let example = fixtures::example(&[title, text]);
+    let empty = fixtures::example(&["", ""]);
+    for template in 0..file.prompts.templates.len() {
+        let prompt = set.encode(tokenizer, &example, template).expect("encoded");
+        let masks: Vec<usize> = (0..prompt.input_ids.len())
+            .filter(|at| prompt.input_ids[*at] == MASK)
+            .collect();
+        assert_eq!(masks, [prompt.mask_position], "{title:?} {text:?}");
+        assert!(prompt.input_ids.len() <= file.max_length);
+        assert_eq!(prompt.segment_ids.len(), prompt.input_ids.len());
+        let fixed = set.encode(tokenizer, &empty, template).expect("encoded");
+        assert!(
+            is_subsequence(&fixed.input_ids, &prompt.input_ids),
+            "literals stay whole"
+        );
+        if prompt.truncated {
+            assert!(
+                prompt.input_ids.len() >= file.max_length - 1,
+                "nothing is cut without need"
+            );
+        }
+    }
+}
+
+fn is_subsequence(part: &[u32], whole: &[u32]) -> bool {
+    let mut rest = whole.iter();
+    part.iter().all(|id| rest.any(|other| other == id))
+}
+
+#[test]
+fn odd_texts_keep_one_mask_inside_the_limit() {
+    let tokenizer = tokenizer("bert-tiny");
+    let long = "word ".repeat(10_000);
+    for text in [
+        "",
+        " \t\n\u{a0}",
+        long.as_str(),
+        "🎉👩‍👩‍👧‍👦 great 🇩🇪",
+        "منتج رائع جدا",
+        "מוצר נהדר",
+        "[MASK] [SEP] [CLS] [PAD] [UNK] <mask> </s>",
+        "{mask} {{mask}} {text|strip} } {",
+        "* ** __ \u{0} \u{feff}",
+    ] {
+        check(&tokenizer, text, "plain");
+        check(&tokenizer, "plain", text);
+        check(&tokenizer, text, text);
+    }
+}
+
+#[test]
+fn long_fields_are_cut_by_priority_and_stay_above_their_minimum() {
+    let tokenizer = tokenizer("bert-tiny");
+    let file = pair();
+    let set = PromptSet::new(&file, &tokenizer, 512, "pair.toml").expect("templates that fit");
+    let length = |title: usize, text: usize| {
+        let example = fixtures::example(&[&"title ".repeat(title), &"text ".repeat(text)]);
+        let prompt = set.encode(&tokenizer, &example, 0).expect("encoded");
+        let id = |word: &str| reference_id(&tokenizer, word);
+        let count = |id: u32| {
+            prompt
+                .input_ids
+                .iter()
+                .filter(|other| **other == id)
+                .count()
+        };
+        (count(id("title")), count(id("text")), prompt.truncated)
+    };
+    let (title, text, _) = length(1, 1);
+    assert_eq!((title, text), (1, 1));
+    let (title, text, truncated) = length(8, 100);
+    assert!(
+        title == 8 && text > 0 && truncated,
+        "text goes first: {title} {text}"
+    );
+    let (title, text, truncated) = length(100, 100);
+    assert!(
+        title > 8 && text == 0 && truncated,
+        "title has priority: {title} {text}"
+    );
+}
+
+fn reference_id(tokenizer: &PromptTokenizer, word: &str) -> u32 {
+    let file = fixtures::one_template_task(&["w"], "{w}{mask}");
+    let set = PromptSet::new(&file, tokenizer, 512, "t").expect("a good template");
+    set.encode(tokenizer, &fixtures::example(&[word]), 0)
+        .expect("encoded")
+        .input_ids[1]
+}
+
+#[test]
+fn templates_that_cannot_fit_are_refused_with_line_and_id() {
+    let tokenizer = tokenizer("bert-tiny");
+    let text = PAIR.replace("max_length = 32", "max_length = 16");
+    let file = TaskFile::parse(&text, "pair.toml").expect("a good file");
+    let error = PromptSet::new(&file, &tokenizer, 512, "pair.toml")
+        .err()
+        .expect("no room");
+    let error = error.to_string();
+    assert!(
+        error.starts_with("pair.toml:17: template \"match\""),
+        "{error}"
+    );
+    let error = PromptSet::new(&pair(), &tokenizer, 31, "pair.toml")
+        .err()
+        .expect("too long");
+    assert!(
+        error
+            .to_string()
+            .contains("more than the encoder's 31 positions"),
+        "{error}"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_keeps_one_mask_inside_the_limit(title in "\\PC{0,80}", text in any::<String>()) {
+        thread_local! {
+            static TOKENIZER: PromptTokenizer = tokenizer("bert-tiny");
+        }
+        TOKENIZER.with(|tokenizer| check(tokenizer, &title, &text));
+    }
+}
