@@ -9,15 +9,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
     let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
     // Comments travel into the generated documentation and the reflection service.
-    compiler
-        .include_source_info(true)
-        .include_imports(true)
-        .open_file(SERVICE)?;
+    compiler.include_source_info(true).include_imports(true).open_file(SERVICE)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    std::fs::write(
-        out.join("dynamar_v1.bin"),
-        compiler.encode_file_descriptor_set(),
-    )?;
+    std::fs::write(out.join("dynamar_v1.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -49,11 +49,7 @@ impl Override {
     /// Sets the dotted `key`, such as `server.address`, to `value` on behalf of `flag`, such as
     /// `--address`. The value is read as the key wants it: a number may come as text.
     pub fn new(key: impl Into<String>, flag: impl Into<String>, value: impl fmt::Display) -> Self {
-        Self {
-            key: key.into(),
-            flag: flag.into(),
-            value: value.to_string(),
-        }
+        Self { key: key.into(), flag: flag.into(), value: value.to_string() }
     }
 }
 
@@ -68,9 +64,7 @@ pub struct Loaded {
 impl Loaded {
     /// Where the value of a dotted key comes from; `None` if there is no such key.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
-        self.entries()
-            .find(|entry| entry.key == key)
-            .map(|entry| &entry.origin)
+        self.entries().find(|entry| entry.key == key).map(|entry| &entry.origin)
     }
 
     /// The values that count, in the order of `default.toml`.
@@ -113,9 +107,7 @@ impl Config {
         if !mistakes.is_empty() {
             return Err(ConfigError { mistakes });
         }
-        let config = extract(&effective).map_err(|unfit| ConfigError {
-            mistakes: vec![unfit],
-        })?;
+        let config = extract(&effective).map_err(|unfit| ConfigError { mistakes: vec![unfit] })?;
         Ok(Loaded { config, effective })
     }
 }
@@ -130,12 +122,8 @@ fn effective(entries: &[Entry]) -> Vec<Entry> {
 /// in itself, for then it is not known what was meant.
 fn contradiction(effective: &[Entry], mistakes: &[Mistake]) -> Option<Mistake> {
     let count_of = |name| {
-        let mistaken = mistakes
-            .iter()
-            .any(|mistake| mistake.key.as_deref() == Some(name));
-        let entry = effective
-            .iter()
-            .find(|entry| entry.key == name && !mistaken)?;
+        let mistaken = mistakes.iter().any(|mistake| mistake.key.as_deref() == Some(name));
+        let entry = effective.iter().find(|entry| entry.key == name && !mistaken)?;
         match entry.setting {
             Setting::Count(count) => Some((count, entry.origin.clone())),
             Setting::Text(_) => None,
@@ -158,9 +146,9 @@ fn contradiction(effective: &[Entry], mistakes: &[Mistake]) -> Option<Mistake> {
 /// Checked values -> typed structs. Nothing is left to go wrong unless the rules of `keys` and
 /// the types of `sections` disagree.
 fn extract(effective: &[Entry]) -> Result<Config, Mistake> {
-    let merged = effective.iter().fold(Figment::new(), |figment, entry| {
-        figment.merge((entry.key, &entry.setting))
-    });
+    let merged = effective
+        .iter()
+        .fold(Figment::new(), |figment, entry| figment.merge((entry.key, &entry.setting)));
     merged.extract().map_err(|error| {
         let key = error.path.join(".");
         let entry = effective.iter().find(|entry| entry.key == key);

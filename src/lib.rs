@@ -1,7 +1,9 @@
 //! Prompt-tuned classifiers and regressors over text: training, checkpoints and a gRPC server.
 
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
+pub mod dataset;
 pub mod evaluation;
 pub mod export;
 pub mod import;
@@ -9,4 +11,5 @@ pub mod inference;
 pub mod prompt;
 pub mod task;
 pub mod tokenization;
+pub mod training;
 pub mod weights;

@@ -69,6 +69,15 @@ pub struct Example {
     pub values: Vec<String>,
 }
 
+/// What an example is to be answered with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target {
+    /// Index into the task's labels.
+    Label(usize),
+    /// In the target's own unit; finite.
+    Value(f64),
+}
+
 /// What is wrong with one field of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldViolation {
@@ -79,11 +88,7 @@ pub struct FieldViolation {
 impl Task {
     /// Names of the fields, for messages.
     pub fn field_names(&self) -> String {
-        self.fields
-            .iter()
-            .map(|field| field.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
+        self.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// Puts named texts into the task's order, or says everything that is wrong with them:
@@ -98,25 +103,15 @@ impl Task {
         for field in &self.fields {
             let value = named.remove(&field.name);
             if let Some(description) = fault(field, value.as_deref(), max_bytes) {
-                violations.push(FieldViolation {
-                    field: field.name.clone(),
-                    description,
-                });
+                violations.push(FieldViolation { field: field.name.clone(), description });
             }
             values.push(value.unwrap_or_default());
         }
         for name in named.into_keys() {
             let description = format!("no such field; the task has: {}", self.field_names());
-            violations.push(FieldViolation {
-                field: name,
-                description,
-            });
+            violations.push(FieldViolation { field: name, description });
         }
-        if violations.is_empty() {
-            Ok(Example { values })
-        } else {
-            Err(violations)
-        }
+        if violations.is_empty() { Ok(Example { values }) } else { Err(violations) }
     }
 }
 
@@ -124,10 +119,9 @@ fn fault(field: &Field, value: Option<&str>, max_bytes: usize) -> Option<String>
     match value {
         None if field.optional => None,
         None => Some("missing".to_owned()),
-        Some(text) if text.len() > max_bytes => Some(format!(
-            "too long: {} bytes, at most {max_bytes} are taken",
-            text.len()
-        )),
+        Some(text) if text.len() > max_bytes => {
+            Some(format!("too long: {} bytes, at most {max_bytes} are taken", text.len()))
+        }
         Some(text) if !field.optional && text.trim().is_empty() => {
             Some("empty: a text is needed".to_owned())
         }
@@ -184,35 +178,18 @@ mod tests {
         };
         Task {
             name: "match".to_owned(),
-            kind: Kind::Regression {
-                min: None,
-                max: None,
-            },
+            kind: Kind::Regression { min: None, max: None },
             fields: vec![field("title", false), field("brand", true)],
         }
     }
 
     fn check(named: &[(&str, &str)], expected: Result<&[&str], &[&str]>) {
-        let named = named
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-            .collect();
+        let named = named.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let found = task().example(named, 10);
         let found = found
             .as_ref()
-            .map(|example| {
-                example
-                    .values
-                    .iter()
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-            })
-            .map_err(|violations| {
-                violations
-                    .iter()
-                    .map(|v| v.field.as_str())
-                    .collect::<Vec<_>>()
-            });
+            .map(|example| example.values.iter().map(String::as_str).collect::<Vec<_>>())
+            .map_err(|violations| violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>());
         assert_eq!(
             found.as_ref().map(Vec::as_slice).map_err(Vec::as_slice),
             expected,
@@ -227,18 +204,12 @@ mod tests {
         check(&[("brand", "b")], Err(&["title"]));
         check(&[("title", " \t")], Err(&["title"]));
         check(&[("title", "elevenbytes")], Err(&["title"]));
-        check(
-            &[("price", "1"), ("colour", "red")],
-            Err(&["title", "colour", "price"]),
-        );
+        check(&[("price", "1"), ("colour", "red")], Err(&["title", "colour", "price"]));
     }
 
     #[test]
     fn the_best_label_is_the_first_of_equals() {
-        assert_eq!(
-            Output::Probabilities(vec![0.2, 0.4, 0.4]).best_label(),
-            Some(1)
-        );
+        assert_eq!(Output::Probabilities(vec![0.2, 0.4, 0.4]).best_label(), Some(1));
         assert_eq!(Output::Value(3.0).best_label(), None);
     }
 }

@@ -40,12 +40,7 @@ pub struct EncoderWeights {
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
     #[error("{what} = {found}, but it must lie between {low} and {high}")]
-    OutOfRange {
-        what: &'static str,
-        found: usize,
-        low: usize,
-        high: usize,
-    },
+    OutOfRange { what: &'static str, found: usize, low: usize, high: usize },
     #[error("hidden_size {hidden_size} is not a multiple of the {heads} attention heads")]
     Heads { hidden_size: usize, heads: usize },
     #[error("layer_norm_eps = {found}, but it must lie between 0 and 0.1")]
@@ -53,11 +48,7 @@ pub enum WeightsError {
     #[error("the encoder has no parameter {name}")]
     Missing { name: String },
     #[error("parameter {name} has shape {found:?}, expected {expected:?}")]
-    Shape {
-        name: String,
-        found: Vec<usize>,
-        expected: Vec<usize>,
-    },
+    Shape { name: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("parameter {name} holds a value that is not finite")]
     NotFinite { name: String },
 }
@@ -75,12 +66,7 @@ impl Architecture {
             ("segment_types", self.segment_types, 64),
         ] {
             if !(1..=high).contains(&found) {
-                return Err(WeightsError::OutOfRange {
-                    what,
-                    found,
-                    low: 1,
-                    high,
-                });
+                return Err(WeightsError::OutOfRange { what, found, low: 1, high });
             }
         }
         if !self.hidden_size.is_multiple_of(self.heads) {
@@ -88,9 +74,7 @@ impl Architecture {
             return Err(WeightsError::Heads { hidden_size, heads });
         }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 0.1) {
-            return Err(WeightsError::Epsilon {
-                found: self.layer_norm_eps,
-            });
+            return Err(WeightsError::Epsilon { found: self.layer_norm_eps });
         }
         Ok(())
     }
@@ -100,10 +84,7 @@ impl Architecture {
         let (h, i) = (self.hidden_size, self.intermediate_size);
         let mut all = vec![
             ("embeddings.word".to_owned(), vec![self.vocabulary_size, h]),
-            (
-                "embeddings.position".to_owned(),
-                vec![self.max_positions, h],
-            ),
+            ("embeddings.position".to_owned(), vec![self.max_positions, h]),
             ("embeddings.segment".to_owned(), vec![self.segment_types, h]),
             ("embeddings.norm.weight".to_owned(), vec![h]),
             ("embeddings.norm.bias".to_owned(), vec![h]),
@@ -146,32 +127,22 @@ impl EncoderWeights {
                 return Err(WeightsError::Missing { name });
             };
             if array.shape != expected || array.data.len() != expected.iter().product::<usize>() {
-                return Err(WeightsError::Shape {
-                    name,
-                    found: array.shape,
-                    expected,
-                });
+                return Err(WeightsError::Shape { name, found: array.shape, expected });
             }
             if array.data.iter().any(|value| !value.is_finite()) {
                 return Err(WeightsError::NotFinite { name });
             }
             checked.insert(name, array);
         }
-        Ok(Self {
-            architecture,
-            arrays: checked,
-        })
+        Ok(Self { architecture, arrays: checked })
     }
 
     /// The parameters in the order of a forward pass.
     pub fn iter(&self) -> impl Iterator<Item = (String, &Array)> {
-        self.architecture
-            .parameters()
-            .into_iter()
-            .filter_map(|(name, _)| {
-                let array = self.arrays.get(&name)?;
-                Some((name, array))
-            })
+        self.architecture.parameters().into_iter().filter_map(|(name, _)| {
+            let array = self.arrays.get(&name)?;
+            Some((name, array))
+        })
     }
 
     /// The number of weights.
@@ -208,14 +179,8 @@ pub(crate) mod tests {
             .into_iter()
             .map(|(name, shape)| {
                 // Norms near 1, as in a trained encoder.
-                let centre = if name.ends_with("norm.weight") {
-                    1.0
-                } else {
-                    0.0
-                };
-                let data = (0..shape.iter().product())
-                    .map(|_| centre + next())
-                    .collect();
+                let centre = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
+                let data = (0..shape.iter().product()).map(|_| centre + next()).collect();
                 (name, Array { shape, data })
             })
             .collect();
@@ -231,18 +196,9 @@ pub(crate) mod tests {
             let error = EncoderWeights::new(good.architecture.clone(), arrays).expect_err(words);
             assert!(error.to_string().contains(words), "{error}");
         };
-        check(
-            &|a| drop(a.remove("layers.1.query.bias")),
-            "no parameter layers.1.query.bias",
-        );
-        check(
-            &|a| a.get_mut("embeddings.word").expect("there").shape.reverse(),
-            "[8, 20]",
-        );
-        check(
-            &|a| a.get_mut("embeddings.word").expect("there").data[3] = f32::NAN,
-            "not finite",
-        );
+        check(&|a| drop(a.remove("layers.1.query.bias")), "no parameter layers.1.query.bias");
+        check(&|a| a.get_mut("embeddings.word").expect("there").shape.reverse(), "[8, 20]");
+        check(&|a| a.get_mut("embeddings.word").expect("there").data[3] = f32::NAN, "not finite");
     }
 
     #[test]

@@ -61,20 +61,15 @@ impl Provenance {
     /// Of a checkpoint that this program writes now.
     pub fn new(encoder_from: impl Into<String>) -> Self {
         let created_by = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_owned();
-        Self {
-            created_by,
-            encoder_from: encoder_from.into(),
-        }
+        Self { created_by, encoder_from: encoder_from.into() }
     }
 }
 
 impl Manifest {
     /// The id of a checkpoint with these files.
     pub fn id_of(files: &BTreeMap<String, FileEntry>) -> String {
-        let listing: String = files
-            .iter()
-            .map(|(path, file)| format!("{path}\0{}\n", file.sha256))
-            .collect();
+        let listing: String =
+            files.iter().map(|(path, file)| format!("{path}\0{}\n", file.sha256)).collect();
         digest::of_bytes(listing.as_bytes())[..12].to_owned()
     }
 
@@ -87,10 +82,7 @@ impl Manifest {
         if let Some(path) = self.files.keys().find(outside) {
             return Some(format!("the path {path:?} leads outside the directory"));
         }
-        if let Some(path) = self
-            .named_files()
-            .find(|path| !self.files.contains_key(*path))
-        {
+        if let Some(path) = self.named_files().find(|path| !self.files.contains_key(*path)) {
             return Some(format!("{path:?} is named but not listed under files"));
         }
         if let Err(error) = self.encoder.architecture.check() {
@@ -100,13 +92,7 @@ impl Manifest {
     }
 
     fn named_files(&self) -> impl Iterator<Item = &str> {
-        let tasks = self
-            .tasks
-            .iter()
-            .flat_map(|t| [&t.task_file, &t.head, &t.report]);
-        [&self.encoder.file, &self.tokenizer]
-            .into_iter()
-            .chain(tasks)
-            .map(String::as_str)
+        let tasks = self.tasks.iter().flat_map(|t| [&t.task_file, &t.head, &t.report]);
+        [&self.encoder.file, &self.tokenizer].into_iter().chain(tasks).map(String::as_str)
     }
 }

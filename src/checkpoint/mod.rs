@@ -29,15 +29,9 @@ pub enum CheckpointError {
     #[error("{directory} is no checkpoint: it has no {MANIFEST}")]
     NoManifest { directory: String },
     #[error("cannot read {path}: {source}")]
-    Read {
-        path: String,
-        source: std::io::Error,
-    },
+    Read { path: String, source: std::io::Error },
     #[error("cannot write {path}: {source}")]
-    Write {
-        path: String,
-        source: std::io::Error,
-    },
+    Write { path: String, source: std::io::Error },
     #[error("{path} is damaged: {message}")]
     Manifest { path: String, message: String },
     #[error(
@@ -46,23 +40,11 @@ pub enum CheckpointError {
     )]
     Version { path: String, found: u32 },
     #[error("{path} is damaged: expected {expected} bytes, found {found}")]
-    Size {
-        path: String,
-        expected: u64,
-        found: u64,
-    },
+    Size { path: String, expected: u64, found: u64 },
     #[error("{path} is damaged: expected sha256 {expected}, found {found}")]
-    Hash {
-        path: String,
-        expected: String,
-        found: String,
-    },
+    Hash { path: String, expected: String, found: String },
     #[error("the checkpoint {directory} holds no task {task:?}; it holds: {known}")]
-    NoTask {
-        directory: String,
-        task: String,
-        known: String,
-    },
+    NoTask { directory: String, task: String, known: String },
     #[error("{directory} exists already; choose another --out, or pass --replace")]
     Exists { directory: String },
     #[error("{directory} exists and is no checkpoint; it is left as it is, choose another --out")]

@@ -33,16 +33,10 @@ impl Checkpoint {
                 let directory = directory.display().to_string();
                 CheckpointError::NoManifest { directory }
             } else {
-                CheckpointError::Read {
-                    path: name.clone(),
-                    source,
-                }
+                CheckpointError::Read { path: name.clone(), source }
             }
         };
-        let damaged = |message| CheckpointError::Manifest {
-            path: name.clone(),
-            message,
-        };
+        let damaged = |message| CheckpointError::Manifest { path: name.clone(), message };
         let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
         if bytes > MAX_MANIFEST_BYTES {
             return Err(damaged(format!("it has {bytes} bytes")));
@@ -51,9 +45,7 @@ impl Checkpoint {
         // The version comes first: a newer format may differ in everything else.
         let json: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        let version = json
-            .get("format_version")
-            .and_then(serde_json::Value::as_u64);
+        let version = json.get("format_version").and_then(serde_json::Value::as_u64);
         let version = version.and_then(|version| u32::try_from(version).ok());
         match version {
             None | Some(0) => return Err(damaged("it has no format_version".to_owned())),
@@ -67,10 +59,7 @@ impl Checkpoint {
         if let Some(fault) = manifest.fault() {
             return Err(damaged(fault));
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            manifest,
-        })
+        Ok(Self { directory: directory.to_owned(), manifest })
     }
 
     fn verify(
@@ -80,26 +69,15 @@ impl Checkpoint {
     ) -> Result<(), CheckpointError> {
         let path = self.path(name);
         let display = path.display().to_string();
-        let unreadable = |source| CheckpointError::Read {
-            path: display.clone(),
-            source,
-        };
+        let unreadable = |source| CheckpointError::Read { path: display.clone(), source };
         let found = std::fs::metadata(&path).map_err(unreadable)?.len();
         if found != expected.bytes {
-            return Err(CheckpointError::Size {
-                path: display,
-                expected: expected.bytes,
-                found,
-            });
+            return Err(CheckpointError::Size { path: display, expected: expected.bytes, found });
         }
         let (_, found) = digest::of_file(&path).map_err(unreadable)?;
         if found != expected.sha256 {
             let expected = expected.sha256.clone();
-            return Err(CheckpointError::Hash {
-                path: display,
-                expected,
-                found,
-            });
+            return Err(CheckpointError::Hash { path: display, expected, found });
         }
         Ok(())
     }
@@ -112,45 +90,23 @@ impl Checkpoint {
     /// The SHA-256 of the encoder's graph: checkpoints with the same one can share it.
     pub fn encoder_digest(&self) -> &str {
         // `Manifest::fault` made sure that the encoder is listed.
-        self.manifest
-            .files
-            .get(&self.manifest.encoder.file)
-            .map_or("", |file| &file.sha256)
+        self.manifest.files.get(&self.manifest.encoder.file).map_or("", |file| &file.sha256)
     }
 
     /// The bytes of a file of the manifest.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, CheckpointError> {
         let path = self.path(name);
-        std::fs::read(&path).map_err(|source| CheckpointError::Read {
-            path: path.display().to_string(),
-            source,
-        })
+        std::fs::read(&path)
+            .map_err(|source| CheckpointError::Read { path: path.display().to_string(), source })
     }
 
     /// The task with this name.
     pub fn task(&self, name: &str) -> Result<&TaskEntry, CheckpointError> {
-        self.manifest
-            .tasks
-            .iter()
-            .find(|task| task.name == name)
-            .ok_or_else(|| {
-                let known: Vec<&str> = self
-                    .manifest
-                    .tasks
-                    .iter()
-                    .map(|t| t.name.as_str())
-                    .collect();
-                let known = if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                };
-                let directory = self.directory.display().to_string();
-                CheckpointError::NoTask {
-                    directory,
-                    task: name.to_owned(),
-                    known,
-                }
-            })
+        self.manifest.tasks.iter().find(|task| task.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.manifest.tasks.iter().map(|t| t.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let directory = self.directory.display().to_string();
+            CheckpointError::NoTask { directory, task: name.to_owned(), known }
+        })
     }
 }

@@ -22,13 +22,7 @@ fn write(target: &Path, graph: &[u8], replace: bool) -> Result<Manifest, Checkpo
 fn entries(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .expect("a directory")
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
     names
@@ -42,21 +36,9 @@ fn what_is_written_opens_and_is_the_same_every_time() {
     assert_eq!(first, second);
     let opened = Checkpoint::open(&home.path().join("a")).expect("intact");
     assert_eq!(opened.manifest, first);
-    assert_eq!(
-        opened
-            .read(&opened.task("polarity").expect("there").head)
-            .expect("read"),
-        b"head"
-    );
-    assert_eq!(
-        entries(home.path()),
-        ["a", "deep"],
-        "nothing temporary is left"
-    );
-    let error = opened
-        .task("intensity")
-        .expect_err("no such task")
-        .to_string();
+    assert_eq!(opened.read(&opened.task("polarity").expect("there").head).expect("read"), b"head");
+    assert_eq!(entries(home.path()), ["a", "deep"], "nothing temporary is left");
+    let error = opened.task("intensity").expect_err("no such task").to_string();
     assert!(error.contains("polarity"), "{error}");
 }
 
@@ -96,22 +78,12 @@ fn shared_files_are_links() {
     let mut draft = Draft::new(&home.path().join("b"), false).expect("begun");
     draft.share(&first, "encoder.onnx").expect("shared");
     draft.share(&first, "tokenizer.json").expect("shared");
-    draft
-        .share_task(&first, &first.manifest.tasks[0])
-        .expect("shared");
-    draft
-        .add_task("more", "name", b"head", b"{}")
-        .expect("added");
-    draft
-        .publish(encoder(), "tokenizer.json", Provenance::new("a"))
-        .expect("written");
+    draft.share_task(&first, &first.manifest.tasks[0]).expect("shared");
+    draft.add_task("more", "name", b"head", b"{}").expect("added");
+    draft.publish(encoder(), "tokenizer.json", Provenance::new("a")).expect("written");
     let second = Checkpoint::open(&home.path().join("b")).expect("intact");
     assert_eq!(second.manifest.tasks.len(), 2);
-    let inode = |c: &Checkpoint| {
-        std::fs::metadata(c.path("encoder.onnx"))
-            .expect("there")
-            .ino()
-    };
+    let inode = |c: &Checkpoint| std::fs::metadata(c.path("encoder.onnx")).expect("there").ino();
     assert_eq!(inode(&first), inode(&second));
 }
 
@@ -139,46 +111,19 @@ fn damage_is_found_and_named() {
     let put = |name: &'static str, bytes: &'static [u8]| {
         move |place: &Path| std::fs::write(place.join(name), bytes).expect("written")
     };
-    check(
-        put("encoder.onnx", b"grapx"),
-        &["encoder.onnx", "expected sha256", "found"],
-    );
-    check(
-        put("tokenizer.json", b"{} "),
-        &["tokenizer.json", "expected 2 bytes, found 3"],
-    );
+    check(put("encoder.onnx", b"grapx"), &["encoder.onnx", "expected sha256", "found"]);
+    check(put("tokenizer.json", b"{} "), &["tokenizer.json", "expected 2 bytes, found 3"]);
     check(put(MANIFEST, b"{"), &[MANIFEST, "damaged"]);
     check(put(MANIFEST, b"{}"), &["no format_version"]);
     let remove = |name: &'static str| {
         move |place: &Path| std::fs::remove_file(place.join(name)).expect("removed")
     };
-    check(
-        remove("tasks/polarity/head.safetensors"),
-        &["head.safetensors"],
-    );
+    check(remove("tasks/polarity/head.safetensors"), &["head.safetensors"]);
     check(remove(MANIFEST), &["is no checkpoint"]);
-    check(
-        |p| edit(p, "\"format_version\": 1", "\"format_version\": 9"),
-        &["version 9", "newer"],
-    );
-    check(
-        |p| edit(p, "\"encoder.onnx\"", "\"../encoder.onnx\""),
-        &["leads outside"],
-    );
-    check(
-        |p| edit(p, "\"bytes\": 5", "\"bytes\": 6"),
-        &["expected 6 bytes, found 5"],
-    );
-    check(
-        |p| edit(p, "\"layers\": 2", "\"layers\": 0"),
-        &["layers = 0"],
-    );
-    let swap = |p: &Path| {
-        edit(
-            p,
-            &crate::checkpoint::digest::of_bytes(b"head"),
-            &"0".repeat(64),
-        )
-    };
+    check(|p| edit(p, "\"format_version\": 1", "\"format_version\": 9"), &["version 9", "newer"]);
+    check(|p| edit(p, "\"encoder.onnx\"", "\"../encoder.onnx\""), &["leads outside"]);
+    check(|p| edit(p, "\"bytes\": 5", "\"bytes\": 6"), &["expected 6 bytes, found 5"]);
+    check(|p| edit(p, "\"layers\": 2", "\"layers\": 0"), &["layers = 0"]);
+    let swap = |p: &Path| edit(p, &crate::checkpoint::digest::of_bytes(b"head"), &"0".repeat(64));
     check(swap, &["id does not fit"]);
 }

@@ -40,24 +40,21 @@ impl Draft {
             .tempdir_in(parent)
             .map_err(|source| write_error(parent, source))?;
         let (files, tasks) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self {
-            staging,
-            target: target.to_owned(),
-            files,
-            tasks,
-        })
+        Ok(Self { staging, target: target.to_owned(), files, tasks })
     }
 
     /// Writes a file.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
         let path = self.place(name)?;
         write_synced(&path, bytes).map_err(|source| write_error(&path, source))?;
-        let entry = FileEntry {
-            bytes: bytes.len() as u64,
-            sha256: digest::of_bytes(bytes),
-        };
+        let entry = FileEntry { bytes: bytes.len() as u64, sha256: digest::of_bytes(bytes) };
         self.files.insert(name.to_owned(), entry);
         Ok(())
+    }
+
+    /// Where a file of the draft lies until it is published.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.staging.path().join(name)
     }
 
     /// Adds a task with its three files.
@@ -91,8 +88,7 @@ impl Draft {
             .map_err(|source| write_error(&path, source))?;
         let (bytes, sha256) =
             digest::of_file(&path).map_err(|source| write_error(&path, source))?;
-        self.files
-            .insert(name.to_owned(), FileEntry { bytes, sha256 });
+        self.files.insert(name.to_owned(), FileEntry { bytes, sha256 });
         Ok(())
     }
 
@@ -143,7 +139,7 @@ impl Draft {
     }
 
     fn place(&self, name: &str) -> Result<PathBuf, CheckpointError> {
-        let path = self.staging.path().join(name);
+        let path = self.path(name);
         let parent = path.parent().unwrap_or(self.staging.path());
         fs::create_dir_all(parent).map_err(|source| write_error(parent, source))?;
         Ok(path)
@@ -200,8 +196,5 @@ fn put_in_place(staging: TempDir, target: &Path) -> std::io::Result<()> {
 }
 
 fn write_error(path: &Path, source: std::io::Error) -> CheckpointError {
-    CheckpointError::Write {
-        path: path.display().to_string(),
-        source,
-    }
+    CheckpointError::Write { path: path.display().to_string(), source }
 }

@@ -63,12 +63,7 @@ impl Key {
     /// The names of the known keys in a section; none if there is no such section.
     pub fn in_section(section: &str) -> Vec<&'static str> {
         let names = KEYS.iter().map(|key| key.name);
-        names
-            .filter(|name| {
-                name.split_once('.')
-                    .is_some_and(|(head, _)| head == section)
-            })
-            .collect()
+        names.filter(|name| name.split_once('.').is_some_and(|(head, _)| head == section)).collect()
     }
 }
 
@@ -77,9 +72,7 @@ impl Key {
 /// section one of its keys.
 fn similarity(known: &str, unknown: &str) -> f64 {
     let last = unknown.rsplit('.').next().unwrap_or(unknown);
-    let parts = known
-        .split('.')
-        .map(|part| strsim::normalized_levenshtein(part, last));
+    let parts = known.split('.').map(|part| strsim::normalized_levenshtein(part, last));
     strsim::normalized_levenshtein(known, unknown) + parts.fold(0.0, f64::max)
 }
 
@@ -105,9 +98,7 @@ impl fmt::Display for Setting {
 
 /// `text` as a TOML string. A JSON string is one, except that TOML also escapes DEL.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text)
-        .to_string()
-        .replace('\u{7f}', "\\u007F")
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
 
 /// What a key accepts.
@@ -140,9 +131,7 @@ impl Rule {
             (_, Value::Char(_, character)) => Some(Setting::Text(character.to_string())),
             _ => None,
         };
-        setting
-            .filter(|setting| self.accepts(setting))
-            .ok_or_else(|| self.refusal(describe(value)))
+        setting.filter(|setting| self.accepts(setting)).ok_or_else(|| self.refusal(describe(value)))
     }
 
     /// Reads a value from where everything is text: an environment variable or a flag.
@@ -169,10 +158,7 @@ impl Rule {
     }
 
     fn refusal(&self, found: String) -> Problem {
-        Problem::WrongValue {
-            found,
-            expected: self.to_string(),
-        }
+        Problem::WrongValue { found, expected: self.to_string() }
     }
 }
 

@@ -57,11 +57,7 @@ impl Layers {
             Ok(text) => self.add_toml(&origin, &text),
             Err(Problem::Unreadable(e))
                 if named.is_none() && e.kind() == io::ErrorKind::NotFound => {}
-            Err(problem) => self.mistakes.push(Mistake {
-                origin,
-                key: None,
-                problem,
-            }),
+            Err(problem) => self.mistakes.push(Mistake { origin, key: None, problem }),
         }
     }
 
@@ -72,9 +68,7 @@ impl Layers {
         for variable in variables {
             let (known, key) = (variable.known_key(), variable.dotted_key());
             let origin = Origin::Variable(variable.name);
-            self.add(origin, key, known, |key| {
-                key.rule.read_text(&variable.value)
-            });
+            self.add(origin, key, known, |key| key.rule.read_text(&variable.value));
         }
     }
 
@@ -93,25 +87,15 @@ impl Layers {
             Ok(dict) => {
                 for (key, value) in leaves("", dict) {
                     let known = Key::find(&key);
-                    self.add(origin.clone(), key, known, |key| {
-                        key.rule.read_value(&value)
-                    });
+                    self.add(origin.clone(), key, known, |key| key.rule.read_value(&value));
                 }
             }
             Err(error) => {
                 let start = error.span().map_or(0, |span| span.start);
-                let line = 1 + text
-                    .bytes()
-                    .take(start)
-                    .filter(|byte| *byte == b'\n')
-                    .count();
+                let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
                 let message = error.message().replace('\n', ", ");
                 let problem = Problem::Syntax { line, message };
-                self.mistakes.push(Mistake {
-                    origin: origin.clone(),
-                    key: None,
-                    problem,
-                });
+                self.mistakes.push(Mistake { origin: origin.clone(), key: None, problem });
             }
         }
     }
@@ -126,16 +110,8 @@ impl Layers {
     ) {
         let known = known.ok_or_else(|| not_a_key(&key, &origin));
         match known.and_then(|known| Ok((known.name, read(known)?))) {
-            Ok((key, setting)) => self.entries.push(Entry {
-                key,
-                setting,
-                origin,
-            }),
-            Err(problem) => self.mistakes.push(Mistake {
-                origin,
-                key: Some(key),
-                problem,
-            }),
+            Ok((key, setting)) => self.entries.push(Entry { key, setting, origin }),
+            Err(problem) => self.mistakes.push(Mistake { origin, key: Some(key), problem }),
         }
     }
 }
@@ -155,9 +131,7 @@ fn not_a_key(key: &str, origin: &Origin) -> Problem {
         };
         Problem::UnknownKey { key, nearest }
     } else {
-        Problem::Section {
-            keys: keys.into_iter().map(spelled).collect(),
-        }
+        Problem::Section { keys: keys.into_iter().map(spelled).collect() }
     }
 }
 
@@ -186,23 +160,15 @@ fn dotted(prefix: &str, name: &str) -> String {
         true => name.to_owned(),
         false => quoted(name),
     };
-    if prefix.is_empty() {
-        name
-    } else {
-        format!("{prefix}.{name}")
-    }
+    if prefix.is_empty() { name } else { format!("{prefix}.{name}") }
 }
 
 fn read_limited(path: &Path) -> Result<String, Problem> {
     let mut text = String::new();
     let file = File::open(path).map_err(Problem::Unreadable)?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(Problem::Unreadable)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(Problem::Unreadable)?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(Problem::TooLarge {
-            limit_bytes: MAX_FILE_BYTES,
-        });
+        return Err(Problem::TooLarge { limit_bytes: MAX_FILE_BYTES });
     }
     Ok(text)
 }

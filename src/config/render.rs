@@ -6,11 +6,7 @@ use super::Loaded;
 /// behind it. Given back as a configuration file, it yields the same configuration.
 pub fn render(loaded: &Loaded) -> String {
     let lines: Vec<Line> = loaded.entries().map(Line::new).collect();
-    let width = lines
-        .iter()
-        .map(|line| line.setting.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = lines.iter().map(|line| line.setting.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     let mut section = "";
     for line in &lines {
@@ -36,10 +32,6 @@ impl Line {
         // Every known key has a section; one that had none would stand at the top.
         let (section, name) = entry.key.split_once('.').unwrap_or(("", entry.key));
         let setting = format!("{name} = {}", entry.setting);
-        Self {
-            section,
-            setting,
-            origin: entry.origin.to_string(),
-        }
+        Self { section, setting, origin: entry.origin.to_string() }
     }
 }

@@ -80,9 +80,7 @@ impl BatchingConfig {
     /// How many workers to start on this machine: as configured, else one per CPU available to
     /// this process, else one.
     pub fn worker_count(&self) -> NonZeroUsize {
-        self.workers
-            .or_else(|| thread::available_parallelism().ok())
-            .unwrap_or(NonZeroUsize::MIN)
+        self.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
     }
 }
 

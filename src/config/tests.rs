@@ -22,13 +22,9 @@ fn load(
 ) -> Result<Loaded, ConfigError> {
     let directory = TempDir::new().expect("a temporary directory");
     fs::write(directory.path().join(FILE_NAME), file).expect("the file can be written");
-    let environment = variables
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()));
-    let overrides: Vec<_> = flags
-        .iter()
-        .map(|(key, flag, value)| Override::new(*key, *flag, value))
-        .collect();
+    let environment = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    let overrides: Vec<_> =
+        flags.iter().map(|(key, flag, value)| Override::new(*key, *flag, value)).collect();
     Config::load_from(directory.path(), None, environment, &overrides)
 }
 
@@ -55,17 +51,10 @@ fn each_layer_goes_over_the_one_before() {
     let flags = &[("batching.workers", "--workers", "4")][..];
     let check = |file, variables, flags, expected: usize, origin: &str| {
         let loaded = load(file, variables, flags).expect("a right configuration");
-        let workers = loaded
-            .config
-            .batching
-            .workers
-            .map_or(0, |workers| workers.get());
+        let workers = loaded.config.batching.workers.map_or(0, |workers| workers.get());
         assert_eq!(workers, expected);
         assert_eq!(
-            loaded
-                .origin("batching.workers")
-                .map(ToString::to_string)
-                .as_deref(),
+            loaded.origin("batching.workers").map(ToString::to_string).as_deref(),
             Some(origin)
         );
         assert_eq!(loaded.origin("log.level"), Some(&Origin::Default));
@@ -83,9 +72,8 @@ fn each_layer_goes_over_the_one_before() {
 #[test]
 fn the_defaults_stand_without_a_file() {
     let directory = TempDir::new().expect("a temporary directory");
-    let config = Config::load_from(directory.path(), None, nothing(), &[])
-        .expect("defaults")
-        .config;
+    let config =
+        Config::load_from(directory.path(), None, nothing(), &[]).expect("defaults").config;
     assert_eq!(config.server.address.to_string(), "127.0.0.1:50051");
     assert_eq!(config.server.drain_timeout().as_secs(), 10);
     assert_eq!(config.models.directory, Path::new("models/serving"));
@@ -106,18 +94,10 @@ fn a_named_file_replaces_the_usual_one_and_must_exist() {
     let loaded = load("other.toml").expect("a right configuration");
     assert_eq!(loaded.config.log.level, "debug");
     assert_eq!(loaded.config.inference.intra_op_threads.get(), 1);
-    assert_eq!(
-        loaded.origin("log.level"),
-        Some(&Origin::File("other.toml".into()))
-    );
+    assert_eq!(loaded.origin("log.level"), Some(&Origin::File("other.toml".into())));
 
-    let error = load("missing.toml")
-        .expect_err("the file is missing")
-        .to_string();
-    assert!(
-        error.contains("file missing.toml: cannot be read (No such file"),
-        "{error}"
-    );
+    let error = load("missing.toml").expect_err("the file is missing").to_string();
+    assert!(error.contains("file missing.toml: cannot be read (No such file"), "{error}");
 }
 
 #[test]
@@ -153,10 +133,7 @@ fn variables_of_kubernetes_and_of_the_build_are_ignored() {
 fn a_value_that_is_not_utf8_is_a_mistake_only_in_our_variables() {
     use std::os::unix::ffi::OsStringExt;
     let broken = || OsString::from_vec(vec![b'a', 0xff]);
-    let environment = [
-        ("DYNAMAR_MODELS__DIRECTORY".into(), broken()),
-        ("HOME".into(), broken()),
-    ];
+    let environment = [("DYNAMAR_MODELS__DIRECTORY".into(), broken()), ("HOME".into(), broken())];
     let error = Config::load_from(Path::new("/nowhere"), None, environment, &[])
         .expect_err("one value is not UTF-8");
     assert_eq!(
@@ -179,27 +156,14 @@ fn every_limit_fits_its_type() {
                     ("batching.max_queued_tokens", "--q", "1073741824"),
                     (key.name, "--x", &count.to_string()),
                 ];
-                assert_eq!(
-                    mistakes_in("", &[], &flags),
-                    [""; 0],
-                    "{} = {count}",
-                    key.name
-                );
+                assert_eq!(mistakes_in("", &[], &flags), [""; 0], "{} = {count}", key.name);
             }
             let above = (max + 1).to_string();
-            assert_eq!(
-                mistakes_in("", &[], &[(key.name, "--x", &above)]).len(),
-                1,
-                "{}",
-                key.name
-            );
+            assert_eq!(mistakes_in("", &[], &[(key.name, "--x", &above)]).len(), 1, "{}", key.name);
         }
     }
     for name in LogFormat::NAMES {
-        assert_eq!(
-            mistakes_in("", &[], &[("log.format", "--log-format", name)]),
-            [""; 0]
-        );
+        assert_eq!(mistakes_in("", &[], &[("log.format", "--log-format", name)]), [""; 0]);
     }
 }
 
@@ -214,10 +178,7 @@ fn the_default_file_holds_every_key_in_order_with_a_comment() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
         } else if let Some((name, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
-            assert!(
-                previous.starts_with("# "),
-                "`{name}` has no comment above it"
-            );
+            assert!(previous.starts_with("# "), "`{name}` has no comment above it");
             found.push(format!("{section}.{name}"));
         }
         previous = line;

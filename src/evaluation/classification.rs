@@ -30,10 +30,10 @@ pub struct LabelMetrics {
 }
 
 /// Compares the right labels with predicted probabilities, `[examples][labels]`.
-pub fn classification(
+pub fn compare(
     names: &[String],
     gold: &[usize],
-    probabilities: &[Vec<f32>],
+    probabilities: &[&[f32]],
     predicted: &[usize],
 ) -> Classification {
     let count = names.len();
@@ -42,11 +42,8 @@ pub fn classification(
         confusion[gold][predicted] += 1;
     }
     let right: usize = (0..count).map(|label| confusion[label][label]).sum();
-    let labels: Vec<LabelMetrics> = names
-        .iter()
-        .enumerate()
-        .map(|(at, name)| label_metrics(name, at, &confusion))
-        .collect();
+    let labels: Vec<LabelMetrics> =
+        names.iter().enumerate().map(|(at, name)| label_metrics(name, at, &confusion)).collect();
     let seen = labels
         .iter()
         .enumerate()
@@ -81,11 +78,7 @@ fn label_metrics(name: &str, label: usize, confusion: &[Vec<usize>]) -> LabelMet
 
 /// 0 where there is nothing to divide by.
 fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 impl Classification {
@@ -112,14 +105,12 @@ mod tests {
             row[label] = 0.5;
             row
         });
-        let found = classification(&names, &gold, &probabilities, &[0, 0, 1, 1]);
+        let probabilities: Vec<&[f32]> = probabilities.iter().map(Vec::as_slice).collect();
+        let found = compare(&names, &gold, &probabilities, &[0, 0, 1, 1]);
         assert_eq!(found.accuracy, 0.75);
         assert_eq!(found.confusion, [[2, 1, 0], [0, 1, 0], [0, 0, 0]]);
         let a = &found.labels[0];
-        assert_eq!(
-            (a.examples, a.precision, a.recall, a.f1),
-            (3, 1.0, 2.0 / 3.0, 0.8)
-        );
+        assert_eq!((a.examples, a.precision, a.recall, a.f1), (3, 1.0, 2.0 / 3.0, 0.8));
         // Label c occurs nowhere and does not count.
         assert!((found.macro_f1 - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
         let expected = (3.0 * 2f64.ln() + 4f64.ln()) / 4.0;
@@ -128,10 +119,7 @@ mod tests {
 
     #[test]
     fn no_examples_give_no_nonsense() {
-        let found = classification(&["a".to_owned(), "b".to_owned()], &[], &[], &[]);
-        assert_eq!(
-            (found.accuracy, found.macro_f1, found.log_loss),
-            (0.0, 0.0, 0.0)
-        );
+        let found = compare(&["a".to_owned(), "b".to_owned()], &[], &[], &[]);
+        assert_eq!((found.accuracy, found.macro_f1, found.log_loss), (0.0, 0.0, 0.0));
     }
 }

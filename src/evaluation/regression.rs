@@ -21,13 +21,9 @@ pub struct Regression {
 }
 
 /// Compares true with predicted values.
-pub fn regression(gold: &[f64], predicted: &[f64]) -> Regression {
+pub fn compare(gold: &[f64], predicted: &[f64]) -> Regression {
     let count = gold.len().max(1) as f64;
-    let errors = || {
-        gold.iter()
-            .zip(predicted)
-            .map(|(gold, predicted)| predicted - gold)
-    };
+    let errors = || gold.iter().zip(predicted).map(|(gold, predicted)| predicted - gold);
     let squared: f64 = errors().map(|error| error * error).sum();
     let mean = gold.iter().sum::<f64>() / count;
     let total: f64 = gold.iter().map(|value| (value - mean).powi(2)).sum();
@@ -37,11 +33,7 @@ pub fn regression(gold: &[f64], predicted: &[f64]) -> Regression {
         pearson: pearson(gold, predicted),
         rmse: (squared / count).sqrt(),
         mae: errors().map(f64::abs).sum::<f64>() / count,
-        r2: if total > 0.0 {
-            1.0 - squared / total
-        } else {
-            0.0
-        },
+        r2: if total > 0.0 { 1.0 - squared / total } else { 0.0 },
     }
 }
 
@@ -99,7 +91,7 @@ mod tests {
     #[test]
     fn metrics_follow_their_definitions() {
         // Values checked against scipy.stats.spearmanr and pearsonr.
-        let found = regression(&[1.0, 2.0, 3.0, 4.0, 5.0], &[5.0, 6.0, 7.0, 8.0, 7.0]);
+        let found = compare(&[1.0, 2.0, 3.0, 4.0, 5.0], &[5.0, 6.0, 7.0, 8.0, 7.0]);
         close(found.spearman, 0.820_782_681_668_123_3);
         close(found.pearson, 0.832_050_294_337_843_7);
         close(found.mae, 3.6);
@@ -110,8 +102,8 @@ mod tests {
     #[test]
     fn ties_share_their_rank_and_constants_give_zero() {
         assert_eq!(ranks(&[3.0, 1.0, 3.0, 2.0]), [3.5, 1.0, 3.5, 2.0]);
-        let found = regression(&[1.0, 2.0], &[5.0, 5.0]);
+        let found = compare(&[1.0, 2.0], &[5.0, 5.0]);
         assert_eq!((found.spearman, found.pearson), (0.0, 0.0));
-        assert_eq!(regression(&[], &[]).rmse, 0.0);
+        assert_eq!(compare(&[], &[]).rmse, 0.0);
     }
 }

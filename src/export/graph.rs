@@ -45,11 +45,7 @@ pub fn to_onnx(weights: &EncoderWeights) -> Vec<u8> {
     let graph = Graph {
         node: builder.nodes,
         name: "encoder".to_owned(),
-        initializer: builder
-            .constants
-            .into_iter()
-            .chain(parameters(weights))
-            .collect(),
+        initializer: builder.constants.into_iter().chain(parameters(weights)).collect(),
         input: graph_inputs(),
         output: vec![value(&output, DataType::Float, &["batch", "hidden"])],
     };
@@ -59,28 +55,17 @@ pub fn to_onnx(weights: &EncoderWeights) -> Vec<u8> {
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         doc_string: "Packed tokens in, the last hidden state at each mask out.".to_owned(),
         graph: Some(graph),
-        opset_import: vec![OperatorSetId {
-            domain: String::new(),
-            version: OPSET,
-        }],
+        opset_import: vec![OperatorSetId { domain: String::new(), version: OPSET }],
     };
     model.encode_to_vec()
 }
 
 fn parameters(weights: &EncoderWeights) -> impl Iterator<Item = Tensor> {
     weights.iter().map(|(name, array)| Tensor {
-        dims: array
-            .shape
-            .iter()
-            .map(|&dimension| dimension as i64)
-            .collect(),
+        dims: array.shape.iter().map(|&dimension| dimension as i64).collect(),
         data_type: DataType::Float as i32,
         name,
-        raw_data: array
-            .data
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect(),
+        raw_data: array.data.iter().flat_map(|value| value.to_le_bytes()).collect(),
     })
 }
 
@@ -109,18 +94,9 @@ fn value(name: &str, elem_type: DataType, dimensions: &[&str]) -> ValueInfo {
             }),
         })
         .collect();
-    let tensor_type = TensorType {
-        elem_type: elem_type as i32,
-        shape: Some(Shape { dim }),
-    };
-    let r#type = Some(Type {
-        tensor_type: Some(tensor_type),
-    });
-    ValueInfo {
-        name: name.to_owned(),
-        r#type,
-        doc_string: String::new(),
-    }
+    let tensor_type = TensorType { elem_type: elem_type as i32, shape: Some(Shape { dim }) };
+    let r#type = Some(Type { tensor_type: Some(tensor_type) });
+    ValueInfo { name: name.to_owned(), r#type, doc_string: String::new() }
 }
 
 /// Adds nodes one after the other; each method returns the name of its result.
@@ -132,11 +108,7 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(architecture: &'a Architecture) -> Self {
-        Self {
-            architecture,
-            nodes: Vec::new(),
-            constants: Vec::new(),
-        }
+        Self { architecture, nodes: Vec::new(), constants: Vec::new() }
     }
 
     fn encoder(&mut self) -> String {
@@ -151,22 +123,10 @@ impl<'a> Builder<'a> {
     /// `[tokens, hidden]`
     fn embeddings(&mut self) -> String {
         let word = self.gather("embeddings.word", inputs::INPUT_IDS, "embeddings/word");
-        let position = self.gather(
-            "embeddings.position",
-            inputs::POSITION_IDS,
-            "embeddings/position",
-        );
-        let segment = self.gather(
-            "embeddings.segment",
-            inputs::SEGMENT_IDS,
-            "embeddings/segment",
-        );
-        let sum = self.node(
-            "Add",
-            &[&word, &position],
-            "embeddings/word_position",
-            vec![],
-        );
+        let position =
+            self.gather("embeddings.position", inputs::POSITION_IDS, "embeddings/position");
+        let segment = self.gather("embeddings.segment", inputs::SEGMENT_IDS, "embeddings/segment");
+        let sum = self.node("Add", &[&word, &position], "embeddings/word_position", vec![]);
         let sum = self.node("Add", &[&sum, &segment], "embeddings/sum", vec![]);
         self.norm(&sum, "embeddings.norm", "embeddings/norm")
     }
@@ -182,31 +142,14 @@ impl<'a> Builder<'a> {
         };
         let attended = self.attention(layer, hidden, &rows, last);
         let attended = self.linear(&attended, &parameter("attention_output"), &scope);
-        let sum = self.node(
-            "Add",
-            &[&attended, &rows],
-            &format!("{scope}/attention_sum"),
-            vec![],
-        );
-        let attended = self.norm(
-            &sum,
-            &parameter("attention_norm"),
-            &format!("{scope}/attention_norm"),
-        );
+        let sum = self.node("Add", &[&attended, &rows], &format!("{scope}/attention_sum"), vec![]);
+        let attended =
+            self.norm(&sum, &parameter("attention_norm"), &format!("{scope}/attention_norm"));
         let inner = self.linear(&attended, &parameter("feed_forward"), &scope);
         let inner = self.node("Gelu", &[&inner], &format!("{scope}/gelu"), vec![]);
         let outer = self.linear(&inner, &parameter("feed_forward_output"), &scope);
-        let sum = self.node(
-            "Add",
-            &[&outer, &attended],
-            &format!("{scope}/output_sum"),
-            vec![],
-        );
-        self.norm(
-            &sum,
-            &parameter("output_norm"),
-            &format!("{scope}/output_norm"),
-        )
+        let sum = self.node("Add", &[&outer, &attended], &format!("{scope}/output_sum"), vec![]);
+        self.norm(&sum, &parameter("output_norm"), &format!("{scope}/output_norm"))
     }
 
     /// Multi-head attention of `rows` over their sequences; back in packed rows.
@@ -216,58 +159,31 @@ impl<'a> Builder<'a> {
         let head_width = width / heads;
         let query = self.linear(rows, &format!("layers.{layer}.query"), &scope);
         let scale = self.scalar("attention/scale", 1.0 / (head_width as f32).sqrt());
-        let query = self.node(
-            "Mul",
-            &[&query, &scale],
-            &format!("{scope}/scaled_query"),
-            vec![],
-        );
+        let query = self.node("Mul", &[&query, &scale], &format!("{scope}/scaled_query"), vec![]);
         let query = if last {
             // One row a sequence: [batch, hidden] is [batch, heads, 1, head] as it lies.
             let shape = [0, heads as i64, 1, head_width as i64];
-            self.reshape(
-                &query,
-                "attention/one_row_shape",
-                &shape,
-                &format!("{scope}/query"),
-            )
+            self.reshape(&query, "attention/one_row_shape", &shape, &format!("{scope}/query"))
         } else {
             let query = self.gather(&query, inputs::SLOT_TOKENS, &format!("{scope}/query_slots"));
             self.split_heads(&query, &[0, 2, 1, 3], &format!("{scope}/query"))
         };
         let key_value = self.linear(hidden, &format!("layers.{layer}.key_value"), &scope);
-        let key_value = self.gather(
-            &key_value,
-            inputs::SLOT_TOKENS,
-            &format!("{scope}/key_value_slots"),
-        );
+        let key_value =
+            self.gather(&key_value, inputs::SLOT_TOKENS, &format!("{scope}/key_value_slots"));
         let (key, value) = self.halves(&key_value, &scope);
         let key = self.split_heads(&key, &[0, 2, 3, 1], &format!("{scope}/key"));
         let value = self.split_heads(&value, &[0, 2, 1, 3], &format!("{scope}/value"));
-        let scores = self.node(
-            "MatMul",
-            &[&query, &key],
-            &format!("{scope}/scores"),
-            vec![],
-        );
+        let scores = self.node("MatMul", &[&query, &key], &format!("{scope}/scores"), vec![]);
         let scores = self.node(
             "Add",
             &[&scores, inputs::SLOT_BIAS],
             &format!("{scope}/biased_scores"),
             vec![],
         );
-        let weights = self.node(
-            "Softmax",
-            &[&scores],
-            &format!("{scope}/weights"),
-            vec![int("axis", -1)],
-        );
-        let context = self.node(
-            "MatMul",
-            &[&weights, &value],
-            &format!("{scope}/context"),
-            vec![],
-        );
+        let weights =
+            self.node("Softmax", &[&scores], &format!("{scope}/weights"), vec![int("axis", -1)]);
+        let context = self.node("MatMul", &[&weights, &value], &format!("{scope}/context"), vec![]);
         self.join_heads(&context, last, &scope)
     }
 
@@ -289,12 +205,7 @@ impl<'a> Builder<'a> {
         let heads = self.architecture.heads as i64;
         let head_width = self.architecture.hidden_size as i64 / heads;
         let shape = [0, 0, heads, head_width];
-        let split = self.reshape(
-            slots,
-            "attention/heads_shape",
-            &shape,
-            &format!("{name}_split"),
-        );
+        let split = self.reshape(slots, "attention/heads_shape", &shape, &format!("{name}_split"));
         self.node("Transpose", &[&split], name, vec![ints("perm", order)])
     }
 
@@ -317,24 +228,14 @@ impl<'a> Builder<'a> {
     fn linear(&mut self, x: &str, name: &str, scope: &str) -> String {
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         let short = name.rsplit('.').next().unwrap_or(name);
-        self.node(
-            "Gemm",
-            &[x, &weight, &bias],
-            &format!("{scope}/{short}_linear"),
-            vec![],
-        )
+        self.node("Gemm", &[x, &weight, &bias], &format!("{scope}/{short}_linear"), vec![])
     }
 
     fn norm(&mut self, x: &str, name: &str, output: &str) -> String {
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         let epsilon = float("epsilon", self.architecture.layer_norm_eps as f32);
         let attributes = vec![int("axis", -1), epsilon];
-        self.node(
-            "LayerNormalization",
-            &[x, &weight, &bias],
-            output,
-            attributes,
-        )
+        self.node("LayerNormalization", &[x, &weight, &bias], output, attributes)
     }
 
     fn gather(&mut self, from: &str, indices: &str, output: &str) -> String {
@@ -343,10 +244,7 @@ impl<'a> Builder<'a> {
 
     fn reshape(&mut self, x: &str, shape_name: &str, shape: &[i64], output: &str) -> String {
         let dims = vec![shape.len() as i64];
-        let raw_data = shape
-            .iter()
-            .flat_map(|dimension| dimension.to_le_bytes())
-            .collect();
+        let raw_data = shape.iter().flat_map(|dimension| dimension.to_le_bytes()).collect();
         self.constant(shape_name, dims, DataType::Int64, raw_data);
         self.node("Reshape", &[x, shape_name], output, vec![])
     }
@@ -360,12 +258,7 @@ impl<'a> Builder<'a> {
     fn constant(&mut self, name: &str, dims: Vec<i64>, data_type: DataType, raw_data: Vec<u8>) {
         if self.constants.iter().all(|constant| constant.name != name) {
             let (name, data_type) = (name.to_owned(), data_type as i32);
-            self.constants.push(Tensor {
-                dims,
-                data_type,
-                name,
-                raw_data,
-            });
+            self.constants.push(Tensor { dims, data_type, name, raw_data });
         }
     }
 
@@ -389,30 +282,15 @@ impl<'a> Builder<'a> {
 }
 
 fn int(name: &str, i: i64) -> Attribute {
-    Attribute {
-        name: name.to_owned(),
-        i,
-        r#type: AttributeType::Int as i32,
-        ..Default::default()
-    }
+    Attribute { name: name.to_owned(), i, r#type: AttributeType::Int as i32, ..Default::default() }
 }
 
 fn float(name: &str, f: f32) -> Attribute {
     let r#type = AttributeType::Float as i32;
-    Attribute {
-        name: name.to_owned(),
-        f,
-        r#type,
-        ..Default::default()
-    }
+    Attribute { name: name.to_owned(), f, r#type, ..Default::default() }
 }
 
 fn ints(name: &str, ints: &[i64]) -> Attribute {
     let r#type = AttributeType::Ints as i32;
-    Attribute {
-        name: name.to_owned(),
-        ints: ints.to_vec(),
-        r#type,
-        ..Default::default()
-    }
+    Attribute { name: name.to_owned(), ints: ints.to_vec(), r#type, ..Default::default() }
 }

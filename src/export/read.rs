@@ -11,15 +11,9 @@ use crate::weights::{Architecture, Array, EncoderWeights, WeightsError};
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("cannot read {path}: {source}")]
-    Read {
-        path: String,
-        source: std::io::Error,
-    },
+    Read { path: String, source: std::io::Error },
     #[error("{path} is no ONNX file: {source}")]
-    Decode {
-        path: String,
-        source: prost::DecodeError,
-    },
+    Decode { path: String, source: prost::DecodeError },
     #[error("{path}: {source}")]
     Weights { path: String, source: WeightsError },
 }
@@ -28,14 +22,10 @@ pub enum ReadError {
 /// parameters differently and is refused with the first one missing.
 pub fn read_weights(path: &Path, architecture: &Architecture) -> Result<EncoderWeights, ReadError> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|source| ReadError::Read {
-        path: name.clone(),
-        source,
-    })?;
-    let model = Model::decode(bytes.as_slice()).map_err(|source| ReadError::Decode {
-        path: name.clone(),
-        source,
-    })?;
+    let bytes =
+        std::fs::read(path).map_err(|source| ReadError::Read { path: name.clone(), source })?;
+    let model = Model::decode(bytes.as_slice())
+        .map_err(|source| ReadError::Decode { path: name.clone(), source })?;
     drop(bytes);
     let initializers = model.graph.unwrap_or_default().initializer;
     let arrays: BTreeMap<String, Array> = initializers.into_iter().filter_map(to_array).collect();
@@ -47,16 +37,9 @@ fn to_array(tensor: Tensor) -> Option<(String, Array)> {
     if tensor.data_type != DataType::Float as i32 {
         return None;
     }
-    let shape = tensor
-        .dims
-        .iter()
-        .map(|&d| usize::try_from(d).ok())
-        .collect::<Option<Vec<_>>>()?;
+    let shape = tensor.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<_>>>()?;
     let (values, _) = tensor.raw_data.as_chunks::<4>();
-    let data = values
-        .iter()
-        .map(|value| f32::from_le_bytes(*value))
-        .collect();
+    let data = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
     Some((tensor.name, Array { shape, data }))
 }
 

@@ -23,10 +23,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("cannot read {path}: {source}")]
-    Read {
-        path: String,
-        source: std::io::Error,
-    },
+    Read { path: String, source: std::io::Error },
     #[error("{path} has {bytes} bytes, which is no config file")]
     ConfigTooLarge { path: String, bytes: u64 },
     #[error("{path}: {message}")]
@@ -34,11 +31,7 @@ pub enum ImportError {
     #[error("{path} is no safetensors file: {message}")]
     Tensors { path: String, message: String },
     #[error("{path}: tensor {name} has type {dtype}; F32, F16 and BF16 can be imported")]
-    Type {
-        path: String,
-        name: String,
-        dtype: String,
-    },
+    Type { path: String, name: String, dtype: String },
     #[error("{path}: {source}")]
     Weights { path: String, source: WeightsError },
     #[error(transparent)]
@@ -82,17 +75,12 @@ fn absolute() -> String {
 pub fn read(directory: &Path) -> Result<Imported, ImportError> {
     let architecture = read_config(&directory.join("config.json"))?;
     let tokenizer = directory.join("tokenizer.json");
-    std::fs::metadata(&tokenizer).map_err(|source| ImportError::Read {
-        path: tokenizer.display().to_string(),
-        source,
-    })?;
+    std::fs::metadata(&tokenizer)
+        .map_err(|source| ImportError::Read { path: tokenizer.display().to_string(), source })?;
     let path = directory.join("model.safetensors");
     let arrays = tensors::read(&path, &architecture)?;
-    let weights =
-        EncoderWeights::new(architecture, arrays).map_err(|source| ImportError::Weights {
-            path: path.display().to_string(),
-            source,
-        })?;
+    let weights = EncoderWeights::new(architecture, arrays)
+        .map_err(|source| ImportError::Weights { path: path.display().to_string(), source })?;
     Ok(Imported { weights, tokenizer })
 }
 
@@ -106,10 +94,8 @@ pub fn to_checkpoint(
     // Before the work, so that a mistake in `out` costs no time.
     let mut draft = Draft::new(out, replace)?;
     let Imported { weights, tokenizer } = read(directory)?;
-    let tokenizer = std::fs::read(&tokenizer).map_err(|source| ImportError::Read {
-        path: tokenizer.display().to_string(),
-        source,
-    })?;
+    let tokenizer = std::fs::read(&tokenizer)
+        .map_err(|source| ImportError::Read { path: tokenizer.display().to_string(), source })?;
     draft.add(ENCODER_FILE, &export::to_onnx(&weights))?;
     draft.add(TOKENIZER_FILE, &tokenizer)?;
     let encoder = EncoderEntry {
@@ -123,38 +109,24 @@ pub fn to_checkpoint(
 
 fn read_config(path: &Path) -> Result<Architecture, ImportError> {
     let name = path.display().to_string();
-    let unreadable = |source| ImportError::Read {
-        path: name.clone(),
-        source,
-    };
+    let unreadable = |source| ImportError::Read { path: name.clone(), source };
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
     if bytes > MAX_CONFIG_BYTES {
         return Err(ImportError::ConfigTooLarge { path: name, bytes });
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let wrong = |message: String| ImportError::Config {
-        path: name.clone(),
-        message,
-    };
+    let wrong = |message: String| ImportError::Config { path: name.clone(), message };
     // The type comes first: another model's config lacks other keys, which would only confuse.
     let json: serde_json::Value =
         serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let model_type = json
-        .get("model_type")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or("none");
+    let model_type = json.get("model_type").and_then(serde_json::Value::as_str).unwrap_or("none");
     if model_type != "bert" {
-        return Err(wrong(format!(
-            "model_type {model_type:?}: only \"bert\" can be imported yet"
-        )));
+        return Err(wrong(format!("model_type {model_type:?}: only \"bert\" can be imported yet")));
     }
     let config: Config = serde_json::from_value(json).map_err(|error| wrong(error.to_string()))?;
     debug_assert_eq!(config.model_type, "bert");
     if config.hidden_act != "gelu" {
-        return Err(wrong(format!(
-            "hidden_act {:?}: only \"gelu\" is known",
-            config.hidden_act
-        )));
+        return Err(wrong(format!("hidden_act {:?}: only \"gelu\" is known", config.hidden_act)));
     }
     if config.position_embedding_type != "absolute" {
         let found = &config.position_embedding_type;
@@ -172,9 +144,7 @@ fn read_config(path: &Path) -> Result<Architecture, ImportError> {
         segment_types: config.type_vocab_size,
         layer_norm_eps: config.layer_norm_eps,
     };
-    architecture
-        .check()
-        .map_err(|error| wrong(error.to_string()))?;
+    architecture.check().map_err(|error| wrong(error.to_string()))?;
     Ok(architecture)
 }
 

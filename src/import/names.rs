@@ -36,11 +36,7 @@ pub fn source(parameter: &str) -> Source {
         "feed_forward" => full("intermediate.dense"),
         _ => full("output.dense"),
     };
-    if kind == "weight" {
-        Source::Transpose(path)
-    } else {
-        Source::Copy(path)
-    }
+    if kind == "weight" { Source::Transpose(path) } else { Source::Copy(path) }
 }
 
 fn embedding(parameter: &str) -> Source {
@@ -58,10 +54,9 @@ fn embedding(parameter: &str) -> Source {
 /// way.
 pub fn spellings(name: &str) -> Vec<String> {
     let mut all = vec![name.to_owned(), format!("bert.{name}")];
-    for (modern, old) in [
-        ("LayerNorm.weight", "LayerNorm.gamma"),
-        ("LayerNorm.bias", "LayerNorm.beta"),
-    ] {
+    for (modern, old) in
+        [("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta")]
+    {
         if let Some(stem) = name.strip_suffix(modern) {
             all.push(format!("{stem}{old}"));
             all.push(format!("bert.{stem}{old}"));

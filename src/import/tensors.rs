@@ -17,18 +17,11 @@ pub fn read(
     architecture: &Architecture,
 ) -> Result<BTreeMap<String, Array>, ImportError> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
-        path: name.clone(),
-        source,
-    })?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| ImportError::Tensors {
-        path: name.clone(),
-        message: error.to_string(),
-    })?;
-    let file = File {
-        path: name,
-        tensors,
-    };
+    let bytes =
+        std::fs::read(path).map_err(|source| ImportError::Read { path: name.clone(), source })?;
+    let tensors = SafeTensors::deserialize(&bytes)
+        .map_err(|error| ImportError::Tensors { path: name.clone(), message: error.to_string() })?;
+    let file = File { path: name, tensors };
     let mut arrays = BTreeMap::new();
     for (parameter, shape) in architecture.parameters() {
         let array = file.parameter(&parameter, &shape)?;
@@ -57,29 +50,19 @@ impl File<'_> {
             }
             Source::Pair(first, second) => {
                 let mut array = self.array(&first, &[shape[0] / 2])?;
-                array
-                    .data
-                    .extend(self.array(&second, &[shape[0] / 2])?.data);
-                Ok(Array {
-                    shape: shape.to_vec(),
-                    data: array.data,
-                })
+                array.data.extend(self.array(&second, &[shape[0] / 2])?.data);
+                Ok(Array { shape: shape.to_vec(), data: array.data })
             }
         }
     }
 
     fn array(&self, name: &str, expected: &[usize]) -> Result<Array, ImportError> {
-        let weights = |source| ImportError::Weights {
-            path: self.path.clone(),
-            source,
-        };
+        let weights = |source| ImportError::Weights { path: self.path.clone(), source };
         let found = names::spellings(name)
             .into_iter()
             .find_map(|spelling| self.tensors.tensor(&spelling).ok());
         let Some(tensor) = found else {
-            return Err(weights(WeightsError::Missing {
-                name: name.to_owned(),
-            }));
+            return Err(weights(WeightsError::Missing { name: name.to_owned() }));
         };
         if tensor.shape() != expected {
             return Err(weights(WeightsError::Shape {
@@ -93,10 +76,7 @@ impl File<'_> {
             name: name.to_owned(),
             dtype: format!("{:?}", tensor.dtype()),
         })?;
-        Ok(Array {
-            shape: expected.to_vec(),
-            data,
-        })
+        Ok(Array { shape: expected.to_vec(), data })
     }
 }
 
@@ -106,30 +86,15 @@ fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
     match tensor.dtype() {
         Dtype::F32 => {
             let (values, _) = bytes.as_chunks::<4>();
-            Some(
-                values
-                    .iter()
-                    .map(|value| f32::from_le_bytes(*value))
-                    .collect(),
-            )
+            Some(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
         }
         Dtype::F16 => {
             let (values, _) = bytes.as_chunks::<2>();
-            Some(
-                values
-                    .iter()
-                    .map(|value| f16::from_le_bytes(*value).to_f32())
-                    .collect(),
-            )
+            Some(values.iter().map(|value| f16::from_le_bytes(*value).to_f32()).collect())
         }
         Dtype::BF16 => {
             let (values, _) = bytes.as_chunks::<2>();
-            Some(
-                values
-                    .iter()
-                    .map(|value| bf16::from_le_bytes(*value).to_f32())
-                    .collect(),
-            )
+            Some(values.iter().map(|value| bf16::from_le_bytes(*value).to_f32()).collect())
         }
         _ => None,
     }
@@ -144,8 +109,5 @@ fn transposed_beside(matrices: &[&Array]) -> Array {
             data.extend((0..rows).map(|row| matrix.data[row * columns + column]));
         }
     }
-    Array {
-        shape: vec![columns, matrices.len() * rows],
-        data,
-    }
+    Array { shape: vec![columns, matrices.len() * rows], data }
 }

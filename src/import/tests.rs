@@ -19,32 +19,17 @@ fn check(config: &str, tensors: Option<&[u8]>, words: &str) {
     let directory = directory(config, tensors);
     let error = read(directory.path()).expect_err(words).to_string();
     assert!(error.contains(words), "{error}");
-    assert!(
-        error.contains(&directory.path().display().to_string()),
-        "{error} names the file"
-    );
+    assert!(error.contains(&directory.path().display().to_string()), "{error} names the file");
 }
 
 #[test]
 fn directories_that_are_no_bert_say_why() {
     check("{", None, "config.json");
     check("{}", None, "model_type \"none\"");
-    check(
-        r#"{"model_type": "roberta"}"#,
-        None,
-        "model_type \"roberta\"",
-    );
+    check(r#"{"model_type": "roberta"}"#, None, "model_type \"roberta\"");
     check(r#"{"model_type": "bert"}"#, None, "hidden_size");
-    check(
-        &CONFIG.replace(": 2, \"inter", ": 3, \"inter"),
-        None,
-        "not a multiple",
-    );
-    check(
-        &CONFIG.replace("\"bert\"", "\"bert\", \"hidden_act\": \"relu\""),
-        None,
-        "relu",
-    );
+    check(&CONFIG.replace(": 2, \"inter", ": 3, \"inter"), None, "not a multiple");
+    check(&CONFIG.replace("\"bert\"", "\"bert\", \"hidden_act\": \"relu\""), None, "relu");
     check(CONFIG, None, "model.safetensors");
     check(CONFIG, Some(b"garbage"), "no safetensors");
 }
@@ -58,16 +43,8 @@ fn tensors_of_the_wrong_shape_or_type_are_named() {
         safetensors::serialize([("bert.embeddings.word_embeddings.weight", view)], None)
             .expect("serialised")
     };
-    check(
-        CONFIG,
-        Some(&file(vec![20, 4], Dtype::F32, 320)),
-        "[20, 4], expected [20, 8]",
-    );
+    check(CONFIG, Some(&file(vec![20, 4], Dtype::F32, 320)), "[20, 4], expected [20, 8]");
     check(CONFIG, Some(&file(vec![20, 8], Dtype::I8, 160)), "I8");
     let half = file(vec![20, 8], Dtype::F16, 320);
-    check(
-        CONFIG,
-        Some(&half),
-        "no parameter embeddings.position_embeddings.weight",
-    );
+    check(CONFIG, Some(&half), "no parameter embeddings.position_embeddings.weight");
 }

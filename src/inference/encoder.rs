@@ -57,10 +57,7 @@ fn load_from(path: &Path) -> Result<Environment, String> {
         return Err("not there".to_owned());
     }
     let builder = ort::init_from(&path).map_err(|error| error.to_string())?;
-    builder
-        .with_telemetry(false)
-        .build()
-        .map_err(|error| error.to_string())
+    builder.with_telemetry(false).build().map_err(|error| error.to_string())
 }
 
 /// Why an encoder cannot be loaded or run.
@@ -100,23 +97,13 @@ impl Encoder {
         intra_op_threads: usize,
     ) -> Result<Self, EncoderError> {
         let name = path.display().to_string();
-        let session =
-            session(runtime, path, intra_op_threads).map_err(|source| EncoderError::Load {
-                path: name.clone(),
-                source,
-            })?;
+        let session = session(runtime, path, intra_op_threads)
+            .map_err(|source| EncoderError::Load { path: name.clone(), source })?;
         let has = |input: &str| session.inputs().iter().any(|known| known.name() == input);
         if !has(inputs::SLOT_TOKENS) {
-            return Err(EncoderError::Input {
-                path: name,
-                input: inputs::SLOT_TOKENS,
-            });
+            return Err(EncoderError::Input { path: name, input: inputs::SLOT_TOKENS });
         }
-        Ok(Self {
-            session,
-            hidden_size,
-            feeds: Feeds::default(),
-        })
+        Ok(Self { session, hidden_size, feeds: Feeds::default() })
     }
 }
 
@@ -161,25 +148,20 @@ impl Feeds {
         copy(&mut self.segment_ids, &batch.segment_ids);
         copy(&mut self.position_ids, &batch.position_ids);
         self.mask_tokens.clear();
-        self.mask_tokens
-            .extend(batch.mask_tokens.iter().map(|&token| token as i64));
+        self.mask_tokens.extend(batch.mask_tokens.iter().map(|&token| token as i64));
         self.slot_tokens.clear();
         self.slot_bias.clear();
         self.token_slots.clear();
         for (sequence, tokens) in batch.ranges().enumerate() {
             let padding = longest - tokens.len();
             let first_slot = (sequence * longest) as i64;
-            self.token_slots
-                .extend(first_slot..first_slot + tokens.len() as i64);
-            self.slot_bias
-                .extend(std::iter::repeat_n(0.0, tokens.len()));
-            self.slot_bias
-                .extend(std::iter::repeat_n(PADDING_BIAS, padding));
+            self.token_slots.extend(first_slot..first_slot + tokens.len() as i64);
+            self.slot_bias.extend(std::iter::repeat_n(0.0, tokens.len()));
+            self.slot_bias.extend(std::iter::repeat_n(PADDING_BIAS, padding));
             // Padding reads some token of the same sequence; the bias takes its weight away.
             let filler = tokens.start as i64;
             self.slot_tokens.extend(tokens.map(|token| token as i64));
-            self.slot_tokens
-                .extend(std::iter::repeat_n(filler, padding));
+            self.slot_tokens.extend(std::iter::repeat_n(filler, padding));
         }
     }
 

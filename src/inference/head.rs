@@ -32,10 +32,7 @@ pub struct Scaling {
 
 impl Scaling {
     /// Leaves values as they are.
-    pub const IDENTITY: Self = Self {
-        mean: 0.0,
-        standard_deviation: 1.0,
-    };
+    pub const IDENTITY: Self = Self { mean: 0.0, standard_deviation: 1.0 };
 }
 
 /// A trained head.
@@ -57,12 +54,7 @@ pub enum HeadError {
     #[error("the head lacks {0}")]
     Missing(&'static str),
     #[error("tensor {name} has type {dtype} and shape {found:?}, expected F32 and {expected:?}")]
-    Shape {
-        name: String,
-        dtype: String,
-        found: Vec<usize>,
-        expected: Vec<usize>,
-    },
+    Shape { name: String, dtype: String, found: Vec<usize>, expected: Vec<usize> },
     #[error("the head holds a value that is not finite")]
     NotFinite,
 }
@@ -111,19 +103,13 @@ impl Head {
         let settings = serde_json::to_string(&self.scaling)
             .map_err(|error| HeadError::Format(error.to_string()))?;
         let mut arrays = vec![];
-        for (name, layer) in [
-            ("dense", self.dense.as_ref()),
-            ("output", Some(&self.output)),
-        ] {
+        for (name, layer) in [("dense", self.dense.as_ref()), ("output", Some(&self.output))] {
             if let Some(layer) = layer {
                 arrays.push((format!("{name}.weight"), &layer.weight));
                 arrays.push((format!("{name}.bias"), &layer.bias));
             }
         }
-        let bytes: Vec<Vec<u8>> = arrays
-            .iter()
-            .map(|(_, array)| little_endian(array))
-            .collect();
+        let bytes: Vec<Vec<u8>> = arrays.iter().map(|(_, array)| little_endian(array)).collect();
         let mut views = Vec::new();
         for ((name, array), bytes) in arrays.iter().zip(&bytes) {
             let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes).map_err(format)?;
@@ -137,28 +123,15 @@ impl Head {
     pub fn from_bytes(bytes: &[u8], hidden: usize, outputs: usize) -> Result<Self, HeadError> {
         let format = |error: safetensors::SafeTensorError| HeadError::Format(error.to_string());
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
-        let settings = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|map| map.get(SETTINGS));
+        let settings = metadata.metadata().as_ref().and_then(|map| map.get(SETTINGS));
         let settings = settings.ok_or(HeadError::Missing("its settings"))?;
         let scaling: Scaling =
             serde_json::from_str(settings).map_err(|error| HeadError::Format(error.to_string()))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
         let has_dense = tensors.tensor("dense.weight").is_ok();
-        let dense = has_dense
-            .then(|| layer(&tensors, "dense", hidden, hidden))
-            .transpose()?;
-        let head = Self {
-            dense,
-            output: layer(&tensors, "output", hidden, outputs)?,
-            scaling,
-        };
-        if head.is_finite() {
-            Ok(head)
-        } else {
-            Err(HeadError::NotFinite)
-        }
+        let dense = has_dense.then(|| layer(&tensors, "dense", hidden, hidden)).transpose()?;
+        let head = Self { dense, output: layer(&tensors, "output", hidden, outputs)?, scaling };
+        if head.is_finite() { Ok(head) } else { Err(HeadError::NotFinite) }
     }
 
     fn is_finite(&self) -> bool {
@@ -180,11 +153,7 @@ fn softmax(logits: &[f32]) -> Vec<f32> {
 }
 
 fn little_endian(array: &Array) -> Vec<u8> {
-    array
-        .data
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect()
+    array.data.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 fn layer(
@@ -200,9 +169,7 @@ fn layer(
 }
 
 fn array(tensors: &SafeTensors<'_>, name: &str, expected: &[usize]) -> Result<Array, HeadError> {
-    let tensor = tensors
-        .tensor(name)
-        .map_err(|error| HeadError::Format(error.to_string()))?;
+    let tensor = tensors.tensor(name).map_err(|error| HeadError::Format(error.to_string()))?;
     if tensor.dtype() != Dtype::F32 || tensor.shape() != expected {
         return Err(HeadError::Shape {
             name: name.to_owned(),
@@ -212,14 +179,8 @@ fn array(tensors: &SafeTensors<'_>, name: &str, expected: &[usize]) -> Result<Ar
         });
     }
     let (values, _) = tensor.data().as_chunks::<4>();
-    let data = values
-        .iter()
-        .map(|value| f32::from_le_bytes(*value))
-        .collect();
-    Ok(Array {
-        shape: expected.to_vec(),
-        data,
-    })
+    let data = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
+    Ok(Array { shape: expected.to_vec(), data })
 }
 
 #[cfg(test)]
@@ -227,10 +188,7 @@ mod tests {
     use super::*;
 
     fn matrix(shape: &[usize], data: &[f32]) -> Array {
-        Array {
-            shape: shape.to_vec(),
-            data: data.to_vec(),
-        }
+        Array { shape: shape.to_vec(), data: data.to_vec() }
     }
 
     fn mlp() -> Head {
@@ -243,10 +201,7 @@ mod tests {
                 weight: matrix(&[2, 3], &[1.0, 2.0, 3.0, -1.0, 0.5, 0.0]),
                 bias: matrix(&[3], &[0.0, 0.1, 0.2]),
             },
-            scaling: Scaling {
-                mean: 3.5,
-                standard_deviation: 0.5,
-            },
+            scaling: Scaling { mean: 3.5, standard_deviation: 0.5 },
         }
     }
 
@@ -254,23 +209,14 @@ mod tests {
     fn heads_compute_what_they_say() {
         let head = mlp();
         let inner = [(1.0f32 - 4.0 + 0.1).tanh(), (0.5f32 + 0.5 - 0.1).tanh()];
-        let expected = [
-            inner[0] - inner[1],
-            2.0 * inner[0] + 0.5 * inner[1] + 0.1,
-            3.0 * inner[0] + 0.2,
-        ];
+        let expected =
+            [inner[0] - inner[1], 2.0 * inner[0] + 0.5 * inner[1] + 0.1, 3.0 * inner[0] + 0.2];
         for (found, expected) in head.logits(&[1.0, 2.0]).iter().zip(expected) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
-        let linear = Head {
-            dense: None,
-            ..head
-        };
+        let linear = Head { dense: None, ..head };
         assert_eq!(linear.logits(&[2.0, 1.0]), [1.0, 4.6, 6.2]);
-        let kind = Kind::Regression {
-            min: None,
-            max: None,
-        };
+        let kind = Kind::Regression { min: None, max: None };
         assert_eq!(linear.output(&kind, &[2.0, 1.0]), Output::Value(4.0));
     }
 
@@ -278,10 +224,7 @@ mod tests {
     fn probabilities_sum_to_one_even_for_large_logits() {
         for logits in [[1000.0, 999.0], [-1000.0, -1000.0], [0.0, 80.0]] {
             let probabilities = softmax(&logits);
-            assert!(
-                (probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6,
-                "{probabilities:?}"
-            );
+            assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{probabilities:?}");
         }
     }
 
@@ -291,18 +234,13 @@ mod tests {
         let bytes = head.to_bytes().expect("serialised");
         assert_eq!(Head::from_bytes(&bytes, 2, 3).expect("intact"), head);
         for (hidden, outputs, words) in [(3, 3, "dense.weight"), (2, 2, "output.weight")] {
-            let error = Head::from_bytes(&bytes, hidden, outputs)
-                .expect_err(words)
-                .to_string();
+            let error = Head::from_bytes(&bytes, hidden, outputs).expect_err(words).to_string();
             assert!(error.contains(words), "{error}");
         }
         assert!(Head::from_bytes(b"", 2, 3).is_err());
         let mut bad = head;
         bad.output.bias.data[0] = f32::INFINITY;
         let bytes = bad.to_bytes().expect("serialised");
-        assert!(matches!(
-            Head::from_bytes(&bytes, 2, 3),
-            Err(HeadError::NotFinite)
-        ));
+        assert!(matches!(Head::from_bytes(&bytes, 2, 3), Err(HeadError::NotFinite)));
     }
 }

@@ -9,7 +9,7 @@ mod predictor;
 
 pub use encoder::{Encoder, EncoderError, Runtime};
 pub use head::{Head, HeadError, Layer, Scaling};
-pub use model::{LoadError, Model, ServedTask};
+pub use model::{LoadError, Model, ServedTask, load_tokenizer};
 pub use onnx_runtime::RuntimeNotFound;
 pub use predictor::{
     MaskEncoder, PredictError, SelectionError, TaskPredictor, TemplateChoice, encode_all, predict,

@@ -41,11 +41,7 @@ pub enum LoadError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error("{path} is damaged: the tokenizer has {tokens} tokens, the encoder {embeddings}")]
-    Vocabulary {
-        path: String,
-        tokens: usize,
-        embeddings: usize,
-    },
+    Vocabulary { path: String, tokens: usize, embeddings: usize },
     #[error(transparent)]
     TaskFile(#[from] TaskFileError),
     #[error(transparent)]
@@ -53,16 +49,9 @@ pub enum LoadError {
     #[error("{path}: {source}")]
     Head { path: String, source: HeadError },
     #[error("{path}: {source}")]
-    Report {
-        path: String,
-        source: serde_json::Error,
-    },
+    Report { path: String, source: serde_json::Error },
     #[error("{path} is damaged: it describes the task {found:?}, not {expected:?}")]
-    TaskName {
-        path: String,
-        found: String,
-        expected: String,
-    },
+    TaskName { path: String, found: String, expected: String },
     #[error(transparent)]
     Encoder(#[from] EncoderError),
 }
@@ -98,12 +87,7 @@ impl Model {
         runtime: &Runtime,
         intra_op_threads: usize,
     ) -> Result<Encoder, EncoderError> {
-        Encoder::load(
-            runtime,
-            &self.encoder_path,
-            self.architecture.hidden_size,
-            intra_op_threads,
-        )
+        Encoder::load(runtime, &self.encoder_path, self.architecture.hidden_size, intra_op_threads)
     }
 }
 
@@ -115,11 +99,7 @@ pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<PromptTokenizer, LoadEr
     let embeddings = checkpoint.manifest.encoder.architecture.vocabulary_size;
     if tokens > embeddings {
         let path = path.display().to_string();
-        return Err(LoadError::Vocabulary {
-            path,
-            tokens,
-            embeddings,
-        });
+        return Err(LoadError::Vocabulary { path, tokens, embeddings });
     }
     Ok(tokenizer)
 }
@@ -135,33 +115,15 @@ fn load_task(
     let file = TaskFile::read(&checkpoint.path(&entry.task_file))?;
     if file.task.name != entry.name {
         let (found, expected) = (file.task.name, entry.name.clone());
-        return Err(LoadError::TaskName {
-            path,
-            found,
-            expected,
-        });
+        return Err(LoadError::TaskName { path, found, expected });
     }
     let (hidden, outputs) = (architecture.hidden_size, file.task.kind.outputs());
-    let head =
-        Head::from_bytes(&checkpoint.read(&entry.head)?, hidden, outputs).map_err(|source| {
-            LoadError::Head {
-                path: name(&entry.head),
-                source,
-            }
-        })?;
-    let report = serde_json::from_slice(&checkpoint.read(&entry.report)?).map_err(|source| {
-        LoadError::Report {
-            path: name(&entry.report),
-            source,
-        }
-    })?;
+    let head = Head::from_bytes(&checkpoint.read(&entry.head)?, hidden, outputs)
+        .map_err(|source| LoadError::Head { path: name(&entry.head), source })?;
+    let report = serde_json::from_slice(&checkpoint.read(&entry.report)?)
+        .map_err(|source| LoadError::Report { path: name(&entry.report), source })?;
     let tokenizer = Arc::clone(tokenizer);
-    let predictor = TaskPredictor::new(
-        Arc::new(file),
-        tokenizer,
-        architecture.max_positions,
-        head,
-        &path,
-    )?;
+    let predictor =
+        TaskPredictor::new(Arc::new(file), tokenizer, architecture.max_positions, head, &path)?;
     Ok(ServedTask { predictor, report })
 }

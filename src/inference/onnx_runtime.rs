@@ -30,10 +30,8 @@ pub struct RuntimeNotFound {
 }
 
 fn list(tried: &[(PathBuf, String)]) -> String {
-    let places: Vec<String> = tried
-        .iter()
-        .map(|(path, why)| format!("{}: {why}", path.display()))
-        .collect();
+    let places: Vec<String> =
+        tried.iter().map(|(path, why)| format!("{}: {why}", path.display())).collect();
     places.join("; ")
 }
 
@@ -47,17 +45,12 @@ pub fn candidates(configured: Option<&Path>, executable: Option<&Path>) -> Vec<P
     if let Some(directory) = executable.and_then(Path::parent) {
         places.push(directory.join(LIBRARY));
         // Binaries and tests of a build lie in target/<profile>, or a level below.
-        let target = directory
-            .ancestors()
-            .find(|dir| dir.file_name().is_some_and(|n| n == "target"));
+        let target =
+            directory.ancestors().find(|dir| dir.file_name().is_some_and(|n| n == "target"));
         places.extend(target.map(|target| target.join("onnxruntime").join(LIBRARY)));
     }
     places.push(Path::new("target/onnxruntime").join(LIBRARY));
-    places.extend(
-        SYSTEM_DIRECTORIES
-            .iter()
-            .map(|directory| Path::new(directory).join(LIBRARY)),
-    );
+    places.extend(SYSTEM_DIRECTORIES.iter().map(|directory| Path::new(directory).join(LIBRARY)));
     places.dedup();
     places
 }
@@ -69,10 +62,7 @@ mod tests {
     #[test]
     fn a_configured_path_is_the_only_one() {
         let path = Path::new("/opt/ort.so");
-        assert_eq!(
-            candidates(Some(path), Some(Path::new("/x/dynamar"))),
-            [path]
-        );
+        assert_eq!(candidates(Some(path), Some(Path::new("/x/dynamar"))), [path]);
     }
 
     #[test]

@@ -69,20 +69,12 @@ impl TaskPredictor {
         path: &str,
     ) -> Result<Self, PromptSetError> {
         let prompts = Arc::new(PromptSet::new(&file, &tokenizer, max_positions, path)?);
-        Ok(Self {
-            file,
-            tokenizer,
-            prompts,
-            head,
-        })
+        Ok(Self { file, tokenizer, prompts, head })
     }
 
     /// The same with another head.
     pub fn with_head(&self, head: Head) -> Self {
-        Self {
-            head,
-            ..self.clone()
-        }
+        Self { head, ..self.clone() }
     }
 
     /// Indices of the chosen templates; never empty.
@@ -96,10 +88,8 @@ impl TaskPredictor {
             (TemplateChoice::Single(Some(id)), _) => Ok(vec![find(prompts, id)?]),
             (TemplateChoice::Ensemble(ids), _) if ids.is_empty() => Ok(prompts.pool.clone()),
             (TemplateChoice::Ensemble(ids), _) => {
-                let mut chosen = ids
-                    .iter()
-                    .map(|id| find(prompts, id))
-                    .collect::<Result<Vec<_>, _>>()?;
+                let mut chosen =
+                    ids.iter().map(|id| find(prompts, id)).collect::<Result<Vec<_>, _>>()?;
                 chosen.sort_unstable();
                 chosen.dedup();
                 Ok(chosen)
@@ -119,31 +109,18 @@ impl TaskPredictor {
         truncated: bool,
     ) -> Prediction {
         let kind = &self.file.task.kind;
-        let outputs: Vec<Output> = mask_vectors
-            .into_iter()
-            .map(|vector| self.head.output(kind, vector))
-            .collect();
+        let outputs: Vec<Output> =
+            mask_vectors.into_iter().map(|vector| self.head.output(kind, vector)).collect();
         let (output, template_spread) = average(&outputs, kind.outputs());
-        Prediction {
-            output,
-            truncated,
-            template_spread,
-        }
+        Prediction { output, truncated, template_spread }
     }
 }
 
 fn find(prompts: &PromptPool, id: &str) -> Result<usize, SelectionError> {
-    prompts
-        .templates
-        .iter()
-        .position(|template| template.id == id)
-        .ok_or_else(|| {
-            let known: Vec<&str> = prompts.templates.iter().map(|t| t.id.as_str()).collect();
-            SelectionError {
-                id: id.to_owned(),
-                known: known.join(", "),
-            }
-        })
+    prompts.templates.iter().position(|template| template.id == id).ok_or_else(|| {
+        let known: Vec<&str> = prompts.templates.iter().map(|t| t.id.as_str()).collect();
+        SelectionError { id: id.to_owned(), known: known.join(", ") }
+    })
 }
 
 /// Mean of the outputs and the largest standard deviation of any component.
@@ -156,14 +133,8 @@ fn average(outputs: &[Output], components: usize) -> (Output, f32) {
     let mut means = Vec::with_capacity(components);
     let mut spread = 0.0f64;
     for at in 0..components {
-        let mean = outputs
-            .iter()
-            .map(|output| component(output, at))
-            .sum::<f64>()
-            / count;
-        let squares = outputs
-            .iter()
-            .map(|output| (component(output, at) - mean).powi(2));
+        let mean = outputs.iter().map(|output| component(output, at)).sum::<f64>() / count;
+        let squares = outputs.iter().map(|output| (component(output, at) - mean).powi(2));
         spread = spread.max((squares.sum::<f64>() / count).sqrt());
         means.push(mean);
     }
@@ -191,15 +162,12 @@ pub fn predict(
         }
     }
     let vectors = encode_all(encoder, &prompts)?;
-    let predictions = prompts
-        .chunks(templates.len())
-        .enumerate()
-        .map(|(example, prompts)| {
-            let first = example * templates.len();
-            let vectors = &vectors[first..first + templates.len()];
-            let truncated = prompts.iter().any(|prompt| prompt.truncated);
-            task.answer(vectors.iter().map(Vec::as_slice), truncated)
-        });
+    let predictions = prompts.chunks(templates.len()).enumerate().map(|(example, prompts)| {
+        let first = example * templates.len();
+        let vectors = &vectors[first..first + templates.len()];
+        let truncated = prompts.iter().any(|prompt| prompt.truncated);
+        task.answer(vectors.iter().map(Vec::as_slice), truncated)
+    });
     Ok(predictions.collect())
 }
 
@@ -243,9 +211,7 @@ mod tests {
         let a = Output::Probabilities(vec![0.2, 0.8]);
         let b = Output::Probabilities(vec![0.6, 0.4]);
         let (mean, spread) = average(&[a.clone(), b], 2);
-        let Output::Probabilities(mean) = mean else {
-            panic!("probabilities stay probabilities")
-        };
+        let Output::Probabilities(mean) = mean else { panic!("probabilities stay probabilities") };
         assert!((mean[0] - 0.4).abs() < 1e-6 && (mean[1] - 0.6).abs() < 1e-6);
         assert!((spread - 0.2).abs() < 1e-6);
         assert_eq!(average(std::slice::from_ref(&a), 2), (a, 0.0));

@@ -93,9 +93,7 @@ mod tests {
 
     #[test]
     fn unknown_filters_are_refused() {
-        for text in [
-            "", "upper", "max", "max:", "max:0", "max:-1", "max:x", "strip ",
-        ] {
+        for text in ["", "upper", "max", "max:", "max:0", "max:-1", "max:x", "strip "] {
             assert_eq!(Filter::parse(text), None, "{text:?}");
         }
     }

@@ -89,10 +89,7 @@ pub fn spread(templates: &[Template], pool: &[usize]) -> Option<(f64, f64)> {
         }
     }
     let smallest = distances.iter().copied().reduce(f64::min)?;
-    Some((
-        smallest,
-        distances.iter().sum::<f64>() / distances.len() as f64,
-    ))
+    Some((smallest, distances.iter().sum::<f64>() / distances.len() as f64))
 }
 
 #[cfg(test)]
@@ -126,11 +123,7 @@ mod tests {
 
     #[test]
     fn dissimilarity_is_the_mean_of_both_distances() {
-        let t = templates(&[
-            "{text} It was {mask}.",
-            "{text} it was {mask}.",
-            "It was {mask}.",
-        ]);
+        let t = templates(&["{text} It was {mask}.", "{text} it was {mask}.", "It was {mask}."]);
         assert_eq!(dissimilarity(&t[0], &t[1]), 0.0);
         // Symbols: 5 against 4; by position none agrees, one insertion makes them equal.
         assert_eq!(dissimilarity(&t[0], &t[2]), (1.0 + 1.0 / 5.0) / 2.0);

@@ -30,9 +30,7 @@ impl Slot {
     /// The example's text for this slot, after the filters.
     pub fn text<'a>(&self, example: &'a Example) -> Cow<'a, str> {
         let text = Cow::Borrowed(example.values[self.field].as_str());
-        self.filters
-            .iter()
-            .fold(text, |text, filter| filter.apply(text))
+        self.filters.iter().fold(text, |text, filter| filter.apply(text))
     }
 
     /// The most tokens that this slot takes, where a filter says so.
@@ -62,29 +60,15 @@ pub struct Template {
 
 /// Splits a template's text into segments, or says everything that is wrong with it.
 pub fn parse(text: &str, fields: &[Field]) -> Result<Vec<Segment>, Vec<String>> {
-    let mut parser = Parser {
-        fields,
-        segments: Vec::new(),
-        faults: Vec::new(),
-    };
+    let mut parser = Parser { fields, segments: Vec::new(), faults: Vec::new() };
     parser.run(text);
-    let masks = parser
-        .segments
-        .iter()
-        .filter(|s| **s == Segment::Mask)
-        .count();
+    let masks = parser.segments.iter().filter(|s| **s == Segment::Mask).count();
     match masks {
         1 => {}
         0 => parser.faults.push("no {mask}: one is needed".to_owned()),
-        n => parser
-            .faults
-            .push(format!("{n} times {{mask}}: exactly one is needed")),
+        n => parser.faults.push(format!("{n} times {{mask}}: exactly one is needed")),
     }
-    if parser.faults.is_empty() {
-        Ok(parser.segments)
-    } else {
-        Err(parser.faults)
-    }
+    if parser.faults.is_empty() { Ok(parser.segments) } else { Err(parser.faults) }
 }
 
 struct Parser<'a> {
@@ -106,15 +90,13 @@ impl Parser<'_> {
                 self.literal("}");
                 after
             } else if brace.starts_with('}') {
-                self.faults
-                    .push("a '}' without its '{' (write '}}' for a brace)".to_owned());
+                self.faults.push("a '}' without its '{' (write '}}' for a brace)".to_owned());
                 &brace[1..]
             } else if let Some(end) = brace.find('}') {
                 self.placeholder(&brace[1..end]);
                 &brace[end + 1..]
             } else {
-                self.faults
-                    .push("a '{' without its '}' (write '{{' for a brace)".to_owned());
+                self.faults.push("a '{' without its '}' (write '{{' for a brace)".to_owned());
                 ""
             };
         }
@@ -151,25 +133,20 @@ impl Parser<'_> {
         if field.is_none() {
             let known: Vec<&str> = self.fields.iter().map(|f| f.name.as_str()).collect();
             let known = known.join(", ");
-            self.faults
-                .push(format!("unknown field {name:?} (the task has: {known})"));
+            self.faults.push(format!("unknown field {name:?} (the task has: {known})"));
         }
         let mut parsed = Vec::with_capacity(filters.len());
         for text in filters {
             match Filter::parse(text) {
                 Some(filter) => parsed.push(filter),
                 None => {
-                    self.faults.push(format!(
-                        "unknown filter {text:?} (there are: {KNOWN_FILTERS})"
-                    ));
+                    self.faults
+                        .push(format!("unknown filter {text:?} (there are: {KNOWN_FILTERS})"));
                 }
             }
         }
         if let Some(field) = field {
-            self.segments.push(Segment::Slot(Slot {
-                field,
-                filters: parsed,
-            }));
+            self.segments.push(Segment::Slot(Slot { field, filters: parsed }));
         }
     }
 }
@@ -199,22 +176,14 @@ mod tests {
     }
 
     fn slot(field: usize, filters: &[Filter]) -> Segment {
-        Segment::Slot(Slot {
-            field,
-            filters: filters.to_vec(),
-        })
+        Segment::Slot(Slot { field, filters: filters.to_vec() })
     }
 
     #[test]
     fn templates_are_split_into_segments() {
         check(
             "{text} It was {mask}.",
-            &[
-                slot(0, &[]),
-                literal(" It was "),
-                Segment::Mask,
-                literal("."),
-            ],
+            &[slot(0, &[]), literal(" It was "), Segment::Mask, literal(".")],
         );
         check(
             "{title|strip_punct|max:9}{sep}{text} {mask}",
@@ -226,10 +195,7 @@ mod tests {
                 Segment::Mask,
             ],
         );
-        check(
-            "{{mask}} {mask} {{}}",
-            &[literal("{mask} "), Segment::Mask, literal(" {}")],
-        );
+        check("{{mask}} {mask} {{}}", &[literal("{mask} "), Segment::Mask, literal(" {}")]);
     }
 
     #[test]
@@ -255,12 +221,8 @@ mod tests {
         let Ok(segments) = parse("{text|strip} {mask}", &fields()) else {
             panic!("a good template")
         };
-        let Segment::Slot(slot) = &segments[0] else {
-            panic!("a slot comes first")
-        };
-        let example = Example {
-            values: vec![" {mask} }{ ".to_owned(), String::new()],
-        };
+        let Segment::Slot(slot) = &segments[0] else { panic!("a slot comes first") };
+        let example = Example { values: vec![" {mask} }{ ".to_owned(), String::new()] };
         assert_eq!(slot.text(&example), "{mask} }{");
     }
 }

@@ -18,17 +18,12 @@ pub struct PackedBatch {
 impl PackedBatch {
     /// Packs prompts in their order.
     pub fn new<'a>(prompts: impl IntoIterator<Item = &'a Prompt>) -> Self {
-        let mut batch = Self {
-            offsets: vec![0],
-            ..Self::default()
-        };
+        let mut batch = Self { offsets: vec![0], ..Self::default() };
         for prompt in prompts {
             let start = batch.input_ids.len();
             batch.input_ids.extend_from_slice(&prompt.input_ids);
             batch.segment_ids.extend_from_slice(&prompt.segment_ids);
-            batch
-                .position_ids
-                .extend((0u32..).take(prompt.input_ids.len()));
+            batch.position_ids.extend((0u32..).take(prompt.input_ids.len()));
             batch.offsets.push(batch.input_ids.len());
             batch.mask_tokens.push(start + prompt.mask_position);
         }

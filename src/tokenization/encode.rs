@@ -61,18 +61,10 @@ impl PromptSet {
                 "max_length = {} is more than the encoder's {max_positions} positions",
                 file.max_length
             );
-            faults.push(TaskFileFault {
-                line: 1,
-                template: None,
-                message,
-            });
+            faults.push(TaskFileFault { line: 1, template: None, message });
         }
         let fields = file.task.fields.clone();
-        let mut set = Self {
-            templates: Vec::new(),
-            fields,
-            max_length: file.max_length,
-        };
+        let mut set = Self { templates: Vec::new(), fields, max_length: file.max_length };
         for template in &file.prompts.templates {
             let prepared = PreparedTemplate::new(template, tokenizer)?;
             faults.extend(set.check_fit(template, &prepared));
@@ -81,11 +73,7 @@ impl PromptSet {
         if faults.is_empty() {
             Ok(set)
         } else {
-            Err(TaskFileError::Invalid {
-                path: path.to_owned(),
-                faults,
-            }
-            .into())
+            Err(TaskFileError::Invalid { path: path.to_owned(), faults }.into())
         }
     }
 
@@ -130,10 +118,7 @@ impl PromptSet {
             }
         }
         let kept = fit::fit(&claims, self.max_length - template.fixed_tokens);
-        let truncated = claims
-            .iter()
-            .zip(&kept)
-            .any(|(claim, kept)| *kept < claim.tokens);
+        let truncated = claims.iter().zip(&kept).any(|(claim, kept)| *kept < claim.tokens);
         let mut builder = Builder::new(tokenizer);
         let mut slots = texts.into_iter().zip(kept);
         for part in &template.parts {
@@ -157,11 +142,7 @@ impl PromptSet {
     fn claim(&self, slot: &Slot, tokens: usize) -> Claim {
         let field = &self.fields[slot.field];
         let tokens = tokens.min(slot.max_tokens().unwrap_or(usize::MAX));
-        Claim {
-            tokens,
-            min_tokens: min_tokens(field, slot),
-            priority: field.priority,
-        }
+        Claim { tokens, min_tokens: min_tokens(field, slot), priority: field.priority }
     }
 }
 
@@ -175,9 +156,7 @@ pub enum PromptSetError {
 }
 
 fn min_tokens(field: &Field, slot: &Slot) -> usize {
-    field
-        .min_tokens
-        .min(slot.max_tokens().unwrap_or(usize::MAX))
+    field.min_tokens.min(slot.max_tokens().unwrap_or(usize::MAX))
 }
 
 fn slot_ids(
@@ -219,10 +198,7 @@ impl PreparedTemplate {
             };
             parts.push(part);
         }
-        Ok(Self {
-            parts,
-            fixed_tokens,
-        })
+        Ok(Self { parts, fixed_tokens })
     }
 }
 
@@ -244,24 +220,13 @@ impl<'a> Builder<'a> {
     fn new(tokenizer: &'a PromptTokenizer) -> Self {
         let input_ids = tokenizer.prefix.clone();
         let segment_ids = vec![0; input_ids.len()];
-        let prompt = Prompt {
-            input_ids,
-            segment_ids,
-            mask_position: 0,
-            truncated: false,
-        };
-        Self {
-            tokenizer,
-            prompt,
-            segment: 0,
-        }
+        let prompt = Prompt { input_ids, segment_ids, mask_position: 0, truncated: false };
+        Self { tokenizer, prompt, segment: 0 }
     }
 
     fn extend(&mut self, ids: &[u32]) {
         self.prompt.input_ids.extend_from_slice(ids);
-        self.prompt
-            .segment_ids
-            .resize(self.prompt.input_ids.len(), self.segment);
+        self.prompt.segment_ids.resize(self.prompt.input_ids.len(), self.segment);
     }
 
     fn mask(&mut self) {

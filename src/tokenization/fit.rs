@@ -69,11 +69,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn claim(tokens: usize, min_tokens: usize, priority: i32) -> Claim {
-        Claim {
-            tokens,
-            min_tokens,
-            priority,
-        }
+        Claim { tokens, min_tokens, priority }
     }
 
     #[test]

@@ -36,18 +36,11 @@ impl PromptTokenizer {
     /// Loads a tokenizer.json; its own truncation and padding are switched off.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
         let name = path.display().to_string();
-        let load = |message: String| TokenizerError::Load {
-            path: name.clone(),
-            message,
-        };
+        let load = |message: String| TokenizerError::Load { path: name.clone(), message };
         let mut tokenizer = Tokenizer::from_file(path).map_err(|error| load(error.to_string()))?;
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| load(error.to_string()))?;
+        tokenizer.with_truncation(None).map_err(|error| load(error.to_string()))?;
         tokenizer.with_padding(None);
-        let mask = MASK_TOKENS
-            .iter()
-            .find_map(|token| tokenizer.token_to_id(token));
+        let mask = MASK_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
         let mask = mask.ok_or_else(|| TokenizerError::NoMask { path: name.clone() })?;
         let frame = frame(&tokenizer).map_err(load)?;
         let Some((prefix, separator, suffix)) = frame else {
@@ -55,23 +48,15 @@ impl PromptTokenizer {
         };
         // From here on "[MASK]" in a text is text.
         tokenizer.set_encode_special_tokens(true);
-        Ok(Self {
-            tokenizer,
-            prefix,
-            separator,
-            suffix,
-            mask,
-        })
+        Ok(Self { tokenizer, prefix, separator, suffix, mask })
     }
 
     /// Token ids of plain text, without special tokens.
     pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding =
-            self.tokenizer
-                .encode_fast(text, false)
-                .map_err(|error| TokenizerError::Encode {
-                    message: error.to_string(),
-                })?;
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, false)
+            .map_err(|error| TokenizerError::Encode { message: error.to_string() })?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -85,9 +70,7 @@ type Frame = (Vec<u32>, Vec<u32>, Vec<u32>);
 
 /// Reads off how the tokenizer frames one text and joins two, by letting it do both.
 fn frame(tokenizer: &Tokenizer) -> Result<Option<Frame>, String> {
-    let encoding = tokenizer
-        .encode(("a", "a"), true)
-        .map_err(|error| error.to_string())?;
+    let encoding = tokenizer.encode(("a", "a"), true).map_err(|error| error.to_string())?;
     let special = encoding.get_special_tokens_mask();
     let ids = encoding.get_ids();
     let texts: Vec<usize> = (0..ids.len()).filter(|at| special[*at] == 0).collect();
@@ -99,9 +82,5 @@ fn frame(tokenizer: &Tokenizer) -> Result<Option<Frame>, String> {
         return Ok(None);
     };
     let separator = ids[gap[0] + 1..gap[1]].to_vec();
-    Ok(Some((
-        ids[..first].to_vec(),
-        separator,
-        ids[last + 1..].to_vec(),
-    )))
+    Ok(Some((ids[..first].to_vec(), separator, ids[last + 1..].to_vec())))
 }

@@ -35,11 +35,7 @@ pub fn root() -> &'static Path {
 pub fn fetched(name: &str) -> PathBuf {
     let directory = root().join("models/fetched").join(name);
     let there = directory.join("model.safetensors").exists();
-    assert!(
-        there,
-        "{} is missing: `make test` fetches what the tests need",
-        directory.display()
-    );
+    assert!(there, "{} is missing: `make test` fetches what the tests need", directory.display());
     directory
 }
 
@@ -50,9 +46,7 @@ pub fn encoder(name: &str) -> Arc<EncoderFixture> {
     if let Some(fixture) = imported.get(name).and_then(Weak::upgrade) {
         return fixture;
     }
-    let fixture = EncoderFixture {
-        directory: tempfile::tempdir().expect("a directory"),
-    };
+    let fixture = EncoderFixture { directory: tempfile::tempdir().expect("a directory") };
     import::to_checkpoint(&fetched(name), name, &fixture.path(), false).expect("imported");
     let fixture = Arc::new(fixture);
     imported.insert(name.to_owned(), Arc::downgrade(&fixture));
@@ -66,10 +60,7 @@ pub fn runtime() -> Runtime {
 
 /// A regression task over these fields with one template and a long maximum length.
 pub fn one_template_task(fields: &[&str], template: &str) -> TaskFile {
-    let fields: String = fields
-        .iter()
-        .map(|field| format!("[fields.{field}]\n"))
-        .collect();
+    let fields: String = fields.iter().map(|field| format!("[fields.{field}]\n")).collect();
     let text = format!(
         "[task]\nname = \"t\"\nkind = \"regression\"\nmax_length = 512\n{fields}\
          [target]\ncolumn = \"y\"\n[prompt]\ncanonical = \"one\"\n\
@@ -80,7 +71,5 @@ pub fn one_template_task(fields: &[&str], template: &str) -> TaskFile {
 
 /// An example with these texts.
 pub fn example(values: &[&str]) -> Example {
-    Example {
-        values: values.iter().map(|value| (*value).to_owned()).collect(),
-    }
+    Example { values: values.iter().map(|value| (*value).to_owned()).collect() }
 }

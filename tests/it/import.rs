@@ -1,8 +1,10 @@
 //! Imported encoders against vectors that PyTorch and transformers computed.
 
 use dynamar::{
+    export,
     inference::{MaskEncoder, Model},
     tokenization::{Prompt, PromptSet, PromptTokenizer},
+    training::TrainableEncoder,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -34,10 +36,7 @@ impl ReferencePrompt {
         let file = fixtures::one_template_task(&names, &self.template);
         let set = PromptSet::new(&file, tokenizer, 512, "test.toml").expect("a good template");
         let named = self.fields.clone();
-        let example = file
-            .task
-            .example(named, usize::MAX)
-            .expect("a good example");
+        let example = file.task.example(named, usize::MAX).expect("a good example");
         set.encode(tokenizer, &example, 0).expect("encoded")
     }
 }
@@ -50,15 +49,8 @@ pub fn reference(name: &str) -> Reference {
 
 pub fn assert_close(found: &[f32], expected: &[f32], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
-    let largest = found
-        .iter()
-        .zip(expected)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, f32::max);
-    assert!(
-        largest < TOLERANCE,
-        "{what}: the largest difference is {largest}"
-    );
+    let largest = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(largest < TOLERANCE, "{what}: the largest difference is {largest}");
 }
 
 fn check(name: &str) {
@@ -69,25 +61,22 @@ fn check(name: &str) {
     let tokenizer = PromptTokenizer::load(&checkpoint.path("tokenizer.json")).expect("a tokenizer");
     let reference = reference(name);
     assert_eq!(reference.prompts.len(), 20);
-    let prompts: Vec<Prompt> = reference
-        .prompts
-        .iter()
-        .map(|p| p.render(&tokenizer))
-        .collect();
+    let prompts: Vec<Prompt> = reference.prompts.iter().map(|p| p.render(&tokenizer)).collect();
     for (ours, theirs) in prompts.iter().zip(&reference.prompts) {
         let alone = encoder.mask_vectors(&[ours]).expect("encoded");
         assert_close(&alone, &theirs.mask_vector, &theirs.template);
     }
     // The same in one batch of mixed lengths.
-    let together = encoder
-        .mask_vectors(&prompts.iter().collect::<Vec<_>>())
-        .expect("encoded");
-    for (found, theirs) in together
-        .chunks(encoder.hidden_size())
-        .zip(&reference.prompts)
-    {
+    let together = encoder.mask_vectors(&prompts.iter().collect::<Vec<_>>()).expect("encoded");
+    for (found, theirs) in together.chunks(encoder.hidden_size()).zip(&reference.prompts) {
         assert_close(found, &theirs.mask_vector, &theirs.template);
     }
+    // The trainer's own forward pass, on weights read back from the graph.
+    let entry = &checkpoint.manifest.encoder;
+    let weights = export::read_weights(&checkpoint.path(&entry.file), &entry.architecture);
+    let mut trainer = TrainableEncoder::new(&weights.expect("weights")).expect("an encoder");
+    let trained = trainer.mask_vectors(&prompts.iter().collect::<Vec<_>>()).expect("encoded");
+    assert_close(&trained, &together, "the trainer against the graph");
 }
 
 #[test]

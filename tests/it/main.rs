@@ -6,3 +6,4 @@ mod fixtures;
 mod import;
 mod structure;
 mod tokenization;
+mod training;

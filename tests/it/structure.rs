@@ -8,7 +8,7 @@ use crate::fixtures;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("config", &[]),
-    ("evaluation", &[]),
+    ("evaluation", &["task"]),
     ("weights", &[]),
     ("prompt", &["task"]),
     ("checkpoint", &["weights"]),
@@ -18,15 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("import", &["checkpoint", "export", "weights"]),
     (
         "inference",
-        &[
-            "checkpoint",
-            "evaluation",
-            "export",
-            "prompt",
-            "task",
-            "tokenization",
-            "weights",
-        ],
+        &["checkpoint", "evaluation", "export", "prompt", "task", "tokenization", "weights"],
     ),
     (
         "training",
@@ -44,18 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("registry", &["inference", "task"]),
     ("batching", &["config", "inference", "tokenization"]),
-    (
-        "server",
-        &[
-            "batching",
-            "config",
-            "inference",
-            "prompt",
-            "registry",
-            "task",
-            "tokenization",
-        ],
-    ),
+    ("server", &["batching", "config", "inference", "prompt", "registry", "task", "tokenization"]),
 ];
 
 /// Crates that one module alone may name.
@@ -77,10 +58,7 @@ fn sources(directory: &Path, prefix: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).expect("a directory") {
         let path = entry.expect("an entry").path();
-        let name = format!(
-            "{prefix}{}",
-            path.file_name().expect("a name").to_string_lossy()
-        );
+        let name = format!("{prefix}{}", path.file_name().expect("a name").to_string_lossy());
         if path.is_dir() {
             found.extend(sources(&path, &format!("{name}/")));
         } else if name.ends_with(".rs") {
@@ -104,10 +82,7 @@ fn used_modules(text: &str) -> BTreeSet<String> {
 }
 
 fn first_word(text: &str) -> Option<String> {
-    let word: String = text
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect();
+    let word: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (!word.is_empty()).then_some(word)
 }
 
@@ -125,10 +100,7 @@ fn top_level_items(group: &str) -> Vec<String> {
             _ => {}
         }
     }
-    items
-        .iter()
-        .filter_map(|item| first_word(item.trim()))
-        .collect()
+    items.iter().filter_map(|item| first_word(item.trim())).collect()
 }
 
 #[test]
@@ -157,10 +129,8 @@ fn libraries_stay_in_the_module_that_names_them() {
     let mut faults = Vec::new();
     for (file, text) in sources(&fixtures::root().join("src"), "") {
         for (library, owner) in OWNERS {
-            let named = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .any(|line| {
+            let named =
+                text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
                     line.contains(&format!("use {library}::"))
                         || line.contains(&format!(" {library}::"))
                 });

@@ -22,16 +22,8 @@ fn prompts_have_the_ids_of_transformers() {
         for theirs in reference(name).prompts {
             let ours = theirs.render(&tokenizer);
             assert_eq!(ours.input_ids, theirs.input_ids, "{}", theirs.template);
-            assert_eq!(
-                ours.segment_ids, theirs.token_type_ids,
-                "{}",
-                theirs.template
-            );
-            assert_eq!(
-                ours.mask_position, theirs.mask_position,
-                "{}",
-                theirs.template
-            );
+            assert_eq!(ours.segment_ids, theirs.token_type_ids, "{}", theirs.template);
+            assert_eq!(ours.mask_position, theirs.mask_position, "{}", theirs.template);
             assert!(!ours.truncated);
         }
     }
@@ -71,22 +63,15 @@ fn check(tokenizer: &PromptTokenizer, title: &str, text: &str) {
     let empty = fixtures::example(&["", ""]);
     for template in 0..file.prompts.templates.len() {
         let prompt = set.encode(tokenizer, &example, template).expect("encoded");
-        let masks: Vec<usize> = (0..prompt.input_ids.len())
-            .filter(|at| prompt.input_ids[*at] == MASK)
-            .collect();
+        let masks: Vec<usize> =
+            (0..prompt.input_ids.len()).filter(|at| prompt.input_ids[*at] == MASK).collect();
         assert_eq!(masks, [prompt.mask_position], "{title:?} {text:?}");
         assert!(prompt.input_ids.len() <= file.max_length);
         assert_eq!(prompt.segment_ids.len(), prompt.input_ids.len());
         let fixed = set.encode(tokenizer, &empty, template).expect("encoded");
-        assert!(
-            is_subsequence(&fixed.input_ids, &prompt.input_ids),
-            "literals stay whole"
-        );
+        assert!(is_subsequence(&fixed.input_ids, &prompt.input_ids), "literals stay whole");
         if prompt.truncated {
-            assert!(
-                prompt.input_ids.len() >= file.max_length - 1,
-                "nothing is cut without need"
-            );
+            assert!(prompt.input_ids.len() >= file.max_length - 1, "nothing is cut without need");
         }
     }
 }
@@ -126,35 +111,21 @@ fn long_fields_are_cut_by_priority_and_stay_above_their_minimum() {
         let example = fixtures::example(&[&"title ".repeat(title), &"text ".repeat(text)]);
         let prompt = set.encode(&tokenizer, &example, 0).expect("encoded");
         let id = |word: &str| reference_id(&tokenizer, word);
-        let count = |id: u32| {
-            prompt
-                .input_ids
-                .iter()
-                .filter(|other| **other == id)
-                .count()
-        };
+        let count = |id: u32| prompt.input_ids.iter().filter(|other| **other == id).count();
         (count(id("title")), count(id("text")), prompt.truncated)
     };
     let (title, text, _) = length(1, 1);
     assert_eq!((title, text), (1, 1));
     let (title, text, truncated) = length(8, 100);
-    assert!(
-        title == 8 && text > 0 && truncated,
-        "text goes first: {title} {text}"
-    );
+    assert!(title == 8 && text > 0 && truncated, "text goes first: {title} {text}");
     let (title, text, truncated) = length(100, 100);
-    assert!(
-        title > 8 && text == 0 && truncated,
-        "title has priority: {title} {text}"
-    );
+    assert!(title > 8 && text == 0 && truncated, "title has priority: {title} {text}");
 }
 
 fn reference_id(tokenizer: &PromptTokenizer, word: &str) -> u32 {
     let file = fixtures::one_template_task(&["w"], "{w}{mask}");
     let set = PromptSet::new(&file, tokenizer, 512, "t").expect("a good template");
-    set.encode(tokenizer, &fixtures::example(&[word]), 0)
-        .expect("encoded")
-        .input_ids[1]
+    set.encode(tokenizer, &fixtures::example(&[word]), 0).expect("encoded").input_ids[1]
 }
 
 #[test]
@@ -162,23 +133,11 @@ fn templates_that_cannot_fit_are_refused_with_line_and_id() {
     let tokenizer = tokenizer("bert-tiny");
     let text = PAIR.replace("max_length = 32", "max_length = 16");
     let file = TaskFile::parse(&text, "pair.toml").expect("a good file");
-    let error = PromptSet::new(&file, &tokenizer, 512, "pair.toml")
-        .err()
-        .expect("no room");
+    let error = PromptSet::new(&file, &tokenizer, 512, "pair.toml").err().expect("no room");
     let error = error.to_string();
-    assert!(
-        error.starts_with("pair.toml:17: template \"match\""),
-        "{error}"
-    );
-    let error = PromptSet::new(&pair(), &tokenizer, 31, "pair.toml")
-        .err()
-        .expect("too long");
-    assert!(
-        error
-            .to_string()
-            .contains("more than the encoder's 31 positions"),
-        "{error}"
-    );
+    assert!(error.starts_with("pair.toml:17: template \"match\""), "{error}");
+    let error = PromptSet::new(&pair(), &tokenizer, 31, "pair.toml").err().expect("too long");
+    assert!(error.to_string().contains("more than the encoder's 31 positions"), "{error}");
 }
 
 proptest! {

@@ -76,19 +76,13 @@ pub struct TaskFile {
 #[derive(Debug, thiserror::Error)]
 pub enum TaskFileError {
     #[error("cannot read the task file {path}: {source}")]
-    Read {
-        path: String,
-        source: std::io::Error,
-    },
+    Read { path: String, source: std::io::Error },
     #[error("the task file {path} has {bytes} bytes; at most {MAX_FILE_BYTES} are taken")]
     TooLarge { path: String, bytes: u64 },
     #[error("{path}: {message}")]
     Syntax { path: String, message: String },
     #[error("{}", list(.path, .faults))]
-    Invalid {
-        path: String,
-        faults: Vec<TaskFileFault>,
-    },
+    Invalid { path: String, faults: Vec<TaskFileFault> },
 }
 
 /// One fault in a task file.
@@ -111,10 +105,8 @@ impl fmt::Display for TaskFileFault {
 }
 
 fn list(path: &str, faults: &[TaskFileFault]) -> String {
-    let lines: Vec<String> = faults
-        .iter()
-        .map(|fault| format!("{path}:{}: {fault}", fault.line))
-        .collect();
+    let lines: Vec<String> =
+        faults.iter().map(|fault| format!("{path}:{}: {fault}", fault.line)).collect();
     lines.join("\n")
 }
 
@@ -122,10 +114,7 @@ impl TaskFile {
     /// Reads and checks a task file; every fault is reported at once.
     pub fn read(path: &Path) -> Result<Self, TaskFileError> {
         let name = path.display().to_string();
-        let unreadable = |source| TaskFileError::Read {
-            path: name.clone(),
-            source,
-        };
+        let unreadable = |source| TaskFileError::Read { path: name.clone(), source };
         let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         if bytes > MAX_FILE_BYTES {
             return Err(TaskFileError::TooLarge { path: name, bytes });
@@ -140,10 +129,8 @@ impl TaskFile {
             path: path.to_owned(),
             message: error.to_string(),
         })?;
-        validate::validate(raw, text).map_err(|faults| TaskFileError::Invalid {
-            path: path.to_owned(),
-            faults,
-        })
+        validate::validate(raw, text)
+            .map_err(|faults| TaskFileError::Invalid { path: path.to_owned(), faults })
     }
 
     /// The labels of a classification task; empty for regression.

@@ -45,20 +45,11 @@ fn a_complete_file_is_read() {
     assert_eq!(file.labels(), ["negative", "positive"]);
     assert_eq!(file.label_words["positive"], ["great"]);
     assert_eq!(file.target_column.0, "sentiment");
-    assert_eq!(
-        (file.max_length, file.field_columns.as_slice()),
-        (64, &["text".to_owned()][..])
-    );
+    assert_eq!((file.max_length, file.field_columns.as_slice()), (64, &["text".to_owned()][..]));
     let field = &file.task.fields[0];
-    assert_eq!(
-        (field.min_tokens, field.truncate, field.priority),
-        (8, Truncate::Middle, 2)
-    );
+    assert_eq!((field.min_tokens, field.truncate, field.priority), (8, Truncate::Middle, 2));
     let prompts = &file.prompts;
-    assert_eq!(
-        (prompts.canonical, prompts.pool.as_slice()),
-        (0, &[0, 2][..])
-    );
+    assert_eq!((prompts.canonical, prompts.pool.as_slice()), (0, &[0, 2][..]));
     assert_eq!((prompts.sampling, prompts.inference), Default::default());
     assert_eq!(prompts.templates[2].weight, 2.0);
     assert_eq!(file.source, POLARITY);
@@ -71,22 +62,14 @@ fn regression_has_a_range() {
     let (_, tail) = rest.split_once("[prompt]").expect("prompt");
     let text = format!("{head}[target]\ncolumn = \"rating\"\nmin = -4\n[prompt]{tail}");
     let file = TaskFile::parse(&text, "x").expect("a good file");
-    assert_eq!(
-        file.task.kind,
-        Kind::Regression {
-            min: Some(-4.0),
-            max: None
-        }
-    );
+    assert_eq!(file.task.kind, Kind::Regression { min: Some(-4.0), max: None });
 }
 
 /// Replaces `from` by `to` in a good file and expects faults on these lines with these words.
 fn check(from: &str, to: &str, expected: &[(usize, &str)]) {
     assert!(POLARITY.contains(from), "{from:?} is in the good file");
     let error = TaskFile::parse(&POLARITY.replacen(from, to, 1), "polarity.toml").expect_err(to);
-    let TaskFileError::Invalid { faults, .. } = &error else {
-        panic!("{error}")
-    };
+    let TaskFileError::Invalid { faults, .. } = &error else { panic!("{error}") };
     let found: Vec<_> = faults.iter().map(|f| (f.line, f.to_string())).collect();
     assert_eq!(found.len(), expected.len(), "{found:?}");
     for ((line, message), (expected_line, words)) in found.iter().zip(expected) {
@@ -97,27 +80,11 @@ fn check(from: &str, to: &str, expected: &[(usize, &str)]) {
 
 #[test]
 fn every_fault_has_its_line_and_template() {
-    check(
-        "It was {mask}",
-        "It was {mask} {mask}",
-        &[(24, "template \"it-was\": 2 times {mask}")],
-    );
-    check(
-        "It was {mask}",
-        "It was {mood}",
-        &[(24, "unknown field"), (24, "no {mask}")],
-    );
+    check("It was {mask}", "It was {mask} {mask}", &[(24, "template \"it-was\": 2 times {mask}")]);
+    check("It was {mask}", "It was {mood}", &[(24, "unknown field"), (24, "no {mask}")]);
     check("\"it-is\"", "\"it-was\"", &[(26, "used twice")]);
-    check(
-        "canonical = \"it-was\"",
-        "canonical = \"x\"",
-        &[(20, "no such template")],
-    );
-    check(
-        "canonical = \"it-was\"",
-        "canonical = \"unseen\"",
-        &[(20, "held out")],
-    );
+    check("canonical = \"it-was\"", "canonical = \"x\"", &[(20, "no such template")]);
+    check("canonical = \"it-was\"", "canonical = \"unseen\"", &[(20, "held out")]);
     check("pool_size = 2", "pool_size = 0", &[(21, "at least 1")]);
     check("weight = 2", "weight = -1", &[(31, "above 0")]);
     check("max_length = 64", "max_length = 3", &[(5, "between 4")]);
@@ -128,11 +95,7 @@ fn every_fault_has_its_line_and_template() {
         &[(14, "twice"), (16, "unknown label"), (17, "unknown label")],
     );
     check("\"review-polarity\"", "\"../up\"", &[(3, "task name")]);
-    check(
-        "[fields.text]",
-        "[fields.extra]\n[fields.text]",
-        &[(20, "used by no template")],
-    );
+    check("[fields.text]", "[fields.extra]\n[fields.text]", &[(20, "used by no template")]);
     check(
         "[fields.text]",
         "[fields.mask]\n[fields.text]",
@@ -142,11 +105,7 @@ fn every_fault_has_its_line_and_template() {
 
 #[test]
 fn unknown_keys_and_broken_syntax_are_refused_with_their_line() {
-    for (from, to) in [
-        ("max_length", "max_lenght"),
-        ("[prompt]", "[prompt"),
-        ("true", "yes"),
-    ] {
+    for (from, to) in [("max_length", "max_lenght"), ("[prompt]", "[prompt"), ("true", "yes")] {
         let error = TaskFile::parse(&POLARITY.replacen(from, to, 1), "f.toml").expect_err(to);
         assert!(matches!(error, TaskFileError::Syntax { .. }), "{error}");
         assert!(error.to_string().contains("line"), "{error}");

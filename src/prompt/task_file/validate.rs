@@ -23,12 +23,7 @@ struct Faults<'a> {
 
 impl Faults<'_> {
     fn line(&self, at: &Range<usize>) -> usize {
-        1 + self
-            .source
-            .bytes()
-            .take(at.start)
-            .filter(|byte| *byte == b'\n')
-            .count()
+        1 + self.source.bytes().take(at.start).filter(|byte| *byte == b'\n').count()
     }
 
     fn add(&mut self, at: &Range<usize>, message: impl Into<String>) {
@@ -38,19 +33,12 @@ impl Faults<'_> {
     fn add_in(&mut self, at: &Range<usize>, template: Option<&str>, message: impl Into<String>) {
         let line = self.line(at);
         let (template, message) = (template.map(str::to_owned), message.into());
-        self.found.push(TaskFileFault {
-            line,
-            template,
-            message,
-        });
+        self.found.push(TaskFileFault { line, template, message });
     }
 }
 
 pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFault>> {
-    let mut faults = Faults {
-        source,
-        found: Vec::new(),
-    };
+    let mut faults = Faults { source, found: Vec::new() };
     let name = raw.task.name.get_ref().clone();
     check_name(&mut faults, &raw.task.name.span(), "task name", &name);
     let max_length = max_length(&mut faults, &raw.task);
@@ -96,10 +84,7 @@ fn max_length(faults: &mut Faults, task: &raw::TaskTable) -> usize {
         return DEFAULT_MAX_LENGTH;
     };
     if !(4..=MAX_LENGTH).contains(length.get_ref()) {
-        faults.add(
-            &length.span(),
-            format!("max_length must lie between 4 and {MAX_LENGTH}"),
-        );
+        faults.add(&length.span(), format!("max_length must lie between 4 and {MAX_LENGTH}"));
     }
     *length.get_ref()
 }
@@ -109,10 +94,7 @@ fn fields(
     raw: std::collections::BTreeMap<toml::Spanned<String>, raw::FieldTable>,
 ) -> (Vec<Field>, Vec<String>) {
     if raw.is_empty() || raw.len() > MAX_FIELDS {
-        faults.add(
-            &(0..0),
-            format!("a task has between 1 and {MAX_FIELDS} [fields.<name>]"),
-        );
+        faults.add(&(0..0), format!("a task has between 1 and {MAX_FIELDS} [fields.<name>]"));
     }
     // Fields stand in the order in which the file declares them.
     let mut ordered: Vec<_> = raw.into_iter().collect();
@@ -124,10 +106,7 @@ fn fields(
         let name = name.into_inner();
         check_name(faults, &span, "field name", &name);
         if matches!(name.as_str(), "mask" | "sep") {
-            faults.add(
-                &span,
-                format!("a field cannot be called {name:?}: templates use the word"),
-            );
+            faults.add(&span, format!("a field cannot be called {name:?}: templates use the word"));
         }
         columns.push(table.column.unwrap_or_else(|| name.clone()));
         fields.push(Field {
@@ -153,17 +132,11 @@ fn outputs(
         ("classification", Some(labels), None) => Some(classification(faults, labels.into_inner())),
         ("regression", None, Some(target)) => regression(faults, &target),
         ("classification", None, _) => {
-            faults.add(
-                &kind.span(),
-                "a classification task needs [labels] with column and names",
-            );
+            faults.add(&kind.span(), "a classification task needs [labels] with column and names");
             None
         }
         ("regression", _, None) => {
-            faults.add(
-                &kind.span(),
-                "a regression task needs [target] with a column",
-            );
+            faults.add(&kind.span(), "a regression task needs [target] with a column");
             None
         }
         ("classification", _, Some(other)) => {
@@ -186,10 +159,7 @@ fn classification(faults: &mut Faults, labels: raw::Labels) -> (Kind, String, La
     let span = labels.names.span();
     let names = labels.names.into_inner();
     if !(2..=MAX_LABELS).contains(&names.len()) {
-        faults.add(
-            &span,
-            format!("between 2 and {MAX_LABELS} label names are needed"),
-        );
+        faults.add(&span, format!("between 2 and {MAX_LABELS} label names are needed"));
     }
     let mut seen = HashSet::new();
     for name in &names {
@@ -209,11 +179,7 @@ fn classification(faults: &mut Faults, labels: raw::Labels) -> (Kind, String, La
         }
         label_words.insert(label.into_inner(), words);
     }
-    (
-        Kind::Classification { labels: names },
-        labels.column,
-        label_words,
-    )
+    (Kind::Classification { labels: names }, labels.column, label_words)
 }
 
 fn regression(
@@ -222,11 +188,7 @@ fn regression(
 ) -> Option<(Kind, String, LabelWords)> {
     let span = target.span();
     let target = target.get_ref();
-    if [target.min, target.max]
-        .iter()
-        .flatten()
-        .any(|bound| !bound.is_finite())
-    {
+    if [target.min, target.max].iter().flatten().any(|bound| !bound.is_finite()) {
         faults.add(&span, "min and max must be finite numbers");
         return None;
     }
@@ -236,10 +198,7 @@ fn regression(
         faults.add(&span, format!("min ({min}) must be below max ({max})"));
         return None;
     }
-    let kind = Kind::Regression {
-        min: target.min,
-        max: target.max,
-    };
+    let kind = Kind::Regression { min: target.min, max: target.max };
     Some((kind, target.column.clone(), LabelWords::new()))
 }
 
@@ -251,17 +210,11 @@ fn prompts(
     let span = raw.span();
     let raw = raw.get_ref();
     if raw.template.is_empty() || raw.template.len() > MAX_TEMPLATES {
-        faults.add(
-            &span,
-            format!("between 1 and {MAX_TEMPLATES} [[prompt.template]] are needed"),
-        );
+        faults.add(&span, format!("between 1 and {MAX_TEMPLATES} [[prompt.template]] are needed"));
     }
     let before = faults.found.len();
-    let templates: Vec<Template> = raw
-        .template
-        .iter()
-        .filter_map(|table| read_template(faults, table, fields))
-        .collect();
+    let templates: Vec<Template> =
+        raw.template.iter().filter_map(|table| read_template(faults, table, fields)).collect();
     check_ids(faults, &raw.template);
     let canonical = canonical(faults, raw);
     // The rest asks about templates that are all well.
@@ -270,9 +223,8 @@ fn prompts(
     }
     check_fields_used(faults, &span, &templates, fields);
     let canonical = canonical?;
-    let candidates: Vec<usize> = (0..templates.len())
-        .filter(|at| !templates[*at].held_out)
-        .collect();
+    let candidates: Vec<usize> =
+        (0..templates.len()).filter(|at| !templates[*at].held_out).collect();
     let size = pool_size(faults, raw, candidates.len());
     let pool = pool::choose(&templates, canonical, &candidates, size);
     Some(PromptPool {
@@ -291,10 +243,7 @@ fn read_template(
 ) -> Option<Template> {
     let id = table.id.get_ref();
     check_name(faults, &table.id.span(), "template id", id);
-    let weight = table
-        .weight
-        .as_ref()
-        .map_or(1.0, |weight| *weight.get_ref());
+    let weight = table.weight.as_ref().map_or(1.0, |weight| *weight.get_ref());
     if !(weight.is_finite() && weight > 0.0) {
         let span = table.weight.as_ref().map_or(0..0, toml::Spanned::span);
         faults.add_in(&span, Some(id), "weight must be a number above 0");
@@ -328,22 +277,12 @@ fn check_ids(faults: &mut Faults, templates: &[raw::TemplateTable]) {
 
 fn canonical(faults: &mut Faults, raw: &raw::Prompt) -> Option<usize> {
     let (span, id) = (raw.canonical.span(), raw.canonical.get_ref());
-    let at = raw
-        .template
-        .iter()
-        .position(|table| table.id.get_ref() == id);
+    let at = raw.template.iter().position(|table| table.id.get_ref() == id);
     match at {
         None => {
-            let known: Vec<&str> = raw
-                .template
-                .iter()
-                .map(|t| t.id.get_ref().as_str())
-                .collect();
+            let known: Vec<&str> = raw.template.iter().map(|t| t.id.get_ref().as_str()).collect();
             let known = known.join(", ");
-            faults.add(
-                &span,
-                format!("canonical = {id:?}: no such template (there are: {known})"),
-            );
+            faults.add(&span, format!("canonical = {id:?}: no such template (there are: {known})"));
         }
         Some(at) if raw.template[at].held_out => {
             faults.add_in(&span, Some(id), "the canonical template cannot be held out");
@@ -377,10 +316,7 @@ fn check_fields_used(
     };
     for (at, field) in fields.iter().enumerate() {
         if !used(at) {
-            faults.add(
-                span,
-                format!("field {:?} is used by no template", field.name),
-            );
+            faults.add(span, format!("field {:?} is used by no template", field.name));
         }
     }
 }

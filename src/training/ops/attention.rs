@@ -1,83 +1,17 @@
 //! Multi-head attention within the sequences of a packed batch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::attention_layout::AttentionLayout;
 use super::matmul::{Matrix, MatrixMut, Threads, multiply};
 use super::reduce::{dot, max, sum};
 use super::transcendental::exp;
 use super::values::{matrix_dims, read, tensor, values};
-
-/// Which rows of a packed batch belong together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AttentionLayout {
-    heads: usize,
-    q_offsets: Vec<usize>,
-    kv_offsets: Vec<usize>,
-}
-
-impl AttentionLayout {
-    /// The queries of sequence `i` are rows `q_offsets[i]..q_offsets[i + 1]`; they see the keys and
-    /// values `kv_offsets[i]..kv_offsets[i + 1]`. Both lists start at zero and never fall, and a
-    /// sequence with queries has keys.
-    pub fn new(heads: usize, q_offsets: Vec<usize>, kv_offsets: Vec<usize>) -> Result<Self> {
-        let partitions = |offsets: &[usize]| offsets.first() == Some(&0) && offsets.is_sorted();
-        if heads == 0 || !partitions(&q_offsets) || !partitions(&kv_offsets) {
-            bail!("attention needs heads, and offsets that start at zero and never fall");
-        }
-        if q_offsets.len() != kv_offsets.len() {
-            bail!(
-                "attention: {} query offsets, {} key",
-                q_offsets.len(),
-                kv_offsets.len()
-            );
-        }
-        let mut pairs = q_offsets.windows(2).zip(kv_offsets.windows(2));
-        if pairs.any(|(q, kv)| q[0] < q[1] && kv[0] == kv[1]) {
-            bail!("attention: a sequence has queries but no keys");
-        }
-        Ok(Self {
-            heads,
-            q_offsets,
-            kv_offsets,
-        })
-    }
-
-    /// Checks the inputs' shapes, `[R, H]` and `[T, 2H]`, and returns `H`.
-    fn width(&self, q: (usize, usize), kv: (usize, usize)) -> Result<usize> {
-        let (queries, width) = q;
-        if self.q_offsets.last() != Some(&queries) || self.kv_offsets.last() != Some(&kv.0) {
-            bail!(
-                "attention: the layout does not cover {queries} queries and {} keys",
-                kv.0
-            );
-        }
-        if kv.1 != 2 * width || width == 0 || !width.is_multiple_of(self.heads) {
-            bail!(
-                "attention: {} heads, queries {q:?}, keys and values {kv:?}",
-                self.heads
-            );
-        }
-        Ok(width)
-    }
-
-    /// The queries, and the keys and values, of sequence `i`.
-    fn sequence<'a>(&self, i: usize, width: usize, q: &'a [f32], kv: &'a [f32]) -> Sequence<'a> {
-        let (q_from, q_to) = (self.q_offsets[i], self.q_offsets[i + 1]);
-        let (kv_from, kv_to) = (self.kv_offsets[i], self.kv_offsets[i + 1]);
-        Sequence {
-            q: &q[q_from * width..q_to * width],
-            kv: &kv[kv_from * 2 * width..kv_to * 2 * width],
-            queries: q_to - q_from,
-            keys: kv_to - kv_from,
-            width,
-            head_width: width / self.heads,
-        }
-    }
-}
+use super::vectorise::vectorise;
 
 /// Scaled dot-product attention with several heads (Vaswani et al. 2017, arXiv:1706.03762):
 /// `softmax(q·kᵀ/√d)·v` for each sequence of `layout` and each range of `d` columns.
@@ -86,8 +20,7 @@ impl AttentionLayout {
 /// is `[R, H]`. Nothing is masked: a query sees all keys of its own sequence and no others.
 pub fn attention(q: &Tensor, kv: &Tensor, layout: &Arc<AttentionLayout>) -> Result<Tensor> {
     let layout = Arc::clone(layout);
-    q.contiguous()?
-        .apply_op2(&kv.contiguous()?, Attention { layout })
+    q.contiguous()?.apply_op2(&kv.contiguous()?, Attention { layout })
 }
 
 struct Attention {
@@ -110,12 +43,10 @@ impl CustomOp2 for Attention {
         let width = layout.width(matrix_dims(q_layout)?, matrix_dims(kv_layout)?)?;
         let (q, kv) = (values(q, q_layout)?, values(kv, kv_layout)?);
         let mut out = vec![0.0; q.len()];
-        let outs = split_rows(&mut out, &layout.q_offsets, width);
-        outs.into_par_iter()
-            .enumerate()
-            .try_for_each_init(Vec::new, |scratch, (i, out)| {
-                layout.sequence(i, width, q, kv).attend(out, scratch)
-            })?;
+        let outs = layout.split_queries(&mut out, width);
+        outs.into_par_iter().enumerate().try_for_each_init(Vec::new, |scratch, (i, out)| {
+            Sequence::new(layout, i, width, q, kv).attend(out, scratch)
+        })?;
         Ok((CpuStorage::F32(out), q_layout.shape().clone()))
     }
 
@@ -133,26 +64,16 @@ impl CustomOp2 for Attention {
         let (q_values, kv_values, dout): (&[f32], &[f32], &[f32]) = (&q_values, &kv_values, &dout);
 
         let (mut dq, mut dkv) = (vec![0.0; q_values.len()], vec![0.0; kv_values.len()]);
-        let dqs = split_rows(&mut dq, &layout.q_offsets, width);
-        let dkvs = split_rows(&mut dkv, &layout.kv_offsets, 2 * width);
+        let dqs = layout.split_queries(&mut dq, width);
+        let dkvs = layout.split_keys(&mut dkv, 2 * width);
         let sequences = dqs.into_par_iter().zip(dkvs).enumerate();
         sequences.try_for_each_init(Vec::new, |scratch, (i, (dq, dkv))| {
-            let dout = &dout[layout.q_offsets[i] * width..layout.q_offsets[i + 1] * width];
-            layout
-                .sequence(i, width, q_values, kv_values)
+            let dout = rows(dout, layout.queries(i), width);
+            Sequence::new(layout, i, width, q_values, kv_values)
                 .differentiate(dq, dkv, dout, scratch)
         })?;
         Ok((Some(tensor(dq, q.shape())?), Some(tensor(dkv, kv.shape())?)))
     }
-}
-
-/// Cuts rows of `width` values at `offsets`, which start at zero and end with the last row.
-fn split_rows<'a>(rows: &'a mut [f32], offsets: &[usize], width: usize) -> Vec<&'a mut [f32]> {
-    let mut rest = rows;
-    let lengths = offsets.windows(2).map(|pair| (pair[1] - pair[0]) * width);
-    lengths
-        .map(|length| rest.split_off_mut(..length).unwrap_or_default())
-        .collect()
 }
 
 /// One sequence's share of the batch.
@@ -165,7 +86,20 @@ struct Sequence<'a> {
     head_width: usize,
 }
 
-impl Sequence<'_> {
+impl<'a> Sequence<'a> {
+    /// Number `i` of the batch.
+    fn new(layout: &AttentionLayout, i: usize, width: usize, q: &'a [f32], kv: &'a [f32]) -> Self {
+        let (queries, keys) = (layout.queries(i), layout.keys(i));
+        Self {
+            queries: queries.len(),
+            keys: keys.len(),
+            q: rows(q, queries, width),
+            kv: rows(kv, keys, 2 * width),
+            width,
+            head_width: width / layout.heads(),
+        }
+    }
+
     /// The first columns of the heads.
     fn heads(&self) -> impl Iterator<Item = usize> + use<> {
         (0..self.width).step_by(self.head_width)
@@ -198,13 +132,7 @@ impl Sequence<'_> {
         if self.queries == 0 {
             return Ok(());
         }
-        let Self {
-            queries,
-            keys,
-            width,
-            head_width,
-            ..
-        } = *self;
+        let Self { queries, keys, width, head_width, .. } = *self;
         scratch.resize(2 * queries * keys, 0.0);
         let (p, ds) = scratch.split_at_mut(queries * keys);
         for head in self.heads() {
@@ -223,14 +151,7 @@ impl Sequence<'_> {
             let dq = MatrixMut::new(&mut dq[head..], queries, head_width, width)?;
             multiply(dq, 0.0, ds, self.k(head)?, self.scale(), Threads::One)?;
             let dk = MatrixMut::new(&mut dkv[head..], keys, head_width, 2 * width)?;
-            multiply(
-                dk,
-                0.0,
-                ds.transposed(),
-                self.q(head)?,
-                self.scale(),
-                Threads::One,
-            )?;
+            multiply(dk, 0.0, ds.transposed(), self.q(head)?, self.scale(), Threads::One)?;
         }
         Ok(())
     }
@@ -257,18 +178,18 @@ impl Sequence<'_> {
     }
 
     fn v(&self, head: usize) -> Result<Matrix<'_>> {
-        Matrix::new(
-            &self.kv[self.width + head..],
-            self.keys,
-            self.head_width,
-            2 * self.width,
-        )
+        Matrix::new(&self.kv[self.width + head..], self.keys, self.head_width, 2 * self.width)
     }
+}
+
+/// A range of a matrix's rows.
+fn rows(matrix: &[f32], range: Range<usize>, width: usize) -> &[f32] {
+    &matrix[range.start * width..range.end * width]
 }
 
 /// Softmax of each row, in place; the row's maximum is taken off first, so that nothing overflows.
 fn softmax(scores: &mut [f32], row_len: usize) {
-    Arch::new().dispatch(|| {
+    vectorise!({
         for row in scores.chunks_exact_mut(row_len) {
             let largest = max(row);
             for score in row.iter_mut() {
@@ -284,7 +205,7 @@ fn softmax(scores: &mut [f32], row_len: usize) {
 
 /// Turns the gradients of probabilities `p` into those of the scores, in place.
 fn softmax_gradient(dp: &mut [f32], p: &[f32], row_len: usize) {
-    Arch::new().dispatch(|| {
+    vectorise!({
         for (dp, p) in dp.chunks_exact_mut(row_len).zip(p.chunks_exact(row_len)) {
             let mean = dot(dp, p);
             for (dp, p) in dp.iter_mut().zip(p) {
@@ -317,20 +238,17 @@ mod tests {
     fn naive(layout: &AttentionLayout, q: &[f32], kv: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; q.len()];
         let d = H / HEADS;
-        for (qs, kvs) in layout
-            .q_offsets
-            .windows(2)
-            .zip(layout.kv_offsets.windows(2))
-        {
-            for (row, column) in (qs[0]..qs[1]).flat_map(|row| (0..H).map(move |c| (row, c))) {
+        for i in 0..3 {
+            let (qs, kvs) = (layout.queries(i), layout.keys(i));
+            for (row, column) in qs.flat_map(|row| (0..H).map(move |c| (row, c))) {
                 let head = column / d * d;
                 let weight = |key: usize| {
                     let products = (head..head + d).map(|c| q[row * H + c] * kv[key * 2 * H + c]);
                     (products.sum::<f32>() / (d as f32).sqrt()).exp()
                 };
-                let total: f32 = (kvs[0]..kvs[1]).map(weight).sum();
+                let total: f32 = kvs.clone().map(weight).sum();
                 let value = |key: usize| weight(key) / total * kv[key * 2 * H + H + column];
-                out[row * H + column] = (kvs[0]..kvs[1]).map(value).sum();
+                out[row * H + column] = kvs.clone().map(value).sum();
             }
         }
         out
@@ -373,11 +291,7 @@ mod tests {
     fn large_scores_do_not_overflow() {
         let mut scores = [1e4, 0.0, -1e4, 500.0, 500.0, 500.0];
         softmax(&mut scores, 3);
-        assert_close(
-            &scores,
-            &[1.0, 0.0, 0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0],
-            1e-6,
-        );
+        assert_close(&scores, &[1.0, 0.0, 0.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0], 1e-6);
     }
 
     #[test]
@@ -388,12 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_impossible_layouts() -> Result<()> {
-        assert!(AttentionLayout::new(0, vec![0], vec![0]).is_err());
-        assert!(AttentionLayout::new(1, vec![], vec![]).is_err());
-        assert!(AttentionLayout::new(1, vec![0, 2, 1], vec![0, 2, 3]).is_err());
-        assert!(AttentionLayout::new(1, vec![0, 1], vec![0, 1, 2]).is_err());
-        assert!(AttentionLayout::new(1, vec![0, 1], vec![0, 0]).is_err());
+    fn refuses_inputs_the_layout_does_not_cover() -> Result<()> {
         let (q, kv) = (noise_var(&[4, H], 1)?, noise_var(&[5, 2 * H], 2)?);
         assert!(attention(&q, &kv, &full()).is_err());
         assert!(attention(&kv, &kv, &full()).is_err());

@@ -1,10 +1,11 @@
 //! Dropout whose mask is computed, not stored: a hash of the seed and of the element's place.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
+use super::reduce::accumulate;
 use super::values::{read, tensor, values};
+use super::vectorise::vectorise;
 
 /// Values per unit of parallel work. A constant: each block's mask has a key of its own.
 const BLOCK: usize = 4096;
@@ -14,18 +15,13 @@ const BLOCK: usize = 4096;
 /// layer and step. With `p` zero, `x` is returned.
 pub fn dropout(x: &Tensor, p: f32, seed: u64) -> Result<Tensor> {
     let mask = Mask::new(p, seed)?;
-    if p == 0.0 {
-        Ok(x.clone())
-    } else {
-        x.contiguous()?.apply_op1(Dropout { mask })
-    }
+    if p == 0.0 { Ok(x.clone()) } else { x.contiguous()?.apply_op1(Dropout { mask }) }
 }
 
 /// `dropout(x) + residual` in one pass; the two have the same shape.
 pub fn dropout_add(x: &Tensor, residual: &Tensor, p: f32, seed: u64) -> Result<Tensor> {
     let mask = Mask::new(p, seed)?;
-    x.contiguous()?
-        .apply_op2(&residual.contiguous()?, DropoutAdd { mask })
+    x.contiguous()?.apply_op2(&residual.contiguous()?, DropoutAdd { mask })
 }
 
 struct Dropout {
@@ -64,11 +60,7 @@ impl CustomOp2 for DropoutAdd {
         residual_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         if x_layout.shape() != residual_layout.shape() {
-            bail!(
-                "dropout-add: {:?} and {:?}",
-                x_layout.shape(),
-                residual_layout.shape()
-            );
+            bail!("dropout-add: {:?} and {:?}", x_layout.shape(), residual_layout.shape());
         }
         let residual = values(residual, residual_layout)?;
         let y = self.mask.apply_and_add(values(x, x_layout)?, residual);
@@ -101,11 +93,7 @@ impl Mask {
             bail!("dropout: the probability {p} is not within 0..1");
         }
         let threshold = (f64::from(p) * 2f64.powi(32)) as u32;
-        Ok(Self {
-            seed,
-            threshold,
-            scale: 1.0 / (1.0 - p),
-        })
+        Ok(Self { seed, threshold, scale: 1.0 / (1.0 - p) })
     }
 
     fn gradient(&self, x: &Tensor, dy: &Tensor) -> Result<Tensor> {
@@ -116,14 +104,7 @@ impl Mask {
     fn apply(&self, x: &[f32]) -> Vec<f32> {
         let mut y = vec![0.0; x.len()];
         let blocks = y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).enumerate();
-        blocks.for_each(|(i, (y, x))| {
-            let key = self.key(i);
-            Arch::new().dispatch(|| {
-                for ((place, y), x) in (0..).zip(y).zip(x) {
-                    *y = x * self.factor(key, place);
-                }
-            });
-        });
+        blocks.for_each(|(i, (y, x))| vectorise!(self.drop(self.key(i), y, x)));
         y
     }
 
@@ -132,21 +113,26 @@ impl Mask {
         let inputs = x.par_chunks(BLOCK).zip(residual.par_chunks(BLOCK));
         let blocks = y.par_chunks_mut(BLOCK).zip(inputs).enumerate();
         blocks.for_each(|(i, (y, (x, residual)))| {
-            let key = self.key(i);
-            Arch::new().dispatch(|| {
-                for (((place, y), x), residual) in (0..).zip(y).zip(x).zip(residual) {
-                    *y = x.mul_add(self.factor(key, place), *residual);
-                }
+            vectorise!({
+                self.drop(self.key(i), y, x);
+                accumulate(y, residual);
             });
         });
         y
     }
 
+    /// One block's share. Key and mask come by value: behind references, the compiler would have to
+    /// fear that writing `y` changes them, and not vectorise.
+    #[inline(always)]
+    fn drop(self, key: [u32; 2], y: &mut [f32], x: &[f32]) {
+        for (place, (y, x)) in y.iter_mut().zip(x).enumerate() {
+            *y = x * self.factor(key, place as u32);
+        }
+    }
+
     /// The key of a block's mask: one step of SplitMix64 (Steele et al. 2014).
     fn key(&self, block: usize) -> [u32; 2] {
-        let mut z = self
-            .seed
-            .wrapping_add((block as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut z = self.seed.wrapping_add((block as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^= z >> 31;
@@ -156,11 +142,9 @@ impl Mask {
     /// Zero or the scale for one place of a block. The hash is the finalizer of MurmurHash3, keyed
     /// before and within: 32 bits wide, as vector units have no wider multiplication.
     #[inline(always)]
-    fn factor(&self, key: [u32; 2], place: u32) -> f32 {
+    fn factor(self, key: [u32; 2], place: u32) -> f32 {
         let mut h = place ^ key[0];
-        h = (h ^ (h >> 16))
-            .wrapping_mul(0x85EB_CA6B)
-            .wrapping_add(key[1]);
+        h = (h ^ (h >> 16)).wrapping_mul(0x85EB_CA6B).wrapping_add(key[1]);
         h = (h ^ (h >> 13)).wrapping_mul(0xC2B2_AE35);
         h ^= h >> 16;
         if h < self.threshold { 0.0 } else { self.scale }
@@ -183,10 +167,7 @@ mod tests {
             let kept = ones(LEN, p, seed).iter().filter(|y| **y != 0.0).count() as f64;
             let expected = (1.0 - f64::from(p)) * LEN as f64;
             let deviation = (expected * f64::from(p)).sqrt();
-            assert!(
-                (kept - expected).abs() < 4.0 * deviation,
-                "p {p} seed {seed} kept {kept}"
-            );
+            assert!((kept - expected).abs() < 4.0 * deviation, "p {p} seed {seed} kept {kept}");
         }
         let dropped_or_scaled = |y: &f32| *y == 0.0 || (*y - 1.0 / 0.9).abs() < 1e-6;
         assert!(ones(LEN, 0.1, 1).iter().all(dropped_or_scaled));
@@ -201,25 +182,16 @@ mod tests {
             same as f64 / b.len() as f64
         };
         for shift in [1, 2, 384, BLOCK] {
-            assert!(
-                (agreement(&a[shift..]) - 0.5).abs() < 0.003,
-                "shift {shift}"
-            );
+            assert!((agreement(&a[shift..]) - 0.5).abs() < 0.003, "shift {shift}");
         }
         for seed in [6, 8, 7 << 32] {
-            assert!(
-                (agreement(&ones(LEN, 0.5, seed)) - 0.5).abs() < 0.003,
-                "seed {seed}"
-            );
+            assert!((agreement(&ones(LEN, 0.5, seed)) - 0.5).abs() < 0.003, "seed {seed}");
         }
     }
 
     #[test]
     fn the_mask_depends_on_nothing_but_seed_and_place() {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(1)
-            .build()
-            .unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         let alone = pool.install(|| ones(3 * BLOCK + 5, 0.3, 11));
         assert_eq!(alone, ones(3 * BLOCK + 5, 0.3, 11));
         assert_eq!(alone[..BLOCK + 1], ones(BLOCK + 1, 0.3, 11));

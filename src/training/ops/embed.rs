@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::gather::{check_ids, row, scatter_add_rows};
 use super::reduce::{ROWS_PER_BLOCK, block_len};
 use super::values::{matrix_dims, read, tensor, values};
+use super::vectorise::vectorise;
 
 /// What to look up for each token of a packed batch. The three are equally long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,7 @@ pub fn embed(
     segment: &Tensor,
     ids: EmbeddingIds,
 ) -> Result<Tensor> {
-    word.contiguous()?.apply_op3(
-        &position.contiguous()?,
-        &segment.contiguous()?,
-        Embed { ids },
-    )
+    word.contiguous()?.apply_op3(&position.contiguous()?, &segment.contiguous()?, Embed { ids })
 }
 
 struct Embed {
@@ -65,7 +61,7 @@ impl CustomOp3 for Embed {
         let mut out = vec![0.0; tokens * width];
         let blocks = out.par_chunks_mut(block_len(width)).enumerate();
         blocks.for_each(|(i, block)| {
-            Arch::new().dispatch(|| self.sum_rows(block, i * ROWS_PER_BLOCK, tables, width));
+            vectorise!(self.sum_rows(block, i * ROWS_PER_BLOCK, tables, width));
         });
         Ok((CpuStorage::F32(out), Shape::from((tokens, width))))
     }
@@ -98,28 +94,15 @@ impl CustomOp3 for Embed {
 impl Embed {
     /// Checks the tables against each other and the ids against the tables; returns the width.
     fn check(&self, layouts: [&Layout; 3]) -> Result<usize> {
-        let EmbeddingIds {
-            words,
-            positions,
-            segments,
-        } = &self.ids;
+        let EmbeddingIds { words, positions, segments } = &self.ids;
         if words.len() != positions.len() || words.len() != segments.len() {
             let (words, positions) = (words.len(), positions.len());
-            bail!(
-                "embed: {words} words, {positions} positions, {} segments",
-                segments.len()
-            );
+            bail!("embed: {words} words, {positions} positions, {} segments", segments.len());
         }
         let (_, width) = matrix_dims(layouts[0])?;
-        let names = [
-            "word embeddings",
-            "position embeddings",
-            "segment embeddings",
-        ];
-        for ((layout, ids), name) in layouts
-            .into_iter()
-            .zip([words, positions, segments])
-            .zip(names)
+        let names = ["word embeddings", "position embeddings", "segment embeddings"];
+        for ((layout, ids), name) in
+            layouts.into_iter().zip([words, positions, segments]).zip(names)
         {
             let (height, table_width) = matrix_dims(layout)?;
             if table_width != width {
@@ -159,11 +142,7 @@ mod tests {
 
     #[test]
     fn adds_the_three_rows() -> Result<()> {
-        let (w, p, s) = (
-            noise_var(&[7, 8], 1)?,
-            noise_var(&[3, 8], 2)?,
-            noise_var(&[2, 8], 3)?,
-        );
+        let (w, p, s) = (noise_var(&[7, 8], 1)?, noise_var(&[3, 8], 2)?, noise_var(&[2, 8], 3)?);
         let picked = |table: &Tensor, rows: &[u32]| {
             table.index_select(&Tensor::new(rows, table.device())?, 0)
         };
@@ -175,31 +154,17 @@ mod tests {
 
     #[test]
     fn gradients_are_right() -> Result<()> {
-        let tables = [
-            noise_var(&[7, 8], 1)?,
-            noise_var(&[3, 8], 2)?,
-            noise_var(&[2, 8], 3)?,
-        ];
+        let tables = [noise_var(&[7, 8], 1)?, noise_var(&[3, 8], 2)?, noise_var(&[2, 8], 3)?];
         assert_gradients(&tables, |t| embed(&t[0], &t[1], &t[2], ids()))
     }
 
     #[test]
     fn refuses_ids_out_of_range_and_shapes_that_disagree() -> Result<()> {
-        let (w, p, s) = (
-            noise_var(&[7, 8], 1)?,
-            noise_var(&[3, 8], 2)?,
-            noise_var(&[2, 8], 3)?,
-        );
-        let too_large = EmbeddingIds {
-            words: Arc::from([6, 2, 7, 0, 3]),
-            ..ids()
-        };
+        let (w, p, s) = (noise_var(&[7, 8], 1)?, noise_var(&[3, 8], 2)?, noise_var(&[2, 8], 3)?);
+        let too_large = EmbeddingIds { words: Arc::from([6, 2, 7, 0, 3]), ..ids() };
         let error = embed(&w, &p, &s, too_large);
         assert!(error.is_err_and(|e| e.to_string().contains("no row 7 in a table of 7")));
-        let too_few = EmbeddingIds {
-            segments: Arc::from([0]),
-            ..ids()
-        };
+        let too_few = EmbeddingIds { segments: Arc::from([0]), ..ids() };
         assert!(embed(&w, &p, &s, too_few).is_err());
         let narrow = noise_var(&[3, 7], 2)?;
         assert!(embed(&w, &narrow, &s, ids()).is_err());

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::reduce::accumulate;
 use super::values::{matrix_dims, read, tensor, values};
+use super::vectorise::vectorise;
 
 /// Rows `rows[0], rows[1], ..` of `x: [T, H]`, as `[B, H]`. A row may be asked for repeatedly.
 pub fn gather_rows(x: &Tensor, rows: Arc<[u32]>) -> Result<Tensor> {
@@ -31,10 +31,7 @@ impl CustomOp1 for GatherRows {
         for id in self.rows.iter() {
             gathered.extend_from_slice(row(x, *id, width));
         }
-        Ok((
-            CpuStorage::F32(gathered),
-            Shape::from((self.rows.len(), width)),
-        ))
+        Ok((CpuStorage::F32(gathered), Shape::from((self.rows.len(), width))))
     }
 
     fn bwd(&self, x: &Tensor, _gathered: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -66,12 +63,10 @@ pub(super) fn scatter_add_rows(rows: &[f32], ids: &[u32], height: usize, width: 
     const RANGES: usize = 16;
     let range_height = height.div_ceil(RANGES).max(1);
     let mut table = vec![0.0; height * width];
-    let ranges = table
-        .par_chunks_mut((range_height * width).max(1))
-        .enumerate();
+    let ranges = table.par_chunks_mut((range_height * width).max(1)).enumerate();
     ranges.for_each(|(i, range)| {
         let first = i * range_height;
-        Arch::new().dispatch(|| {
+        vectorise!({
             for (id, row) in ids.iter().zip(rows.chunks_exact(width)) {
                 let offset = (*id as usize).wrapping_sub(first);
                 if offset < range_height {
@@ -99,9 +94,7 @@ mod tests {
     #[test]
     fn gradient_is_right() -> Result<()> {
         let rows: Arc<[u32]> = Arc::from([4, 0, 4, 2]);
-        assert_gradients(&[noise_var(&[5, 8], 1)?], |t| {
-            gather_rows(&t[0], rows.clone())
-        })
+        assert_gradients(&[noise_var(&[5, 8], 1)?], |t| gather_rows(&t[0], rows.clone()))
     }
 
     #[test]
@@ -113,10 +106,7 @@ mod tests {
         for (id, row) in ids.iter().zip(rows.chunks_exact(width)) {
             accumulate(&mut expected[*id as usize * width..][..width], row);
         }
-        assert_eq!(
-            scatter_add_rows(&rows, &ids, height as usize, width),
-            expected
-        );
+        assert_eq!(scatter_add_rows(&rows, &ids, height as usize, width), expected);
     }
 
     #[test]

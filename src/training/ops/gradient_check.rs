@@ -78,9 +78,5 @@ fn loss(output: &Tensor) -> Result<f64> {
     let output = output.contiguous()?;
     let output = read(&output)?;
     let weights = noise(output.len(), 99);
-    Ok(output
-        .iter()
-        .zip(weights)
-        .map(|(o, w)| f64::from(*o) * f64::from(w))
-        .sum())
+    Ok(output.iter().zip(weights).map(|(o, w)| f64::from(*o) * f64::from(w)).sum())
 }

@@ -1,17 +1,16 @@
 //! Layer normalisation.
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::reduce::{accumulate, block_len, dot, sum, sum_partials};
 use super::values::{matrix_dims, read, tensor, values};
+use super::vectorise::vectorise;
 
 /// `(x - mean) / √(variance + epsilon) · w + b` over each row of `x: [T, H]`, with `w, b: [H]` (Ba et
 /// al. 2016, arXiv:1607.06450).
 pub fn layer_norm(x: &Tensor, w: &Tensor, b: &Tensor, epsilon: f32) -> Result<Tensor> {
-    x.contiguous()?
-        .apply_op3(&w.contiguous()?, &b.contiguous()?, LayerNorm { epsilon })
+    x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, LayerNorm { epsilon })
 }
 
 struct LayerNorm {
@@ -33,23 +32,13 @@ impl CustomOp3 for LayerNorm {
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (_, width) = matrix_dims(x_layout)?;
-        let (x, w, b) = (
-            values(x, x_layout)?,
-            values(w, w_layout)?,
-            values(b, b_layout)?,
-        );
+        let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         if width == 0 || w.len() != width || b.len() != width {
-            bail!(
-                "layer norm of {width} features: {} weights, {} biases",
-                w.len(),
-                b.len()
-            );
+            bail!("layer norm of {width} features: {} weights, {} biases", w.len(), b.len());
         }
         let mut y = vec![0.0; x.len()];
-        let blocks = y
-            .par_chunks_mut(block_len(width))
-            .zip(x.par_chunks(block_len(width)));
-        blocks.for_each(|(y, x)| Arch::new().dispatch(|| self.normalise(y, x, w, b)));
+        let blocks = y.par_chunks_mut(block_len(width)).zip(x.par_chunks(block_len(width)));
+        blocks.for_each(|(y, x)| vectorise!(self.normalise(y, x, w, b)));
         Ok((CpuStorage::F32(y), x_layout.shape().clone()))
     }
 
@@ -71,7 +60,7 @@ impl CustomOp3 for LayerNorm {
         let blocks = dx.par_chunks_mut(block).zip(x_values.par_chunks(block));
         let partials = blocks.zip(dy.par_chunks(block)).map(|((dx, x), dy)| {
             let mut sums = vec![0.0; 2 * width];
-            Arch::new().dispatch(|| self.differentiate(dx, &mut sums, x, w_values, dy));
+            vectorise!(self.differentiate(dx, &mut sums, x, w_values, dy));
             sums
         });
         let mut dw = sum_partials(partials.collect(), 2 * width);
@@ -153,40 +142,24 @@ mod tests {
             let normalised = row.iter().map(|x| (x - mean) / (variance + 1e-5).sqrt());
             expected.extend(normalised.zip(&w).zip(&b).map(|((n, w), b)| n * w + b));
         }
-        let y = layer_norm(
-            &tensor(x, (rows, width))?,
-            &tensor(w, width)?,
-            &tensor(b, width)?,
-            1e-5,
-        )?;
+        let y =
+            layer_norm(&tensor(x, (rows, width))?, &tensor(w, width)?, &tensor(b, width)?, 1e-5)?;
         assert_close(&read(&y)?, &expected, 1e-5);
         Ok(())
     }
 
     #[test]
     fn gradients_are_right() -> Result<()> {
-        let inputs = [
-            noise_var(&[5, 8], 1)?,
-            noise_var(&[8], 2)?,
-            noise_var(&[8], 3)?,
-        ];
+        let inputs = [noise_var(&[5, 8], 1)?, noise_var(&[8], 2)?, noise_var(&[8], 3)?];
         // Spread wide, so that differences over a step of 1e-2 are nearly straight.
         assert_gradients(&inputs, |t| layer_norm(&(&t[0] * 2.0)?, &t[1], &t[2], 0.1))?;
-        let many_rows = [
-            noise_var(&[37, 3], 4)?,
-            noise_var(&[3], 5)?,
-            noise_var(&[3], 6)?,
-        ];
+        let many_rows = [noise_var(&[37, 3], 4)?, noise_var(&[3], 5)?, noise_var(&[3], 6)?];
         assert_gradients(&many_rows, |t| layer_norm(&t[0], &t[1], &t[2], 0.5))
     }
 
     #[test]
     fn refuses_shapes_that_disagree() -> Result<()> {
-        let (x, w, short) = (
-            noise_var(&[5, 8], 1)?,
-            noise_var(&[8], 2)?,
-            noise_var(&[7], 3)?,
-        );
+        let (x, w, short) = (noise_var(&[5, 8], 1)?, noise_var(&[8], 2)?, noise_var(&[7], 3)?);
         assert!(layer_norm(&x, &w, &short, 1e-5).is_err());
         assert!(layer_norm(&x, &short, &w, 1e-5).is_err());
         assert!(layer_norm(&w, &w, &w, 1e-5).is_err());

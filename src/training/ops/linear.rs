@@ -19,8 +19,7 @@ pub fn gelu_linear(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
 }
 
 fn apply(x: &Tensor, w: &Tensor, b: &Tensor, activation: Activation) -> Result<Tensor> {
-    x.contiguous()?
-        .apply_op3(&w.contiguous()?, &b.contiguous()?, Linear { activation })
+    x.contiguous()?.apply_op3(&w.contiguous()?, &b.contiguous()?, Linear { activation })
 }
 
 /// What is applied to the input before the product.
@@ -52,18 +51,9 @@ impl CustomOp3 for Linear {
         b_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let dims = Dims::new(matrix_dims(x_layout)?, matrix_dims(w_layout)?)?;
-        let (x, w, b) = (
-            values(x, x_layout)?,
-            values(w, w_layout)?,
-            values(b, b_layout)?,
-        );
+        let (x, w, b) = (values(x, x_layout)?, values(w, w_layout)?, values(b, b_layout)?);
         if b.len() != dims.outputs {
-            bail!(
-                "{}: {} outputs but {} biases",
-                self.name(),
-                dims.outputs,
-                b.len()
-            );
+            bail!("{}: {} outputs but {} biases", self.name(), dims.outputs, b.len());
         }
         let y = match self.activation {
             Activation::Identity => dims.product_plus_bias(x, w, b)?,
@@ -122,11 +112,7 @@ impl Dims {
         if columns != inputs {
             bail!("a dense layer of {inputs} inputs was given {columns}");
         }
-        Ok(Self {
-            rows,
-            inputs,
-            outputs,
-        })
+        Ok(Self { rows, inputs, outputs })
     }
 
     /// `x·w + b`, with the biases laid out first for the product to be added to.
@@ -176,11 +162,7 @@ mod tests {
 
     #[test]
     fn agrees_with_candle() -> Result<()> {
-        let (x, w, b) = (
-            noise_var(&[5, 8], 1)?,
-            noise_var(&[8, 3], 2)?,
-            noise_var(&[3], 3)?,
-        );
+        let (x, w, b) = (noise_var(&[5, 8], 1)?, noise_var(&[8, 3], 2)?, noise_var(&[3], 3)?);
         let expected = x.matmul(&w)?.broadcast_add(&b)?;
         assert_close(&read(&linear(&x, &w, &b)?)?, &read(&expected)?, 1e-5);
         let expected = gelu(&x)?.matmul(&w)?.broadcast_add(&b)?;
@@ -190,35 +172,21 @@ mod tests {
 
     #[test]
     fn gradients_are_right() -> Result<()> {
-        let inputs = [
-            noise_var(&[5, 8], 1)?,
-            noise_var(&[8, 3], 2)?,
-            noise_var(&[3], 3)?,
-        ];
+        let inputs = [noise_var(&[5, 8], 1)?, noise_var(&[8, 3], 2)?, noise_var(&[3], 3)?];
         assert_gradients(&inputs, |t| linear(&t[0], &t[1], &t[2]))?;
         assert_gradients(&inputs, |t| gelu_linear(&t[0], &t[1], &t[2]))
     }
 
     #[test]
     fn takes_strided_inputs_and_strided_gradients() -> Result<()> {
-        let inputs = [
-            noise_var(&[8, 5], 1)?,
-            noise_var(&[3, 8], 2)?,
-            noise_var(&[3], 3)?,
-        ];
+        let inputs = [noise_var(&[8, 5], 1)?, noise_var(&[3, 8], 2)?, noise_var(&[3], 3)?];
         assert_gradients(&inputs, |t| linear(&t[0].t()?, &t[1].t()?, &t[2])?.t())
     }
 
     #[test]
     fn frozen_weights_get_no_gradient() -> Result<()> {
-        let (x, w, b) = (
-            noise_var(&[5, 8], 1)?,
-            noise_var(&[8, 3], 2)?,
-            noise_var(&[3], 3)?,
-        );
-        let gradients = linear(&x, &w.as_detached_tensor(), &b)?
-            .sum_all()?
-            .backward()?;
+        let (x, w, b) = (noise_var(&[5, 8], 1)?, noise_var(&[8, 3], 2)?, noise_var(&[3], 3)?);
+        let gradients = linear(&x, &w.as_detached_tensor(), &b)?.sum_all()?.backward()?;
         assert!(gradients.get(&x).is_some() && gradients.get(&b).is_some());
         assert!(gradients.get(&w).is_none());
         Ok(())
@@ -226,11 +194,7 @@ mod tests {
 
     #[test]
     fn refuses_shapes_that_disagree() -> Result<()> {
-        let (x, w, b) = (
-            noise_var(&[5, 8], 1)?,
-            noise_var(&[7, 3], 2)?,
-            noise_var(&[3], 3)?,
-        );
+        let (x, w, b) = (noise_var(&[5, 8], 1)?, noise_var(&[7, 3], 2)?, noise_var(&[3], 3)?);
         assert!(linear(&x, &w, &b).is_err());
         assert!(linear(&w, &b, &b).is_err());
         let wide = noise_var(&[8, 4], 2)?;

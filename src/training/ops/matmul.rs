@@ -24,13 +24,7 @@ impl<'a> Matrix<'a> {
         row_stride: usize,
     ) -> Result<Self> {
         check_bounds(values.len(), rows, columns, row_stride)?;
-        Ok(Self {
-            values,
-            rows,
-            columns,
-            row_stride,
-            column_stride: 1,
-        })
+        Ok(Self { values, rows, columns, row_stride, column_stride: 1 })
     }
 
     /// The same values with rows and columns exchanged.
@@ -63,12 +57,7 @@ impl<'a> MatrixMut<'a> {
         row_stride: usize,
     ) -> Result<Self> {
         check_bounds(values.len(), rows, columns, row_stride)?;
-        Ok(Self {
-            values,
-            rows,
-            columns,
-            row_stride,
-        })
+        Ok(Self { values, rows, columns, row_stride })
     }
 }
 
@@ -109,6 +98,7 @@ pub(super) fn multiply(
     // within its slice, and that those of `dst` are distinct; the shapes agree (above). The borrow
     // checker guarantees that `dst` overlaps neither `a` nor `b`. Strides fit `isize`, since no
     // slice is longer than that.
+    #[allow(unsafe_code)] // `gemm` takes raw pointers
     unsafe {
         gemm::gemm(
             dst.rows,
@@ -138,9 +128,7 @@ pub(super) fn multiply(
 /// Checks that a row-major matrix lies within `len` values and that its rows do not overlap.
 fn check_bounds(len: usize, rows: usize, columns: usize, row_stride: usize) -> Result<()> {
     let end = match rows.checked_sub(1) {
-        Some(last_row) => last_row
-            .checked_mul(row_stride)
-            .and_then(|s| s.checked_add(columns)),
+        Some(last_row) => last_row.checked_mul(row_stride).and_then(|s| s.checked_add(columns)),
         None => Some(0),
     };
     let inside = end.is_some_and(|end| end <= len) && isize::try_from(row_stride).is_ok();
@@ -178,14 +166,7 @@ mod tests {
     #[test]
     fn multiplies_strided_views() {
         for threads in [Threads::One, Threads::All] {
-            for shape in [
-                (5, 8, 3),
-                (1, 8, 3),
-                (5, 1, 3),
-                (5, 8, 1),
-                (1, 1, 1),
-                (150, 70, 90),
-            ] {
+            for shape in [(5, 8, 3), (1, 8, 3), (5, 1, 3), (5, 8, 1), (1, 1, 1), (150, 70, 90)] {
                 check(threads, shape, 0.0, 1.0);
                 check(threads, shape, 1.0, 0.5);
                 check(threads, shape, -2.0, 1.0);

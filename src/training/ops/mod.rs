@@ -13,24 +13,28 @@
 
 mod adamw;
 mod attention;
+mod attention_layout;
 mod dropout;
 mod embed;
 mod gather;
 mod gelu;
 #[cfg(test)]
 mod gradient_check;
+mod gradient_norm;
 mod layer_norm;
 mod linear;
 mod matmul;
 mod reduce;
 mod transcendental;
 mod values;
+mod vectorise;
 
-pub use adamw::{AdamWStep, Moments, adamw_step, squared_norm};
-pub use attention::{AttentionLayout, attention};
+pub use adamw::{AdamWStep, Moments, adamw_step};
+pub use attention::attention;
+pub use attention_layout::AttentionLayout;
 pub use dropout::{dropout, dropout_add};
 pub use embed::{EmbeddingIds, embed};
 pub use gather::gather_rows;
-pub use gelu::gelu;
+pub use gradient_norm::squared_norm;
 pub use layer_norm::layer_norm;
 pub use linear::{gelu_linear, linear};

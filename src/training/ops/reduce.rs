@@ -1,7 +1,8 @@
 //! Sums and maxima in a fixed order: the same bits whatever the number of threads.
 
-use pulp::Arch;
 use rayon::prelude::*;
+
+use super::vectorise::vectorise;
 
 /// Rows per unit of parallel work. A constant, since the order of partial sums depends on it.
 pub(super) const ROWS_PER_BLOCK: usize = 32;
@@ -81,7 +82,7 @@ pub(super) fn accumulate(target: &mut [f32], addend: &[f32]) {
 pub(super) fn column_sums(matrix: &[f32], width: usize) -> Vec<f32> {
     let partials = matrix.par_chunks(block_len(width)).map(|block| {
         let mut sums = vec![0.0; width];
-        Arch::new().dispatch(|| {
+        vectorise!({
             for row in block.chunks_exact(width) {
                 accumulate(&mut sums, row);
             }
@@ -120,10 +121,7 @@ mod tests {
     fn sums_columns_across_blocks() {
         let (rows, width) = (ROWS_PER_BLOCK * 2 + 3, 3);
         let matrix: Vec<f32> = (0..rows * width).map(|i| (i % width) as f32).collect();
-        assert_eq!(
-            column_sums(&matrix, width),
-            [0.0, rows as f32, 2.0 * rows as f32]
-        );
+        assert_eq!(column_sums(&matrix, width), [0.0, rows as f32, 2.0 * rows as f32]);
         assert_eq!(column_sums(&[], 2), [0.0, 0.0]);
     }
 }

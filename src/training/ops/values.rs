@@ -16,10 +16,7 @@ pub(super) fn read(tensor: &Tensor) -> Result<impl Deref<Target = [f32]>> {
     let (storage, layout) = tensor.storage_and_layout();
     let (start, end) = contiguous_range(layout)?;
     match &*storage {
-        Storage::Cpu(CpuStorage::F32(_)) => Ok(ReadGuard {
-            storage,
-            range: start..end,
-        }),
+        Storage::Cpu(CpuStorage::F32(_)) => Ok(ReadGuard { storage, range: start..end }),
         _ => bail!("expected f32 values on the CPU, got {:?}", tensor.dtype()),
     }
 }

@@ -1,0 +1,80 @@
+# Everything goes through these targets; `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+CARGO ?= cargo
+DYNAMAR := target/release/dynamar
+
+ENCODER := models/encoders/minilm-l6
+DEMO := models/serving/reviews
+BUILD := models/build/reviews
+DATA := models/data
+TASKS := models/tasks
+CLIENT_PACKAGES := target/client-packages
+
+.PHONY: help serve demo fetch-demo fetch-all build test test-rust test-fetch test-clients lint format clean-models
+
+help: ## Lists the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+serve: demo ## Fetches, builds and trains whatever is missing, then serves the demo on 127.0.0.1:50051
+	@cat models/try-it.txt
+	@exec $(DYNAMAR) serve --models models/serving
+
+demo: $(DEMO)/manifest.json ## Makes the demo checkpoint: two tasks on real reviews
+
+fetch-demo:
+	@$(PYTHON) models/fetch.py onnxruntime minilm-l6 vader-amazon-reviews
+
+fetch-all:
+	@$(PYTHON) models/fetch.py
+
+build:
+	@$(CARGO) build --release --locked --quiet
+
+$(ENCODER)/manifest.json: | fetch-demo build
+	@$(DYNAMAR) import models/fetched/minilm-l6 --out $(ENCODER)
+
+# Trained beside its place and moved there when both tasks are done, so that half of it is never
+# served. The second task is a head on the encoder that the first one tuned.
+$(DEMO)/manifest.json: $(TASKS)/review-intensity.toml $(TASKS)/review-polarity.toml \
+		| fetch-demo build $(ENCODER)/manifest.json
+	@rm -rf $(BUILD)
+	@$(DYNAMAR) train --task $(TASKS)/review-intensity.toml --encoder $(ENCODER) --out $(BUILD) \
+		--train $(DATA)/review-intensity/train.csv --dev $(DATA)/review-intensity/dev.csv
+	@$(DYNAMAR) train --task $(TASKS)/review-polarity.toml --encoder $(BUILD) --out $(BUILD) \
+		--tune head \
+		--train $(DATA)/review-polarity/train.csv --dev $(DATA)/review-polarity/dev.csv
+	@mkdir -p $(dir $(DEMO)) && rm -rf $(DEMO) && mv $(BUILD) $(DEMO)
+
+test: test-fetch test-rust test-clients ## Fetches what the tests need and runs them all
+
+test-rust: fetch-all
+	@$(CARGO) test --locked
+
+test-fetch:
+	@$(PYTHON) models/test_fetch.py
+
+test-clients: fetch-all $(CLIENT_PACKAGES)/.complete
+	@$(CARGO) build --locked --quiet
+	@PYTHONPATH=$(CLIENT_PACKAGES) $(PYTHON) tests/clients/test_clients.py
+
+$(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt
+	@rm -rf $(CLIENT_PACKAGES)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target $(CLIENT_PACKAGES) --requirement $<
+	@touch $@
+
+lint: ## Formatting and clippy, warnings as errors
+	@$(CARGO) fmt --check
+	@$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+
+format: ## Formats the code
+	@$(CARGO) fmt
+
+clean-models: ## Removes what was fetched and trained
+	@rm -rf models/fetched models/data models/encoders models/build models/serving target/onnxruntime

@@ -1,0 +1,70 @@
+//! The command line: one file per verb. The only place that prints.
+
+mod evaluate;
+mod import;
+mod inspect;
+mod interrupt;
+mod logging;
+mod output;
+mod progress;
+mod train;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config::Config, inference::Runtime};
+
+/// Serves and trains prompt-tuned classifiers and regressors over text.
+#[derive(Parser)]
+#[command(name = "dynamar", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every verb takes.
+#[derive(Args)]
+struct Global {
+    /// The configuration file, instead of dynamar.toml in the working directory
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(train::Args),
+    Evaluate(evaluate::Args),
+    Import(import::Args),
+    Inspect(inspect::Args),
+}
+
+/// Runs what the command line says. Exit codes: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    // clap itself exits with 2 on wrong usage and with 0 after --help.
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Train(args) => train::run(&args, &cli.global),
+        Command::Evaluate(args) => evaluate::run(&args, &cli.global),
+        Command::Import(args) => import::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress::note(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Global {
+    /// ONNX Runtime from where the configuration says, or from where it usually is.
+    fn runtime(&self) -> Result<Runtime> {
+        let loaded = Config::load(self.config.as_deref(), &[])?;
+        Ok(Runtime::load(loaded.config.onnxruntime.path.as_deref())?)
+    }
+}

@@ -1,0 +1,115 @@
+//! How training goes: a bar on a terminal, a line now and then elsewhere.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::training::{Observer, Score, StepReport};
+
+/// Between two plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The share that a new loss has in the one that is shown.
+const SMOOTHING: f32 = 0.1;
+
+/// Shows progress on stderr.
+pub struct Progress {
+    /// Absent where stderr is no terminal.
+    bar: Option<ProgressBar>,
+    steps: usize,
+    loss: Option<f32>,
+    prompts: usize,
+    started: Instant,
+    last_line: Instant,
+}
+
+/// Writes a line to stderr, or loses it where nobody reads: that is no reason to stop.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+impl Progress {
+    /// Shows nothing yet.
+    pub fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(ProgressBar::no_length);
+        let now = Instant::now();
+        Self { bar, steps: 0, loss: None, prompts: 0, started: now, last_line: now }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => note(text),
+        }
+    }
+
+    fn rate(&self) -> f64 {
+        self.prompts as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    fn left(&self, step: usize) -> Duration {
+        let per_step = self.started.elapsed().as_secs_f64() / step.max(1) as f64;
+        Duration::from_secs_f64(per_step * self.steps.saturating_sub(step) as f64)
+    }
+}
+
+impl Observer for Progress {
+    fn begin(&mut self, steps: usize) {
+        self.steps = steps;
+        self.started = Instant::now();
+        self.last_line = self.started;
+        if let Some(bar) = &self.bar {
+            let style = "{bar:32} {pos}/{len} steps  {msg}";
+            bar.set_style(
+                ProgressStyle::with_template(style)
+                    .unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            bar.set_length(steps as u64);
+        }
+    }
+
+    fn step(&mut self, report: &StepReport) {
+        self.prompts += report.prompts;
+        let loss = self.loss.map_or(report.loss, |shown| shown + SMOOTHING * (report.loss - shown));
+        self.loss = Some(loss);
+        let text = format!(
+            "loss {loss:.4}  {:.0} examples/s  {} left",
+            self.rate(),
+            clock(self.left(report.step))
+        );
+        if let Some(bar) = &self.bar {
+            bar.set_position(report.step as u64);
+            bar.set_message(text);
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            note(&format!("step {}/{}  {text}", report.step, self.steps));
+        }
+    }
+
+    fn scored(&mut self, step: usize, score: &Score, best: bool) {
+        let metrics: Vec<String> =
+            score.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let best = if best { "  (best so far)" } else { "" };
+        self.line(&format!("step {step}/{}  dev: {}{best}", self.steps, metrics.join("  ")));
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let taken = clock(self.started.elapsed());
+        self.line(&format!("{} steps in {taken}, {:.0} examples/s", self.steps, self.rate()));
+    }
+}
+
+fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m{s:02}s"),
+        (h, m, _) => format!("{h}h{m:02}m"),
+    }
+}
