@@ -1,5 +1,6 @@
 //! Prompt-tuned classifiers and regressors over text: training, checkpoints and a gRPC server.
 
+pub mod batching;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
@@ -9,6 +10,8 @@ pub mod export;
 pub mod import;
 pub mod inference;
 pub mod prompt;
+pub mod registry;
+pub mod server;
 pub mod task;
 pub mod tokenization;
 pub mod training;

@@ -1,12 +1,14 @@
 //! The command line: one file per verb. The only place that prints.
 
 mod evaluate;
+mod health;
 mod import;
 mod inspect;
 mod interrupt;
 mod logging;
 mod output;
 mod progress;
+mod serve;
 mod train;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -36,10 +38,12 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Command {
+    Serve(serve::Args),
     Train(train::Args),
     Evaluate(evaluate::Args),
     Import(import::Args),
     Inspect(inspect::Args),
+    Health(health::Args),
 }
 
 /// Runs what the command line says. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -47,10 +51,12 @@ pub fn main() -> ExitCode {
     // clap itself exits with 2 on wrong usage and with 0 after --help.
     let cli = Cli::parse();
     let done = match cli.command {
+        Command::Serve(args) => serve::run(&args, &cli.global),
         Command::Train(args) => train::run(&args, &cli.global),
         Command::Evaluate(args) => evaluate::run(&args, &cli.global),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Health(args) => health::run(&args, &cli.global),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

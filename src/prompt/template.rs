@@ -89,9 +89,9 @@ impl Parser<'_> {
             } else if let Some(after) = brace.strip_prefix("}}") {
                 self.literal("}");
                 after
-            } else if brace.starts_with('}') {
+            } else if let Some(after) = brace.strip_prefix('}') {
                 self.faults.push("a '}' without its '{' (write '}}' for a brace)".to_owned());
-                &brace[1..]
+                after
             } else if let Some(end) = brace.find('}') {
                 self.placeholder(&brace[1..end]);
                 &brace[end + 1..]

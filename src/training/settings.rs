@@ -89,7 +89,7 @@ impl Settings {
             "warm-up is a share of the steps, from 0 to 1"
         } else if !(0.0..=1.0).contains(&self.weight_decay) {
             "weight decay must lie between 0 and 1"
-        } else if !(self.max_gradient_norm > 0.0) {
+        } else if self.max_gradient_norm.is_nan() || self.max_gradient_norm <= 0.0 {
             "the largest gradient norm must be above 0"
         } else if !(1..=4096).contains(&self.batch_size) {
             "the batch size must lie between 1 and 4096"

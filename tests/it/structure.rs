@@ -34,8 +34,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weights",
         ],
     ),
-    ("registry", &["inference", "task"]),
     ("batching", &["config", "inference", "tokenization"]),
+    ("registry", &["batching", "checkpoint", "config", "inference", "task"]),
     ("server", &["batching", "config", "inference", "prompt", "registry", "task", "tokenization"]),
 ];
 
@@ -44,6 +44,9 @@ const OWNERS: &[(&str, &str)] = &[
     ("ort", "inference/encoder.rs"),
     ("tonic", "server"),
     ("tonic_health", "server"),
+    ("tonic_reflection", "server"),
+    ("tonic_types", "server"),
+    ("tower", "server"),
     ("figment", "config"),
     ("candle_core", "training"),
     ("gemm", "training"),

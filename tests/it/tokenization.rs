@@ -133,10 +133,10 @@ fn templates_that_cannot_fit_are_refused_with_line_and_id() {
     let tokenizer = tokenizer("bert-tiny");
     let text = PAIR.replace("max_length = 32", "max_length = 16");
     let file = TaskFile::parse(&text, "pair.toml").expect("a good file");
-    let error = PromptSet::new(&file, &tokenizer, 512, "pair.toml").err().expect("no room");
+    let error = PromptSet::new(&file, &tokenizer, 512, "pair.toml").expect_err("no room");
     let error = error.to_string();
     assert!(error.starts_with("pair.toml:17: template \"match\""), "{error}");
-    let error = PromptSet::new(&pair(), &tokenizer, 31, "pair.toml").err().expect("too long");
+    let error = PromptSet::new(&pair(), &tokenizer, 31, "pair.toml").expect_err("too long");
     assert!(error.to_string().contains("more than the encoder's 31 positions"), "{error}");
 }
 

@@ -1,0 +1,147 @@
+//! Puts prompts of all callers together into batches for the encoder.
+//!
+//! The unit is one prompt; what comes back is its mask vector, and heads are applied by the
+//! caller, so a batch mixes tasks freely. There is no timer: a worker takes a batch at the moment
+//! it becomes free, so a prompt that comes alone leaves alone and at once.
+
+mod former;
+mod panic;
+mod queue;
+mod worker;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crate::{config::BatchingConfig, inference::MaskEncoder, tokenization::Prompt};
+
+pub(crate) use panic::catch_panic;
+use queue::Queue;
+
+/// What the encoder made of one prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoded {
+    /// The last hidden state at the prompt's mask.
+    pub mask_vector: Vec<f32>,
+    /// How long the prompt waited for a worker.
+    pub queue_time: Duration,
+    /// How long the encoder took for the batch that held the prompt.
+    pub inference_time: Duration,
+}
+
+/// Why prompts were not encoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// There is no room now; later there may be.
+    #[error("{queued_tokens} tokens are waiting, and no more than {max_queued_tokens} may")]
+    Full {
+        /// Tokens that wait.
+        queued_tokens: usize,
+        /// Tokens that may wait.
+        max_queued_tokens: usize,
+    },
+    /// There is never room for that much at once.
+    #[error("{tokens} tokens at once; no more than {max_queued_tokens} are taken")]
+    TooLarge {
+        /// Tokens of the prompts.
+        tokens: usize,
+        /// Tokens that may wait.
+        max_queued_tokens: usize,
+    },
+    /// The batcher takes no more prompts, or was told to forget those that wait.
+    #[error("no more prompts are taken")]
+    Closed,
+    /// The encoder failed; the message is for the log.
+    #[error("{0}")]
+    Encoder(String),
+}
+
+/// A queue of prompts and the workers that empty it, one encoder each.
+///
+/// Dropped, it closes: what waits is still encoded, and then the workers end.
+pub struct Batcher {
+    queue: Arc<Queue>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Batcher {
+    /// Starts one worker thread for each encoder.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no more threads.
+    pub fn start(
+        encoders: Vec<Box<dyn MaskEncoder + Send>>,
+        config: &BatchingConfig,
+    ) -> io::Result<Self> {
+        let queue =
+            Arc::new(Queue::new(config.max_batch_tokens.get(), config.max_queued_tokens.get()));
+        // Made first, so that an error below closes the queue and ends the threads started so far.
+        let batcher = Self { queue: Arc::clone(&queue), workers: Mutex::default() };
+        for (number, mut encoder) in encoders.into_iter().enumerate() {
+            let queue = Arc::clone(&queue);
+            let worker = thread::Builder::new()
+                .name(format!("encoder-{number}"))
+                .spawn(move || worker::run(&queue, encoder.as_mut()))?;
+            batcher.workers().push(worker);
+        }
+        Ok(batcher)
+    }
+
+    /// Encodes the prompts of one call, taken in all or none. The answers come in their order.
+    ///
+    /// Dropping the future gives the prompts up: those that still wait cost no encoder time.
+    ///
+    /// # Errors
+    ///
+    /// If they are not taken in, or if the encoder fails on a batch that holds one of them.
+    pub async fn encode(&self, prompts: Vec<Prompt>) -> Result<Vec<Encoded>, BatchError> {
+        let answers = self.queue.admit(prompts)?;
+        let mut encoded = Vec::with_capacity(answers.len());
+        for answer in answers {
+            encoded.push(answer.await.unwrap_or_else(|_| {
+                let message = "a worker ended without an answer".to_owned();
+                Err(BatchError::Encoder(message))
+            })?);
+        }
+        Ok(encoded)
+    }
+
+    /// Takes no more prompts. What waits is still encoded.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+
+    /// Takes no more prompts and answers those that wait with [`BatchError::Closed`].
+    pub fn abandon(&self) {
+        self.queue.abandon();
+    }
+
+    /// Waits until the workers have ended, which they do after [`Batcher::close`] or
+    /// [`Batcher::abandon`]. Blocks the thread.
+    pub fn join(&self) {
+        let workers = std::mem::take(&mut *self.workers());
+        for worker in workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker of the batcher panicked");
+            }
+        }
+    }
+
+    fn workers(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        // Handles are only pushed and taken: a panic in between leaves a valid list.
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Batcher {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,15 @@
+//! Turns a panic into an error, so that one request cannot end a thread that serves others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs `work`; if it panics, the error is what it said. The panic hook has run by then, so the
+/// log knows the place.
+///
+/// The caller sees to it that nothing half-changed by `work` is read afterwards.
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        text.unwrap_or("a panic without a message").to_owned()
+    })
+}

@@ -1,0 +1,183 @@
+//! The prompts that wait for a worker: first in, first out, bounded by their tokens.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::oneshot;
+
+use super::{BatchError, Encoded, former};
+use crate::tokenization::Prompt;
+
+/// A batch is made from this many of the oldest prompts. More would find neighbours a little
+/// nearer in length and hold the lock longer.
+const WINDOW: usize = 512;
+
+/// What one prompt's caller gets.
+pub(super) type Answer = Result<Encoded, BatchError>;
+
+/// A prompt that waits.
+pub(super) struct Waiting {
+    pub prompt: Prompt,
+    pub since: Instant,
+    pub reply: oneshot::Sender<Answer>,
+}
+
+impl Waiting {
+    fn tokens(&self) -> usize {
+        self.prompt.input_ids.len()
+    }
+
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Told when prompts come in and when the queue closes.
+    changed: Condvar,
+    max_batch_tokens: usize,
+    max_queued_tokens: usize,
+}
+
+#[derive(Default)]
+struct State {
+    /// Oldest first.
+    waiting: VecDeque<Waiting>,
+    /// Of all that wait.
+    tokens: usize,
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(max_batch_tokens: usize, max_queued_tokens: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            max_batch_tokens,
+            max_queued_tokens,
+        }
+    }
+
+    /// Takes in all prompts or none. The answers come in their order.
+    pub(super) fn admit(
+        &self,
+        prompts: Vec<Prompt>,
+    ) -> Result<Vec<oneshot::Receiver<Answer>>, BatchError> {
+        let tokens = prompts.iter().map(|prompt| prompt.input_ids.len()).sum();
+        let since = Instant::now();
+        let mut answers = Vec::with_capacity(prompts.len());
+        let mut state = self.lock();
+        state.make_room(tokens, self.max_queued_tokens)?;
+        state.tokens += tokens;
+        for prompt in prompts {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            state.waiting.push_back(Waiting { prompt, since, reply });
+        }
+        drop(state);
+        match answers.len() {
+            1 => self.changed.notify_one(),
+            _ => self.changed.notify_all(),
+        }
+        Ok(answers)
+    }
+
+    /// The next batch, as soon as there is one; `None` once the queue is closed and empty.
+    pub(super) fn next_batch(&self) -> Option<Vec<Waiting>> {
+        let mut state = self.lock();
+        loop {
+            let batch = state.take_batch(self.max_batch_tokens);
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+            if state.closed {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.tokens = 0;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.changed.notify_all();
+        for abandoned in waiting {
+            // An error means that the caller has gone too.
+            let _ = abandoned.reply.send(Err(BatchError::Closed));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that can panic runs between changes that belong together.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn make_room(&mut self, tokens: usize, max_queued_tokens: usize) -> Result<(), BatchError> {
+        if self.closed {
+            return Err(BatchError::Closed);
+        }
+        if tokens > max_queued_tokens {
+            return Err(BatchError::TooLarge { tokens, max_queued_tokens });
+        }
+        if self.tokens + tokens > max_queued_tokens {
+            self.forget_abandoned();
+        }
+        if self.tokens + tokens > max_queued_tokens {
+            return Err(BatchError::Full { queued_tokens: self.tokens, max_queued_tokens });
+        }
+        Ok(())
+    }
+
+    /// Callers that have gone must not keep others out.
+    fn forget_abandoned(&mut self) {
+        self.waiting.retain(|waiting| !waiting.is_abandoned());
+        self.tokens = self.waiting.iter().map(Waiting::tokens).sum();
+    }
+
+    fn take_batch(&mut self, max_tokens: usize) -> Vec<Waiting> {
+        let window = self.take_window();
+        let lengths: Vec<usize> = window.iter().map(Waiting::tokens).collect();
+        let mut chosen = former::form(&lengths, max_tokens);
+        let mut batch = Vec::with_capacity(chosen.len());
+        // From the youngest on, so that those left over go back in their order.
+        for (at, waiting) in window.into_iter().enumerate().rev() {
+            if chosen.pop_if(|last| *last == at).is_some() {
+                self.tokens -= waiting.tokens();
+                batch.push(waiting);
+            } else {
+                self.waiting.push_front(waiting);
+            }
+        }
+        batch
+    }
+
+    /// Takes out the oldest prompts that somebody still waits for.
+    fn take_window(&mut self) -> Vec<Waiting> {
+        let mut window = Vec::with_capacity(WINDOW.min(self.waiting.len()));
+        while window.len() < WINDOW
+            && let Some(waiting) = self.waiting.pop_front()
+        {
+            if waiting.is_abandoned() {
+                self.tokens -= waiting.tokens();
+            } else {
+                window.push(waiting);
+            }
+        }
+        window
+    }
+}

@@ -1,0 +1,60 @@
+//! One thread with one encoder: takes a batch, runs it, answers.
+
+use std::time::Instant;
+
+use super::{
+    BatchError, Encoded,
+    panic::catch_panic,
+    queue::{Queue, Waiting},
+};
+use crate::{inference::MaskEncoder, tokenization::Prompt};
+
+/// Works until the queue is closed and empty.
+pub(super) fn run(queue: &Queue, encoder: &mut dyn MaskEncoder) {
+    while let Some(batch) = queue.next_batch() {
+        serve(encoder, batch);
+    }
+}
+
+fn serve(encoder: &mut dyn MaskEncoder, batch: Vec<Waiting>) {
+    let started = Instant::now();
+    let prompts: Vec<&Prompt> = batch.iter().map(|waiting| &waiting.prompt).collect();
+    let vectors = encode(encoder, &prompts);
+    let inference_time = started.elapsed();
+    match vectors {
+        Ok(vectors) => {
+            let vectors = vectors.chunks_exact(encoder.hidden_size());
+            for (waiting, vector) in batch.into_iter().zip(vectors) {
+                let encoded = Encoded {
+                    mask_vector: vector.to_vec(),
+                    queue_time: started.duration_since(waiting.since),
+                    inference_time,
+                };
+                // An error means that the caller has gone.
+                let _ = waiting.reply.send(Ok(encoded));
+            }
+        }
+        Err(message) => {
+            tracing::error!(prompts = batch.len(), reason = message, "a batch failed");
+            for waiting in batch {
+                let error = BatchError::Encoder(message.clone());
+                // As above.
+                let _ = waiting.reply.send(Err(error));
+            }
+        }
+    }
+}
+
+/// One vector for each prompt, or what went wrong, a panic included: the worker lives on. An
+/// encoder fills its inputs anew for each batch, so none sees what a panic has left behind.
+fn encode(encoder: &mut dyn MaskEncoder, prompts: &[&Prompt]) -> Result<Vec<f32>, String> {
+    let vectors = catch_panic(|| encoder.mask_vectors(prompts))
+        .map_err(|message| format!("the encoder panicked: {message}"))?
+        .map_err(|error| error.to_string())?;
+    let expected = prompts.len() * encoder.hidden_size();
+    if vectors.is_empty() || vectors.len() != expected {
+        let found = vectors.len();
+        return Err(format!("the encoder gave {found} numbers, expected {expected}"));
+    }
+    Ok(vectors)
+}

@@ -1,0 +1,88 @@
+//! `dynamar serve`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+};
+
+use super::{Global, logging, output};
+use crate::{
+    config::{self, Config, Override},
+    registry::Registry,
+    server,
+};
+
+/// Serves checkpoints over gRPC until SIGTERM or Ctrl-C
+///
+/// Example: dynamar serve --models models/serving --address 0.0.0.0:50051
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Directory of the checkpoints, each a subdirectory (models.directory)
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+    /// IP address and port to listen on (server.address)
+    #[arg(long, value_name = "IP:PORT")]
+    address: Option<String>,
+    /// Worker threads, each with its own encoder session; 0 is one for each CPU (batching.workers)
+    #[arg(long)]
+    workers: Option<usize>,
+    /// What is logged, such as info or dynamar=debug (log.level)
+    #[arg(long, value_name = "FILTER")]
+    log_level: Option<String>,
+    /// Print the configuration, each value with its origin, and exit
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// Serves.
+pub fn run(args: &Args, global: &Global) -> Result<()> {
+    let loaded = Config::load(global.config.as_deref(), &overrides(args))?;
+    if args.print_config {
+        return output::text(&config::render(&loaded));
+    }
+    let config = loaded.config;
+    logging::start(&config.log)?;
+    let runtime = Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
+    runtime.block_on(serve(config))
+}
+
+fn overrides(args: &Args) -> Vec<Override> {
+    let mut overrides = Vec::new();
+    if let Some(directory) = &args.models {
+        overrides.push(Override::new("models.directory", "--models", directory.display()));
+    }
+    if let Some(address) = &args.address {
+        overrides.push(Override::new("server.address", "--address", address));
+    }
+    if let Some(workers) = args.workers {
+        overrides.push(Override::new("batching.workers", "--workers", workers));
+    }
+    if let Some(level) = &args.log_level {
+        overrides.push(Override::new("log.level", "--log-level", level));
+    }
+    overrides
+}
+
+async fn serve(config: Config) -> Result<()> {
+    // Before anything slow, so that no signal is missed.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let address = config.server.address;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let server = config.server.clone();
+    Ok(server::run(&server, move || Registry::open(&config), listener, shutdown).await?)
+}

@@ -1,0 +1,150 @@
+//! `grpc.health.v1.Health`: whether calls are answered now.
+//!
+//! Written here rather than taken from tonic-health because its watches never end: one watcher
+//! would keep every shutdown waiting.
+
+use std::{pin::Pin, time::Duration};
+
+use tokio::sync::watch;
+use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
+use tonic::{Request, Response, Status, transport::Endpoint};
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
+    health_client::HealthClient, health_server,
+};
+
+use super::{proto::inference_server::SERVICE_NAME, status};
+
+/// The server as a whole, as the health protocol names it.
+const WHOLE_SERVER: &str = "";
+
+/// Where the server says how it is. In the beginning it does not serve.
+pub(super) struct Health {
+    serving: watch::Sender<bool>,
+}
+
+/// Where callers learn it.
+pub(super) struct HealthService {
+    serving: watch::Receiver<bool>,
+}
+
+/// The two ends.
+pub(super) fn new() -> (Health, HealthService) {
+    let (sender, receiver) = watch::channel(false);
+    (Health { serving: sender }, HealthService { serving: receiver })
+}
+
+impl Health {
+    /// From now on calls are answered.
+    pub(super) fn serving(&self) {
+        self.serving.send_replace(true);
+    }
+
+    /// From now on they are not. Watches end.
+    pub(super) fn stop(self) {
+        self.serving.send_replace(false);
+    }
+}
+
+impl HealthService {
+    pub(super) fn into_server(self) -> health_server::HealthServer<Self> {
+        health_server::HealthServer::new(self)
+    }
+}
+
+fn is_known(service: &str) -> bool {
+    [WHOLE_SERVER, SERVICE_NAME].contains(&service)
+}
+
+fn response(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+fn status_of(serving: bool) -> ServingStatus {
+    if serving { ServingStatus::Serving } else { ServingStatus::NotServing }
+}
+
+#[tonic::async_trait]
+impl health_server::Health for HealthService {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let service = &request.get_ref().service;
+        if !is_known(service) {
+            let shown = status::shown(service);
+            return Err(Status::not_found(format!("no service {shown}")));
+        }
+        let serving = *self.serving.borrow();
+        Ok(Response::new(response(status_of(serving))))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let known = is_known(&request.get_ref().service);
+        let changes = WatchStream::new(self.serving.clone()).map(move |serving| {
+            // The protocol wants an unknown service watched: it may become known.
+            let status = match known {
+                true => status_of(serving),
+                false => ServingStatus::ServiceUnknown,
+            };
+            Ok(response(status))
+        });
+        Ok(Response::new(Box::pin(changes)))
+    }
+}
+
+/// Why a server's health is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The address is none.
+    #[error("{address:?} is no address; expected HOST:PORT, such as 127.0.0.1:50051")]
+    Address {
+        /// The address.
+        address: String,
+    },
+    /// Nobody answers there.
+    #[error("no server answers at {address}: {source}")]
+    Connect {
+        /// The address.
+        address: String,
+        /// Why not.
+        source: tonic::transport::Error,
+    },
+    /// The server answers with an error.
+    #[error("{address} does not tell its health: {message}")]
+    Call {
+        /// The address.
+        address: String,
+        /// The server's words.
+        message: String,
+    },
+}
+
+/// Asks the server at `address` (HOST:PORT) whether it answers calls now.
+///
+/// # Errors
+///
+/// If it does not say so within `patience`.
+pub async fn probe(address: &str, patience: Duration) -> Result<bool, ProbeError> {
+    let address = || address.to_owned();
+    let endpoint = Endpoint::from_shared(format!("http://{}", address()))
+        .map_err(|_| ProbeError::Address { address: address() })?
+        .connect_timeout(patience)
+        .timeout(patience);
+    let channel = endpoint
+        .connect()
+        .await
+        .map_err(|source| ProbeError::Connect { address: address(), source })?;
+    let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+    let answer = HealthClient::new(channel).check(request).await;
+    let answer = answer.map_err(|status| ProbeError::Call {
+        address: address(),
+        message: status.message().to_owned(),
+    })?;
+    Ok(answer.into_inner().status() == ServingStatus::Serving)
+}

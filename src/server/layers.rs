@@ -1,0 +1,257 @@
+//! What every call goes through on its way to a service and back: it gets an id, it is logged,
+//! and if it panics it is answered all the same.
+//!
+//! One tower layer with three steps, for their order is the point. The id comes first, so that
+//! every answer and every log line bears it. The log comes round the catching of panics, so that
+//! a call that panicked has its line too. The catching is innermost: what panics is a service,
+//! and the steps round it need an answer to work on.
+
+use std::{
+    future::{Future, poll_fn},
+    hash::{BuildHasher, RandomState},
+    pin::{Pin, pin},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tonic::{
+    Code,
+    body::Body,
+    codegen::http::{HeaderName, HeaderValue, Request, Response},
+};
+use tower::{Layer, Service};
+use tracing::{Instrument, Span, field};
+
+use super::{proto::inference_server::SERVICE_NAME, status};
+use crate::batching::catch_panic;
+
+/// Names a call: taken from the client, or made, and returned.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Where tonic puts the code of an answer that is an error.
+const GRPC_STATUS: &str = "grpc-status";
+
+/// Characters of a client's own id.
+const MAX_ID_LENGTH: usize = 128;
+
+/// Characters of a path that are logged; those of real methods are shorter.
+const MAX_LOGGED_PATH: usize = 100;
+
+/// The layer.
+#[derive(Clone)]
+pub(super) struct EveryCall;
+
+/// A service under it.
+#[derive(Clone)]
+pub(super) struct UnderEveryCall<S>(S);
+
+impl<S> Layer<S> for EveryCall {
+    type Service = UnderEveryCall<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        UnderEveryCall(inner)
+    }
+}
+
+impl<S> Service<Request<Body>> for UnderEveryCall<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let id = RequestId::from_header(request.headers().get(REQUEST_ID));
+        request.extensions_mut().insert(id.clone());
+        let mut line = AccessLine::begin(request.uri().path(), &id);
+        let span = line.span.clone();
+        let called = span.in_scope(|| catch_panic(|| self.0.call(request)));
+        let answer = async move {
+            let answered = match called {
+                Ok(future) => without_panic(future).await,
+                Err(message) => Err(message),
+            };
+            let mut response = match answered {
+                Ok(answer) => answer?,
+                Err(message) => {
+                    tracing::error!(reason = message, "a call panicked");
+                    status::internal(&id).into_http()
+                }
+            };
+            response.headers_mut().insert(REQUEST_ID, id.0);
+            line.end(&response);
+            Ok(response)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+/// Runs a future to its end or to its panic. It is not polled again after that.
+async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = pin!(future);
+    poll_fn(|context| match catch_panic(|| future.as_mut().poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(message) => Poll::Ready(Err(message)),
+    })
+    .await
+}
+
+/// Names a call in its answer and in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The client's own id if it gave a well-formed one, else a new one.
+    pub(super) fn from_header(given: Option<&HeaderValue>) -> Self {
+        match given {
+            Some(given) if is_well_formed(given.as_bytes()) => Self(given.clone()),
+            _ => Self::new(),
+        }
+    }
+
+    /// Different for every call, also between servers.
+    fn new() -> Self {
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
+        static CALL: AtomicU64 = AtomicU64::new(1);
+        let call = CALL.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:016x}-{call:x}", *PROCESS);
+        // Hexadecimal digits and a hyphen are always a good header.
+        Self(HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("none")))
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        // Only well-formed ids get here, and those are ASCII.
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// What can stand in a log, a URL or a shell without being mistaken for anything else.
+fn is_well_formed(id: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(byte);
+    (1..=MAX_ID_LENGTH).contains(&id.len()) && id.iter().all(plain)
+}
+
+/// The span of a call and the one line that is logged when it is over. The services record in the
+/// span what they learn about the call.
+struct AccessLine {
+    span: Span,
+    begun: Instant,
+    /// Whether it is one of our own calls. Probes and tools call often and say little.
+    is_inference: bool,
+    ended: bool,
+}
+
+impl AccessLine {
+    fn begin(path: &str, id: &RequestId) -> Self {
+        let path = path.trim_start_matches('/');
+        let end = path.floor_char_boundary(MAX_LOGGED_PATH);
+        let span = tracing::info_span!(
+            "call",
+            method = &path[..end],
+            request_id = id.as_str(),
+            task = field::Empty,
+            examples = field::Empty,
+        );
+        Self {
+            span,
+            begun: Instant::now(),
+            is_inference: path.split('/').next() == Some(SERVICE_NAME),
+            ended: false,
+        }
+    }
+
+    fn end(&mut self, response: &Response<Body>) {
+        // An answer without an error has its code in the trailers, which are still to come.
+        let status = response.headers().get(GRPC_STATUS);
+        let code = status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()));
+        self.write(&format!("{code:?}"));
+    }
+
+    fn write(&mut self, code: &str) {
+        self.ended = true;
+        let ms = self.begun.elapsed().as_secs_f64() * 1e3;
+        let ms = (ms * 1e3).round() / 1e3;
+        if self.is_inference {
+            tracing::info!(parent: &self.span, code, ms, "answered");
+        } else {
+            tracing::debug!(parent: &self.span, code, ms, "answered");
+        }
+    }
+}
+
+impl Drop for AccessLine {
+    /// The call was dropped: its caller has gone, or its time was over.
+    fn drop(&mut self) {
+        if !self.ended {
+            self.write("Cancelled");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_well_formed_id_is_kept_and_any_other_replaced() {
+        for good in ["1", "a-B_c.9", "00-4bf92f3577b34da6-01", "a/b:c=d+e@f"] {
+            let given = HeaderValue::from_static(good);
+            assert_eq!(RequestId::from_header(Some(&given)).as_str(), good);
+        }
+        let long = "x".repeat(MAX_ID_LENGTH + 1);
+        for bad in ["", " ", "a b", "a\tb", "$(id)", "ä", long.as_str()] {
+            let given = HeaderValue::from_bytes(bad.as_bytes()).expect("a header");
+            let id = RequestId::from_header(Some(&given));
+            assert!(is_well_formed(id.as_str().as_bytes()), "{bad:?} gives {id:?}");
+            assert_ne!(id.as_str(), bad);
+        }
+        assert_ne!(RequestId::from_header(None), RequestId::from_header(None));
+    }
+
+    /// Panics when called, or when its future is polled.
+    struct Panics {
+        when_polled: bool,
+    }
+
+    impl Service<Request<Body>> for Panics {
+        type Response = Response<Body>;
+        type Error = std::convert::Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            assert!(self.when_polled, "a secret of the house");
+            Box::pin(async { panic!("a secret of the house") })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_answered_with_its_id_and_nothing_else() {
+        for when_polled in [false, true] {
+            let mut service = EveryCall.layer(Panics { when_polled });
+            let mut request = Request::new(Body::empty());
+            let id = HeaderValue::from_static("mine");
+            request.headers_mut().insert(REQUEST_ID, id.clone());
+            let response = service.call(request).await.expect("an answer");
+            assert_eq!(response.headers()[REQUEST_ID], id);
+            let status = tonic::Status::from_header_map(response.headers()).expect("an error");
+            assert_eq!(status.code(), Code::Internal);
+            assert!(status.message().contains("mine"), "{status:?}");
+            assert!(!status.message().contains("secret"), "{status:?}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The gRPC server: how it starts, what it serves and how it stops.
+//!
+//! The only module that names tonic. Wire types are converted in `convert`, errors are mapped to
+//! gRPC codes in `status`, and both nowhere else.
+
+mod convert;
+pub mod health;
+mod layers;
+mod service;
+mod status;
+
+/// The types and the client of `proto/dynamar/v1/inference.proto`.
+pub mod proto {
+    tonic::include_proto!("dynamar.v1");
+
+    /// The definition in binary, with comments, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("dynamar_v1");
+}
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+    task::JoinError,
+    time,
+};
+use tonic::{
+    service::Routes,
+    transport::{
+        Server,
+        server::{Router, TcpIncoming},
+    },
+};
+use tower::layer::util::{Identity, Stack as LayeredBy};
+
+use crate::{
+    config::ServerConfig,
+    registry::{Registry, RegistryError},
+};
+use health::Health;
+use layers::EveryCall;
+use proto::inference_server::InferenceServer;
+use service::InferenceService;
+
+/// Calls that a client may have open on one connection; its next ones wait.
+const MAX_CONCURRENT_STREAMS: u32 = 1024;
+
+/// An idle connection is asked for a sign of life this often, so that clients that vanished
+/// without a word do not stay connected for ever.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a connection may take to give it.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Bytes of the largest answer. What bounds an answer is examples x labels; this is far above
+/// anything sensible, and above the 4 MiB that clients take by default.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+
+/// How long the errors that answer calls broken off may take to reach their callers.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// The registry that serves now, for everybody who answers calls. `None` while it is loaded.
+type CurrentRegistry = watch::Receiver<Option<Arc<Registry>>>;
+
+/// Why the server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// There is nothing to serve.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A defect of this program.
+    #[error("loading the checkpoints ended with a panic: {0}")]
+    Loading(JoinError),
+    /// A defect of this program.
+    #[error("the service definition cannot be read: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport gave up.
+    #[error("the server ended: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves on `listener` until `shutdown` completes.
+///
+/// Calls are taken from the first moment on. Until `load` has returned, on a thread of its own,
+/// they are answered with UNAVAILABLE and health is NOT_SERVING. After `shutdown` health is
+/// NOT_SERVING again, no new connection is taken, and calls under way have
+/// `config.drain_timeout_ms` to finish.
+///
+/// # Errors
+///
+/// If `load` fails, which also ends the server.
+pub async fn run(
+    config: &ServerConfig,
+    load: impl FnOnce() -> Result<Registry, RegistryError> + Send + 'static,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let (health, health_service) = health::new();
+    let (publish, current) = watch::channel(None);
+    let (stop, stopped) = oneshot::channel::<Infallible>();
+    let routes = routes(config, current.clone(), health_service)?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    // The sender is dropped, never used: that is the signal.
+    let stopped = async { drop(stopped.await) };
+    let mut server = pin!(transport(routes).serve_with_incoming_shutdown(incoming, stopped));
+    let outcome = tokio::select! {
+        ended = &mut server => return ended.map_err(ServeError::from),
+        failed = become_ready(load, &publish, &health) => Err(failed),
+        () = shutdown => Ok(()),
+    };
+    health.stop();
+    drop(stop);
+    let registry = current.borrow().clone();
+    drain(server, config.drain_timeout(), registry.as_deref()).await;
+    end_workers(registry).await;
+    outcome
+}
+
+/// Loads, publishes and reports ready, and then waits for ever; returns only if that fails.
+async fn become_ready(
+    load: impl FnOnce() -> Result<Registry, RegistryError> + Send + 'static,
+    publish: &watch::Sender<Option<Arc<Registry>>>,
+    health: &Health,
+) -> ServeError {
+    let registry = match tokio::task::spawn_blocking(load).await {
+        Ok(Ok(registry)) => registry,
+        Ok(Err(error)) => return error.into(),
+        Err(error) => return ServeError::Loading(error),
+    };
+    let tasks = registry.routes().len();
+    publish.send_replace(Some(Arc::new(registry)));
+    health.serving();
+    tracing::info!(tasks, "serving");
+    std::future::pending().await
+}
+
+/// Waits until every connection is closed, but not for long.
+async fn drain(
+    mut server: Pin<&mut impl Future<Output = Result<(), tonic::transport::Error>>>,
+    patience: Duration,
+    registry: Option<&Registry>,
+) {
+    tracing::info!("stopping");
+    let ended = time::timeout(patience, server.as_mut()).await;
+    let Ok(ended) = ended else {
+        tracing::warn!(?patience, "calls still under way are broken off");
+        if let Some(registry) = registry {
+            registry.abandon();
+        }
+        // Whoever does not close the connection now loses it with the process.
+        let _ = time::timeout(LAST_WORDS, server).await;
+        return;
+    };
+    if let Err(error) = ended {
+        tracing::warn!(%error, "a connection ended badly");
+    }
+}
+
+async fn end_workers(registry: Option<Arc<Registry>>) {
+    let Some(registry) = registry else { return };
+    registry.close();
+    let joined = tokio::task::spawn_blocking(move || registry.join()).await;
+    if let Err(error) = joined {
+        tracing::error!(%error, "the workers did not end well");
+    }
+}
+
+/// Everything that can be called.
+fn routes(
+    config: &ServerConfig,
+    current: CurrentRegistry,
+    health: health::HealthService,
+) -> Result<Routes, tonic_reflection::server::Error> {
+    let inference = InferenceServer::new(InferenceService::new(config, current))
+        .max_decoding_message_size(config.max_message_bytes.get())
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    // Older tools ask for v1alpha, newer ones for v1.
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, so that tools can show them.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+    };
+    let mut routes = Routes::builder();
+    routes
+        .add_service(inference)
+        .add_service(health.into_server())
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok(routes.routes())
+}
+
+/// HTTP/2 and what every call goes through on its way in.
+fn transport(routes: Routes) -> Router<LayeredBy<EveryCall, Identity>> {
+    Server::builder()
+        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(EveryCall)
+        .add_routes(routes)
+}

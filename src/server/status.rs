@@ -1,0 +1,202 @@
+//! Why a call fails, and what the client reads about it: the one place where our errors become
+//! gRPC codes. What only an operator can use goes to the log instead.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::layers::RequestId;
+use crate::{
+    batching::BatchError,
+    task::{FieldViolation, Kind},
+    tokenization::TokenizerError,
+};
+
+/// Who defines the reasons in `ErrorInfo`.
+const DOMAIN: &str = "dynamar";
+
+/// When to come back to a full queue: about what a few batches take.
+const RETRY_WHEN_FULL: Duration = Duration::from_millis(500);
+
+/// When to come back to a server that is loading.
+const RETRY_WHEN_LOADING: Duration = Duration::from_secs(1);
+
+/// Details travel in a header, and clients limit those to some 8 KiB: of more violations the
+/// number alone is told.
+const MAX_VIOLATIONS: usize = 24;
+
+/// Characters of a client's own words that are quoted back.
+const MAX_SHOWN: usize = 48;
+
+/// Names that are listed when one is not known.
+const MAX_NAMES: usize = 24;
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CallError {
+    /// The checkpoints are not loaded yet.
+    #[error("loading: the server does not answer calls yet")]
+    Loading,
+    #[error("no task {task}; this server has: {known}")]
+    UnknownTask { task: String, known: String },
+    #[error("the task {task:?} is a {kind}: ask {call}")]
+    WrongKind { task: String, kind: &'static str, call: &'static str },
+    /// Everything that is wrong with the request; never empty.
+    #[error("{}", summary(.0))]
+    Invalid(Vec<FieldViolation>),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A defect of this program.
+    #[error("a panic: {0}")]
+    Panic(String),
+}
+
+impl CallError {
+    /// No task with this name.
+    pub(super) fn unknown_task<'a>(
+        task: &str,
+        known: impl ExactSizeIterator<Item = &'a str>,
+    ) -> Self {
+        Self::UnknownTask { task: shown(task), known: list(known) }
+    }
+
+    /// The task predicts something else than the call is for.
+    pub(super) fn wrong_kind(task: &str, kind: &Kind) -> Self {
+        let call = match kind {
+            Kind::Classification { .. } => "Classify",
+            Kind::Regression { .. } => "Regress",
+        };
+        Self::WrongKind { task: task.to_owned(), kind: kind.name(), call }
+    }
+
+    /// What the client gets.
+    pub(super) fn into_status(self, request: &RequestId) -> Status {
+        let message = self.to_string();
+        let retry = |delay| ErrorDetails::with_retry_info(Some(delay));
+        let (code, reason, mut details) = match self {
+            Self::Loading => (Code::Unavailable, "LOADING", retry(RETRY_WHEN_LOADING)),
+            Self::UnknownTask { .. } => (Code::NotFound, "UNKNOWN_TASK", ErrorDetails::new()),
+            Self::WrongKind { .. } => {
+                let details = ErrorDetails::new();
+                (Code::FailedPrecondition, "WRONG_KIND_OF_TASK", details)
+            }
+            Self::Invalid(violations) => {
+                let details = bad_request(violations);
+                (Code::InvalidArgument, "INVALID_REQUEST", details)
+            }
+            Self::Batch(BatchError::TooLarge { .. }) => {
+                let violation = FieldViolation {
+                    field: "examples".to_owned(),
+                    description: format!("{message}: send fewer examples in one call"),
+                };
+                let details = bad_request(vec![violation]);
+                (Code::InvalidArgument, "CALL_TOO_LARGE", details)
+            }
+            Self::Batch(BatchError::Full { .. }) => {
+                let details = retry(RETRY_WHEN_FULL);
+                (Code::ResourceExhausted, "QUEUE_FULL", details)
+            }
+            Self::Batch(BatchError::Closed) => {
+                let message = "the server is stopping";
+                let details = ErrorDetails::with_error_info("STOPPING", DOMAIN, HashMap::new());
+                return Status::with_error_details(Code::Unavailable, message, details);
+            }
+            Self::Batch(BatchError::Encoder(_)) | Self::Tokenizer(_) | Self::Panic(_) => {
+                tracing::error!(reason = message, "a call failed");
+                return internal(request);
+            }
+        };
+        details.set_error_info(reason, DOMAIN, HashMap::new());
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// Our fault. The client learns under which id the log says more.
+pub(super) fn internal(request: &RequestId) -> Status {
+    let id = request.as_str();
+    let message = format!("an internal error; the server's log says more under request {id}");
+    let mut details = ErrorDetails::with_request_info(id, "");
+    details.set_error_info("INTERNAL", DOMAIN, HashMap::new());
+    Status::with_error_details(Code::Internal, message, details)
+}
+
+fn bad_request(mut violations: Vec<FieldViolation>) -> ErrorDetails {
+    let untold = violations.len().saturating_sub(MAX_VIOLATIONS);
+    violations.truncate(MAX_VIOLATIONS);
+    let mut details = ErrorDetails::new();
+    for violation in violations {
+        details.add_bad_request_violation(violation.field, violation.description);
+    }
+    if untold > 0 {
+        let description = format!("{untold} more violations like these");
+        details.add_bad_request_violation("", description);
+    }
+    details
+}
+
+/// The first violation in full and how many there are: many clients show the message alone.
+fn summary(violations: &[FieldViolation]) -> String {
+    let Some(first) = violations.first() else {
+        return "invalid request".to_owned();
+    };
+    let FieldViolation { field, description } = first;
+    match violations.len() {
+        1 => format!("{field}: {description}"),
+        count => format!("{field}: {description} (and {} more)", count - 1),
+    }
+}
+
+/// A client's own words in quotation marks, on one line and not too many of them.
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}...", &text[..end]),
+    }
+}
+
+/// Names in a row; of very many the first.
+pub(super) fn list<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let count = names.len();
+    let listed: Vec<&str> = names.take(MAX_NAMES).collect();
+    match count {
+        0 => "none".to_owned(),
+        _ if count > MAX_NAMES => format!("{} and {} more", listed.join(", "), count - MAX_NAMES),
+        _ => listed.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_words_are_quoted_short_and_on_one_line() {
+        assert_eq!(shown("a\nb"), "\"a\\nb\"");
+        let long = shown(&"ä".repeat(5000));
+        assert!(long.chars().count() < 60 && long.ends_with("..."), "{long}");
+    }
+
+    #[test]
+    fn details_stay_small_however_much_is_wrong() {
+        let violation = |at: usize| FieldViolation {
+            field: format!("examples[{at}].fields.text"),
+            description: "missing".to_owned(),
+        };
+        let request = RequestId::from_header(None);
+        let error = CallError::Invalid((0..60_000).map(violation).collect());
+        let status = error.into_status(&request);
+        assert!(status.details().len() < 4096, "{}", status.details().len());
+        assert_eq!(status.message(), "examples[0].fields.text: missing (and 59999 more)");
+    }
+
+    #[test]
+    fn lists_of_names_end() {
+        assert_eq!(list([].into_iter()), "none");
+        assert_eq!(list(["a", "b"].into_iter()), "a, b");
+        let many = ["a"; 100];
+        assert!(list(many.into_iter()).ends_with("a and 76 more"));
+    }
+}

@@ -1,0 +1,215 @@
+"""Real clients against the real binary: grpcio without generated code, and grpcurl.
+
+Imports bert-tiny, trains both demo tasks on it, serves them, and asks. `make test-clients` installs
+the clients and runs this; `DYNAMAR` names another binary.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import grpc
+from google.protobuf import descriptor_pool, message_factory
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+DYNAMAR = os.environ.get("DYNAMAR", str(ROOT / "target/debug/dynamar"))
+PACKAGES = Path(grpc.__file__).resolve().parents[1]
+SERVICE = "dynamar.v1.Inference"
+PRAISE = "Absolutely wonderful, I love it, great quality."
+BLAME = "Terrible, it broke after two days, a waste of money."
+
+
+def dynamar(*arguments):
+    """Runs a verb to its end and returns what it printed."""
+    done = subprocess.run([DYNAMAR, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"dynamar {arguments[0]}: {done.stderr}")
+    return done.stdout
+
+
+def train(home):
+    """Makes a checkpoint with both demo tasks."""
+    encoder, model = home / "encoder", home / "serving" / "reviews"
+    dynamar("import", ROOT / "models/fetched/bert-tiny", "--out", encoder)
+    begin = encoder
+    for task, tune, length in [
+        ("review-intensity", "full", ("--steps", "150", "--learning-rate", "3e-4")),
+        ("review-polarity", "head", ("--epochs", "3")),
+    ]:
+        data = ROOT / "models/data" / task
+        dynamar(
+            "train", "--task", ROOT / f"models/tasks/{task}.toml", "--encoder", begin, "--out", model,
+            "--train", data / "train.csv", "--dev", data / "dev.csv", "--tune", tune, *length,
+        )
+        begin = model
+    return model
+
+
+class Server:
+    """A server on a free port."""
+
+    def __init__(self, models):
+        environment = {**os.environ, "DYNAMAR_LOG__FORMAT": "json"}
+        self.process = subprocess.Popen(
+            [DYNAMAR, "serve", "--models", str(models), "--address", "127.0.0.1:0"],
+            cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
+        )
+        self.address = self.line("listening")["address"]
+        self.line("serving")
+
+    def line(self, message):
+        """Reads the log up to the line with this message."""
+        for text in self.process.stderr:
+            line = json.loads(text)
+            if line["message"] == message:
+                return line
+        raise AssertionError(f"the server ended without saying {message!r}")
+
+    def stop(self):
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.stderr.read()
+        self.process.stderr.close()
+        return self.process.wait(timeout=30)
+
+
+def setUpModule():
+    global HOME, SERVER, CHANNEL, CALL
+    HOME = tempfile.TemporaryDirectory()
+    train(Path(HOME.name))
+    SERVER = Server(Path(HOME.name) / "serving")
+    CHANNEL = grpc.insecure_channel(SERVER.address)
+    CALL = Caller(CHANNEL)
+
+
+def tearDownModule():
+    CHANNEL.close()
+    SERVER.stop()
+    HOME.cleanup()
+
+
+class Caller:
+    """Calls methods by what reflection says of them; no generated code."""
+
+    def __init__(self, channel):
+        self.channel = channel
+        pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        self.service = pool.FindServiceByName(SERVICE)
+
+    def __call__(self, method, **fields):
+        descriptor = self.service.FindMethodByName(method)
+        request = message_factory.GetMessageClass(descriptor.input_type)(**fields)
+        call = self.channel.unary_unary(
+            f"/{SERVICE}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=message_factory.GetMessageClass(descriptor.output_type).FromString,
+        )
+        return call(request, timeout=30)
+
+
+def examples(*texts):
+    return [{"fields": {"text": text}} for text in texts]
+
+
+class Grpcio(unittest.TestCase):
+    def test_classify_answers_in_order_best_label_first(self):
+        answer = CALL("Classify", task="review-polarity", examples=examples(PRAISE, BLAME))
+        best = [result.labels[0].label for result in answer.results]
+        self.assertEqual(best, ["positive", "negative"])
+        for result in answer.results:
+            shares = [score.probability for score in result.labels]
+            self.assertEqual(shares, sorted(shares, reverse=True))
+            self.assertAlmostEqual(sum(shares), 1.0, places=5)
+        self.assertRegex(answer.metadata.model, "^[0-9a-f]{12}$")
+        self.assertGreater(answer.metadata.tokens, 20)
+
+    def test_regress_tells_praise_from_blame(self):
+        answer = CALL("Regress", task="review-intensity", examples=examples(PRAISE, BLAME))
+        praise, blame = (result.value for result in answer.results)
+        self.assertGreater(praise, 0)
+        self.assertLess(blame, 0)
+
+    def test_options(self):
+        answer = CALL(
+            "Classify", task="review-polarity", examples=examples(PRAISE),
+            options={"top_k": 1, "template_mode": 2},
+        )
+        self.assertEqual(len(answer.results[0].labels), 1)
+        self.assertGreater(answer.results[0].template_spread, 0)
+
+    def test_tasks_describe_themselves(self):
+        tasks = CALL("ListTasks").tasks
+        self.assertEqual([task.name for task in tasks], ["review-intensity", "review-polarity"])
+        task = CALL("GetTask", task="review-polarity")
+        self.assertEqual(list(task.labels), ["negative", "positive"])
+        self.assertIn("accuracy", task.metrics)
+
+    def test_mistakes_have_their_codes(self):
+        for method, task, texts, code, words in [
+            ("Classify", "nothing", examples(PRAISE), grpc.StatusCode.NOT_FOUND, "review-polarity"),
+            ("Classify", "review-polarity", [], grpc.StatusCode.INVALID_ARGUMENT, "examples"),
+            ("Classify", "review-polarity", examples(" "), grpc.StatusCode.INVALID_ARGUMENT,
+             "examples[0].fields.text"),
+            ("Regress", "review-polarity", examples(PRAISE), grpc.StatusCode.FAILED_PRECONDITION,
+             "Classify"),
+        ]:
+            with self.assertRaises(grpc.RpcError) as caught:
+                CALL(method, task=task, examples=texts)
+            self.assertEqual(caught.exception.code(), code)
+            self.assertIn(words, caught.exception.details())
+
+    def test_health(self):
+        stub = health_pb2_grpc.HealthStub(CHANNEL)
+        for service in ["", SERVICE]:
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=30)
+            self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING)
+        self.assertIn("SERVING", dynamar("health", "--addr", SERVER.address))
+
+
+class Grpcurl(unittest.TestCase):
+    def grpcurl(self, *arguments):
+        """Speaks reflection v1alpha alone, as many installed ones do."""
+        done = subprocess.run(
+            [sys.executable, str(PACKAGES / "bin/grpcurl"), "-plaintext", *arguments],
+            capture_output=True, text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_the_lines_of_the_readme(self):
+        readme = (ROOT / "README.md").read_text()
+        lines = re.findall(r"grpcurl -plaintext -d '([^']+)' (?:\\\n\s+)?127.0.0.1:50051 (\S+)", readme)
+        self.assertEqual(len(lines), 2)
+        for body, method in lines:
+            answer = json.loads(self.grpcurl("-d", body, SERVER.address, method))
+            self.assertEqual(len(answer["results"]), 1)
+
+    def test_list_describe_and_health(self):
+        listed = self.grpcurl(SERVER.address, "list").split()
+        self.assertIn(SERVICE, listed)
+        self.assertIn("grpc.health.v1.Health", listed)
+        self.assertIn("rpc Classify", self.grpcurl(SERVER.address, "describe", SERVICE))
+        answer = self.grpcurl(SERVER.address, "grpc.health.v1.Health/Check")
+        self.assertEqual(json.loads(answer)["status"], "SERVING")
+
+
+class Stop(unittest.TestCase):
+    def test_sigterm_ends_the_server_cleanly(self):
+        server = Server(Path(HOME.name) / "serving")
+        with grpc.insecure_channel(server.address) as channel:
+            Caller(channel)("Classify", task="review-polarity", examples=examples(PRAISE))
+        self.assertEqual(server.stop(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,174 @@
+//! The binary from outside: exit codes, messages, files.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use crate::fixtures;
+
+fn dynamar(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dynamar"));
+    command.args(arguments).current_dir(fixtures::root()).env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    dynamar(arguments).output().expect("the binary runs")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Expects this exit code and these words on stderr.
+fn check(arguments: &[&str], code: i32, words: &[&str]) {
+    let output = run(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{arguments:?}: {stderr:?} says {word:?}");
+    }
+    assert!(!stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn every_verb_has_help_with_an_example() {
+    for verb in ["serve", "train", "evaluate", "import", "inspect", "health"] {
+        let output = run(&[verb, "--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        let help = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(help.contains(&format!("Example: dynamar {verb}")), "{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2_and_failure_with_1() {
+    check(&[], 2, &["Usage"]);
+    check(&["serve", "--prot", "1"], 2, &["--prot"]);
+    check(&["train", "--task", "x"], 2, &["--train"]);
+    check(&["inspect", "no/such/dir"], 1, &["error: no/such/dir is no checkpoint"]);
+    check(&["import", "no/such/dir", "--out", "no/such/out"], 1, &["no/such/dir/config.json"]);
+    check(&["serve", "--models", "no/such/dir"], 1, &["no/such/dir", "make serve"]);
+    check(&["serve", "--address", "localhost"], 1, &["flag --address", "IP address"]);
+    check(&["health", "--addr", "127.0.0.1:1"], 1, &["no server answers at 127.0.0.1:1"]);
+    check(&["--config", "no.toml", "serve"], 1, &["no.toml"]);
+}
+
+#[test]
+fn a_missing_runtime_is_said_with_the_paths_that_were_tried() {
+    let fixture = fixtures::encoder("bert-tiny");
+    let home = tempfile::tempdir().expect("a directory");
+    let data = home.path().join("data.csv");
+    std::fs::write(&data, "text,rating\ngood,1\nbad,-1\n").expect("written");
+    let (data, out) = (text(&data), home.path().join("out"));
+    let encoder = fixture.path();
+    let task = "models/tasks/review-intensity.toml";
+    let output = dynamar(&["train", "--task", task, "--train", data, "--encoder", text(&encoder)])
+        .args(["--out", text(&out)])
+        .env("DYNAMAR_ONNXRUNTIME__PATH", "/no/such/libonnxruntime.so")
+        .output()
+        .expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("/no/such/libonnxruntime.so: not there"), "{stderr}");
+    assert!(stderr.contains("models/fetch.py onnxruntime"), "{stderr}");
+}
+
+#[test]
+fn the_configuration_is_printed_with_its_origins() {
+    let output = dynamar(&["serve", "--print-config", "--workers", "3"])
+        .env("DYNAMAR_SERVER__ADDRESS", "127.0.0.1:1234")
+        .output()
+        .expect("the binary runs");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let line = |key: &str| stdout.lines().find(|line| line.starts_with(key)).unwrap_or_default();
+    assert!(line("workers").contains("3") && line("workers").contains("# --workers"), "{stdout}");
+    assert!(
+        line("address").contains("1234") && line("address").contains("DYNAMAR_SERVER__ADDRESS")
+    );
+    assert!(line("drain_timeout_ms").contains("# default"), "{stdout}");
+}
+
+/// From a Hugging Face directory to figures, by the verbs alone.
+#[test]
+fn import_train_evaluate_and_inspect_go_together() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (encoder, model) = (home.path().join("encoder"), home.path().join("model"));
+    let data = home.path().join("data.csv");
+    let rows: String = (0..20)
+        .map(|at| format!("The case {at} is great.,3.5\nThe case {at} is awful.,-3.5\n"))
+        .collect();
+    std::fs::write(&data, format!("text,rating\n{rows}")).expect("written");
+    let (encoder, model, data) = (text(&encoder), text(&model), text(&data));
+    let tiny = fixtures::fetched("bert-tiny");
+    check(&["import", text(&tiny), "--out", encoder], 0, &[]);
+    check(&["import", text(&tiny), "--out", encoder], 1, &["exists already", "--replace"]);
+    let task = "models/tasks/review-intensity.toml";
+    let train = ["train", "--task", task, "--train", data, "--dev", data, "--encoder", encoder];
+    let settings = ["--out", model, "--tune", "head", "--steps", "20", "--json"];
+    let output = run(&[&train[..], &settings].concat());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["steps"], 20, "{json}");
+    let evaluate = ["evaluate", "--model", model, "--task", "review-intensity", "--data", data];
+    let output = run(&[&evaluate[..], &["--json"]].concat());
+    let metrics: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let (found, expected) = (&metrics["rmse"], &json["metrics"]["rmse"]);
+    let difference = found.as_f64().expect("rmse") - expected.as_f64().expect("rmse");
+    assert!(difference.abs() < 1e-6, "training and evaluation agree: {found} {expected}");
+    let output = run(&["inspect", model]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.contains("review-intensity: regression") && stdout.contains("intact"),
+        "{stdout}"
+    );
+    let wrong = ["evaluate", "--model", model, "--task", "polarity", "--data", data];
+    check(&wrong, 1, &["no task \"polarity\"", "review-intensity"]);
+    check(&[&evaluate[..], &["--template", "x"]].concat(), 1, &["no template \"x\"", "it-was"]);
+    std::fs::write(Path::new(model).join("encoder.onnx"), "damaged").expect("written");
+    check(&["inspect", model], 1, &["encoder.onnx is damaged"]);
+}
+
+#[test]
+fn broken_rows_stop_the_run_before_it_starts() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (data, out) = (home.path().join("data.csv"), home.path().join("out"));
+    std::fs::write(&data, "text,sentiment\ngood,positive\nbad,terrible\n").expect("written");
+    let encoder = fixtures::encoder("bert-tiny").path();
+    let task = "models/tasks/review-polarity.toml";
+    let train = ["train", "--task", task, "--train", text(&data), "--encoder", text(&encoder)];
+    let words = ["data.csv:3: column \"sentiment\": unknown label \"terrible\""];
+    check(&[&train[..], &["--out", text(&out)]].concat(), 1, &words);
+    assert!(!out.exists());
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_half_written() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (data, out) = (home.path().join("data.csv"), home.path().join("out"));
+    let rows = "good,1\nbad,-1\n".repeat(50);
+    std::fs::write(&data, format!("text,rating\n{rows}")).expect("written");
+    let fixture = fixtures::encoder("bert-tiny");
+    let task = "models/tasks/review-intensity.toml";
+    let mut child = dynamar(&["train", "--task", task, "--train", text(&data), "--epochs", "9999"])
+        .args(["--encoder", text(&fixture.path()), "--out", text(&out)])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.starts_with("templates:") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).expect("read"), 0, "it says what it trains on");
+    }
+    let id = child.id().to_string();
+    let killed = Command::new("kill").args(["-INT", &id]).status().expect("kill runs");
+    assert!(killed.success());
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).expect("read");
+    assert_eq!(child.wait().expect("ended").code(), Some(1), "{rest}");
+    assert!(rest.contains("interrupted; nothing was written"), "{rest}");
+    let left: Vec<_> = std::fs::read_dir(home.path()).expect("a directory").collect();
+    assert_eq!(left.len(), 1, "only the data is there: {left:?}");
+}

@@ -1,0 +1,10 @@
+//! A real server on a port of its own, real encoders, and clients that speak gRPC to it.
+
+mod answers;
+mod checkpoints;
+mod encoder;
+mod faults;
+mod lifecycle;
+mod refusals;
+mod stage;
+mod tools;

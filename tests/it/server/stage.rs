@@ -1,0 +1,177 @@
+//! Starts a server for one test and speaks to it.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
+
+use dynamar::{
+    config::{BatchingConfig, Config, ServerConfig},
+    inference::MaskEncoder,
+    registry::{Registry, RegistryError},
+    server::{
+        self, ServeError,
+        proto::{self, inference_client::InferenceClient},
+    },
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use super::{
+    checkpoints,
+    encoder::{Control, Controlled},
+};
+use crate::fixtures;
+
+/// How long anything may take before a test is given up. Nothing waits that long when all is well.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what must come.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("in time")
+}
+
+pub fn count(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).expect("not 0")
+}
+
+/// The defaults, for a small machine.
+pub fn config() -> Config {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let loaded = Config::load_from(nowhere.path(), None, [], &[]).expect("good defaults");
+    let mut config = loaded.config;
+    config.batching.workers = Some(count(2));
+    config
+}
+
+/// The registry of a directory, with encoders under control.
+pub fn registry(
+    directory: &Path,
+    batching: &BatchingConfig,
+    control: &Arc<Control>,
+) -> Result<Registry, RegistryError> {
+    let runtime = fixtures::runtime();
+    Registry::load(directory, batching, |model| {
+        let inner: Box<dyn MaskEncoder + Send> = Box::new(model.encoder(&runtime, 1)?);
+        let control = Arc::clone(control);
+        Ok(Box::new(Controlled { inner, control }))
+    })
+}
+
+/// A server that runs, and the end of the test's line to it.
+pub struct Stage {
+    pub address: SocketAddr,
+    pub control: Arc<Control>,
+    pub models: TempDir,
+    shutdown: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Stage {
+    /// A server over the usual checkpoints, ready.
+    pub async fn ready() -> Self {
+        Self::ready_with(config()).await
+    }
+
+    /// As `ready`, configured.
+    pub async fn ready_with(config: Config) -> Self {
+        let models = checkpoints::models();
+        let control = Control::new();
+        let load = {
+            let (directory, control) = (models.path().to_owned(), Arc::clone(&control));
+            move || registry(&directory, &config.batching, &control)
+        };
+        let stage = Self::start(&config.server, load, models, control).await;
+        stage.until(ServingStatus::Serving).await;
+        stage
+    }
+
+    /// A server with what `load` loads, not ready yet.
+    pub async fn start(
+        config: &ServerConfig,
+        load: impl FnOnce() -> Result<Registry, RegistryError> + Send + 'static,
+        models: TempDir,
+        control: Arc<Control>,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (shutdown, told) = oneshot::channel();
+        let config = config.clone();
+        let running = tokio::spawn(async move {
+            let told = async { drop(told.await) };
+            server::run(&config, load, listener, told).await
+        });
+        Self { address, control, models, shutdown: Some(shutdown), running }
+    }
+
+    pub async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address));
+        let endpoint = endpoint.expect("an address");
+        soon(endpoint.connect()).await.expect("connected")
+    }
+
+    pub async fn client(&self) -> InferenceClient<Channel> {
+        InferenceClient::new(self.channel().await)
+    }
+
+    /// The server's health when asked once.
+    pub async fn health(&self, service: &str) -> Result<ServingStatus, tonic::Status> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let mut client = HealthClient::new(self.channel().await);
+        let answer = soon(client.check(request)).await?;
+        Ok(answer.into_inner().status())
+    }
+
+    /// Watches until the health is this.
+    pub async fn until(&self, expected: ServingStatus) {
+        let mut client = HealthClient::new(self.channel().await);
+        let watched = soon(client.watch(HealthCheckRequest::default())).await;
+        let mut changes = watched.expect("watched").into_inner();
+        loop {
+            let change = soon(changes.message()).await.expect("told").expect("told");
+            if change.status() == expected {
+                return;
+            }
+        }
+    }
+
+    /// Tells the server to stop; does not wait for it.
+    pub fn begin_stop(&mut self) {
+        // An error means that it has stopped already.
+        self.shutdown.take().map(|shutdown| shutdown.send(()));
+    }
+
+    /// Waits until the server has ended.
+    pub async fn ended(self) -> Result<(), ServeError> {
+        soon(self.running).await.expect("no panic")
+    }
+
+    pub fn is_running(&self) -> bool {
+        !self.running.is_finished()
+    }
+
+    pub async fn stop(mut self) {
+        self.begin_stop();
+        self.ended().await.expect("a clean end");
+    }
+}
+
+/// An example with these fields.
+pub fn example(fields: &[(&str, &str)]) -> proto::Example {
+    let fields = fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    proto::Example { fields: fields.collect() }
+}
+
+/// Examples with one field, `text`.
+pub fn texts(texts: &[&str]) -> Vec<proto::Example> {
+    texts.iter().map(|text| example(&[("text", text)])).collect()
+}
+
+pub fn classify(task: &str, examples: Vec<proto::Example>) -> proto::ClassifyRequest {
+    proto::ClassifyRequest { task: task.to_owned(), examples, options: None }
+}
+
+pub fn regress(task: &str, examples: Vec<proto::Example>) -> proto::RegressRequest {
+    proto::RegressRequest { task: task.to_owned(), examples, options: None }
+}
