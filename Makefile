@@ -16,7 +16,7 @@ DATA := models/data
 TASKS := models/tasks
 CLIENT_PACKAGES := target/client-packages
 
-.PHONY: help serve demo fetch-demo fetch-all build test test-rust test-fetch test-clients lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients lint format clean-models
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,22 +27,20 @@ serve: demo ## Fetches, builds and trains whatever is missing, then serves the d
 
 demo: $(DEMO)/manifest.json ## Makes the demo checkpoint: two tasks on real reviews
 
-fetch-demo:
-	@$(PYTHON) models/fetch.py onnxruntime minilm-l6 vader-amazon-reviews
-
-fetch-all:
+# All of it, for the demo as for the tests: after either, plain cargo works for the other.
+fetch:
 	@$(PYTHON) models/fetch.py
 
 build:
 	@$(CARGO) build --release --locked --quiet
 
-$(ENCODER)/manifest.json: | fetch-demo build
+$(ENCODER)/manifest.json: | fetch build
 	@$(DYNAMAR) import models/fetched/minilm-l6 --out $(ENCODER)
 
 # Trained beside its place and moved there when both tasks are done, so that half of it is never
 # served. The second task is a head on the encoder that the first one tuned.
 $(DEMO)/manifest.json: $(TASKS)/review-intensity.toml $(TASKS)/review-polarity.toml \
-		| fetch-demo build $(ENCODER)/manifest.json
+		| fetch build $(ENCODER)/manifest.json
 	@rm -rf $(BUILD)
 	@$(DYNAMAR) train --task $(TASKS)/review-intensity.toml --encoder $(ENCODER) --out $(BUILD) \
 		--train $(DATA)/review-intensity/train.csv --dev $(DATA)/review-intensity/dev.csv
@@ -53,13 +51,13 @@ $(DEMO)/manifest.json: $(TASKS)/review-intensity.toml $(TASKS)/review-polarity.t
 
 test: test-fetch test-rust test-clients ## Fetches what the tests need and runs them all
 
-test-rust: fetch-all
+test-rust: fetch
 	@$(CARGO) test --locked
 
 test-fetch:
 	@$(PYTHON) models/test_fetch.py
 
-test-clients: fetch-all $(CLIENT_PACKAGES)/.complete
+test-clients: fetch $(CLIENT_PACKAGES)/.complete
 	@$(CARGO) build --locked --quiet
 	@PYTHONPATH=$(CLIENT_PACKAGES) $(PYTHON) tests/clients/test_clients.py
 

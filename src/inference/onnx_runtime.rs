@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-/// What the library is called, newest name first; the loader of the system knows the last.
+/// What the library is called.
 #[cfg(target_os = "macos")]
 const LIBRARY: &str = "libonnxruntime.dylib";
 #[cfg(not(target_os = "macos"))]
 const LIBRARY: &str = "libonnxruntime.so";
+
+/// What it is called where only the files that programs run with are installed.
+const SYSTEM_LIBRARY: &str = "libonnxruntime.so.1";
 
 /// Where distributions and container images put shared libraries.
 const SYSTEM_DIRECTORIES: [&str; 5] = [
@@ -50,7 +53,9 @@ pub fn candidates(configured: Option<&Path>, executable: Option<&Path>) -> Vec<P
         places.extend(target.map(|target| target.join("onnxruntime").join(LIBRARY)));
     }
     places.push(Path::new("target/onnxruntime").join(LIBRARY));
-    places.extend(SYSTEM_DIRECTORIES.iter().map(|directory| Path::new(directory).join(LIBRARY)));
+    for directory in SYSTEM_DIRECTORIES.map(Path::new) {
+        places.extend([LIBRARY, SYSTEM_LIBRARY].map(|library| directory.join(library)));
+    }
     places.dedup();
     places
 }

@@ -102,6 +102,21 @@ impl TaskPredictor {
         self.prompts.encode(&self.tokenizer, example, template)
     }
 
+    /// Wraps every example in each of the templates, example by example.
+    pub fn prompts(
+        &self,
+        examples: &[Example],
+        templates: &[usize],
+    ) -> Result<Vec<Prompt>, TokenizerError> {
+        let mut prompts = Vec::with_capacity(examples.len() * templates.len());
+        for example in examples {
+            for &template in templates {
+                prompts.push(self.prompt(example, template)?);
+            }
+        }
+        Ok(prompts)
+    }
+
     /// The prediction from the mask vectors of one example's prompts, one for each template.
     pub fn answer<'v>(
         &self,
@@ -155,12 +170,7 @@ pub fn predict(
     examples: &[Example],
     templates: &[usize],
 ) -> Result<Vec<Prediction>, PredictError> {
-    let mut prompts = Vec::with_capacity(examples.len() * templates.len());
-    for example in examples {
-        for &template in templates {
-            prompts.push(task.prompt(example, template)?);
-        }
-    }
+    let prompts = task.prompts(examples, templates)?;
     let vectors = encode_all(encoder, &prompts)?;
     let predictions = prompts.chunks(templates.len()).enumerate().map(|(example, prompts)| {
         let first = example * templates.len();

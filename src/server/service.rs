@@ -14,10 +14,9 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    inference::{SelectionError, TaskPredictor},
+    inference::SelectionError,
     registry::{Registry, Route},
-    task::{Example, FieldViolation, Kind, Prediction},
-    tokenization::{Prompt, TokenizerError},
+    task::{FieldViolation, Kind, Prediction},
 };
 
 /// Answers calls with whatever registry serves now.
@@ -120,8 +119,7 @@ impl InferenceService {
         let templates = route.task.predictor.select(&templates)?;
         let asked = templates.len();
         let task = Arc::clone(&route.task);
-        let prompts =
-            self.compute(move || tokenise(&task.predictor, &examples, &templates)).await??;
+        let prompts = self.compute(move || task.predictor.prompts(&examples, &templates)).await??;
         let tokens = prompts.iter().map(|prompt| prompt.input_ids.len()).sum();
         let truncated: Vec<bool> = prompts
             .chunks(asked)
@@ -177,21 +175,6 @@ impl From<SelectionError> for CallError {
             description: error.to_string(),
         }])
     }
-}
-
-/// Every example in every template, example by example.
-fn tokenise(
-    predictor: &TaskPredictor,
-    examples: &[Example],
-    templates: &[usize],
-) -> Result<Vec<Prompt>, TokenizerError> {
-    let mut prompts = Vec::with_capacity(examples.len() * templates.len());
-    for example in examples {
-        for &template in templates {
-            prompts.push(predictor.prompt(example, template)?);
-        }
-    }
-    Ok(prompts)
 }
 
 /// The id that the layers gave the call.

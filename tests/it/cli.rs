@@ -56,24 +56,45 @@ fn wrong_usage_exits_with_2_and_failure_with_1() {
     check(&["--config", "no.toml", "serve"], 1, &["no.toml"]);
 }
 
-#[test]
-fn a_missing_runtime_is_said_with_the_paths_that_were_tried() {
+/// What `train` says on stderr with this library configured as ONNX Runtime.
+fn stderr_with_runtime(library: &Path) -> String {
     let fixture = fixtures::encoder("bert-tiny");
     let home = tempfile::tempdir().expect("a directory");
     let data = home.path().join("data.csv");
     std::fs::write(&data, "text,rating\ngood,1\nbad,-1\n").expect("written");
-    let (data, out) = (text(&data), home.path().join("out"));
-    let encoder = fixture.path();
     let task = "models/tasks/review-intensity.toml";
-    let output = dynamar(&["train", "--task", task, "--train", data, "--encoder", text(&encoder)])
-        .args(["--out", text(&out)])
-        .env("DYNAMAR_ONNXRUNTIME__PATH", "/no/such/libonnxruntime.so")
+    let output = dynamar(&["train", "--task", task, "--train", text(&data)])
+        .args(["--encoder", text(&fixture.path()), "--out", text(&home.path().join("out"))])
+        .env("DYNAMAR_ONNXRUNTIME__PATH", library)
         .output()
         .expect("the binary runs");
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("/no/such/libonnxruntime.so: not there"), "{stderr}");
     assert!(stderr.contains("models/fetch.py onnxruntime"), "{stderr}");
+    stderr
+}
+
+#[test]
+fn a_missing_runtime_is_said_with_the_paths_that_were_tried() {
+    let stderr = stderr_with_runtime(Path::new("/no/such/libonnxruntime.so"));
+    assert!(stderr.contains("/no/such/libonnxruntime.so: not there"), "{stderr}");
+}
+
+#[test]
+fn a_runtime_that_is_too_old_is_said_with_its_version() {
+    // No package has a separate library that old; this one does what such a library does first.
+    const OLD: &str = "static const char *version(void) { return \"1.10.0\"; }\n\
+        static const void *api(unsigned v) { return 0; }\n\
+        static const struct { const void *(*a)(unsigned); const char *(*v)(void); } base = {api, version};\n\
+        const void *OrtGetApiBase(void) { return &base; }\n";
+    let home = tempfile::tempdir().expect("a directory");
+    let (source, library) = (home.path().join("old.c"), home.path().join("libonnxruntime.so"));
+    std::fs::write(&source, OLD).expect("written");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o", text(&library), text(&source)]);
+    assert!(compiler.status().expect("cc, which links Rust programs too").success());
+    let stderr = stderr_with_runtime(&library);
+    assert!(stderr.contains("1.10.0") && stderr.contains("1.22"), "{stderr}");
 }
 
 #[test]
