@@ -50,6 +50,7 @@ $(DEMO)/manifest.json: $(TASKS)/review-intensity.toml $(TASKS)/review-polarity.t
 	@mkdir -p $(dir $(DEMO)) && rm -rf $(DEMO) && mv $(BUILD) $(DEMO)
 
 test: test-fetch test-rust test-clients ## Fetches what the tests need and runs them all
+	@echo "make test: fetch step, Rust and clients: all passed"
 
 test-rust: fetch
 	@$(CARGO) test --locked

@@ -56,17 +56,18 @@ pub enum WeightsError {
 impl Architecture {
     /// Refuses numbers that make no encoder, or one too large to be meant.
     pub fn check(&self) -> Result<(), WeightsError> {
-        for (what, found, high) in [
-            ("hidden_size", self.hidden_size, 16_384),
-            ("layers", self.layers, 128),
-            ("heads", self.heads, 256),
-            ("intermediate_size", self.intermediate_size, 65_536),
-            ("vocabulary_size", self.vocabulary_size, 2_000_000),
-            ("max_positions", self.max_positions, 65_536),
-            ("segment_types", self.segment_types, 64),
+        for (what, found, low, high) in [
+            ("hidden_size", self.hidden_size, 1, 16_384),
+            ("layers", self.layers, 1, 128),
+            ("heads", self.heads, 1, 256),
+            ("intermediate_size", self.intermediate_size, 1, 65_536),
+            ("vocabulary_size", self.vocabulary_size, 1, 2_000_000),
+            ("max_positions", self.max_positions, 1, 65_536),
+            // A prompt with a separator has two segments.
+            ("segment_types", self.segment_types, 2, 64),
         ] {
-            if !(1..=high).contains(&found) {
-                return Err(WeightsError::OutOfRange { what, found, low: 1, high });
+            if !(low..=high).contains(&found) {
+                return Err(WeightsError::OutOfRange { what, found, low, high });
             }
         }
         if !self.hidden_size.is_multiple_of(self.heads) {
@@ -212,6 +213,7 @@ pub(crate) mod tests {
         };
         check(&|a| a.hidden_size = 0, "hidden_size = 0");
         check(&|a| a.vocabulary_size = usize::MAX, "vocabulary_size");
+        check(&|a| a.segment_types = 1, "segment_types = 1");
         check(&|a| a.heads = 3, "not a multiple of the 3");
         check(&|a| a.layer_norm_eps = f64::NAN, "layer_norm_eps");
     }

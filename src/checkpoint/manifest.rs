@@ -66,11 +66,12 @@ impl Provenance {
 }
 
 impl Manifest {
-    /// The id of a checkpoint with these files.
-    pub fn id_of(files: &BTreeMap<String, FileEntry>) -> String {
-        let listing: String =
-            files.iter().map(|(path, file)| format!("{path}\0{}\n", file.sha256)).collect();
-        digest::of_bytes(listing.as_bytes())[..12].to_owned()
+    /// The id that a manifest with this content has: a hash of all the rest of it.
+    pub fn expected_id(&self) -> String {
+        let nameless = Self { id: String::new(), ..self.clone() };
+        // Strings, numbers and maps with string keys: there is nothing that JSON cannot hold.
+        let json = serde_json::to_vec(&nameless).unwrap_or_default();
+        digest::of_bytes(&json)[..12].to_owned()
     }
 
     /// What is wrong with the manifest itself, if anything.
@@ -88,7 +89,7 @@ impl Manifest {
         if let Err(error) = self.encoder.architecture.check() {
             return Some(error.to_string());
         }
-        (self.id != Self::id_of(&self.files)).then(|| "its id does not fit its files".to_owned())
+        (self.id != self.expected_id()).then(|| "its id does not fit its content".to_owned())
     }
 
     fn named_files(&self) -> impl Iterator<Item = &str> {

@@ -9,7 +9,7 @@ mod manifest;
 mod reader;
 mod writer;
 
-pub use manifest::{EncoderEntry, Manifest, Provenance, TaskEntry};
+pub use manifest::{EncoderEntry, FileEntry, Manifest, Provenance, TaskEntry};
 pub use reader::Checkpoint;
 pub use writer::Draft;
 
@@ -39,16 +39,21 @@ pub enum CheckpointError {
          newer one"
     )]
     Version { path: String, found: u32 },
-    #[error("{path} is damaged: expected {expected} bytes, found {found}")]
-    Size { path: String, expected: u64, found: u64 },
-    #[error("{path} is damaged: expected sha256 {expected}, found {found}")]
-    Hash { path: String, expected: String, found: String },
+    #[error(
+        "{path} is damaged: expected {} bytes with sha256 {}, found {} bytes with sha256 {}",
+        .expected.bytes, .expected.sha256, .found.bytes, .found.sha256
+    )]
+    Content { path: String, expected: FileEntry, found: FileEntry },
     #[error("the checkpoint {directory} holds no task {task:?}; it holds: {known}")]
     NoTask { directory: String, task: String, known: String },
     #[error("{directory} exists already; choose another --out, or pass --replace")]
     Exists { directory: String },
     #[error("{directory} exists and is no checkpoint; it is left as it is, choose another --out")]
     Foreign { directory: String },
+    #[error(
+        "{directory} has changed in the meantime; it is left as it is, and nothing was written"
+    )]
+    Changed { directory: String },
 }
 
 #[cfg(test)]

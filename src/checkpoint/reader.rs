@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CheckpointError, FORMAT_VERSION, MANIFEST, Manifest, TaskEntry, digest};
+use super::{CheckpointError, FORMAT_VERSION, FileEntry, MANIFEST, Manifest, TaskEntry, digest};
 
 /// A manifest holds no more than this many bytes.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
@@ -62,22 +62,15 @@ impl Checkpoint {
         Ok(Self { directory: directory.to_owned(), manifest })
     }
 
-    fn verify(
-        &self,
-        name: &str,
-        expected: &super::manifest::FileEntry,
-    ) -> Result<(), CheckpointError> {
+    fn verify(&self, name: &str, expected: &FileEntry) -> Result<(), CheckpointError> {
         let path = self.path(name);
         let display = path.display().to_string();
         let unreadable = |source| CheckpointError::Read { path: display.clone(), source };
-        let found = std::fs::metadata(&path).map_err(unreadable)?.len();
-        if found != expected.bytes {
-            return Err(CheckpointError::Size { path: display, expected: expected.bytes, found });
-        }
-        let (_, found) = digest::of_file(&path).map_err(unreadable)?;
-        if found != expected.sha256 {
-            let expected = expected.sha256.clone();
-            return Err(CheckpointError::Hash { path: display, expected, found });
+        let (bytes, sha256) = digest::of_file(&path).map_err(unreadable)?;
+        let found = FileEntry { bytes, sha256 };
+        if found != *expected {
+            let expected = expected.clone();
+            return Err(CheckpointError::Content { path: display, expected, found });
         }
         Ok(())
     }

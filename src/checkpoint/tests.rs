@@ -69,6 +69,31 @@ fn existing_directories_are_replaced_only_when_asked_and_only_checkpoints() {
 }
 
 #[test]
+fn what_appears_in_the_meantime_is_left_as_it_is() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let place = home.path().join("a");
+    let begin = |replace| {
+        let mut draft = Draft::new(&place, replace).expect("begun");
+        draft.add("encoder.onnx", b"mine").expect("written");
+        draft.add("tokenizer.json", b"{}").expect("written");
+        draft
+    };
+    let finish = |draft: Draft| {
+        draft.publish(encoder(), "tokenizer.json", Provenance::new("here")).expect_err("refused")
+    };
+    let draft = begin(false);
+    std::fs::create_dir(&place).expect("made");
+    std::fs::write(place.join("notes.txt"), "mine").expect("written");
+    assert!(matches!(finish(draft), CheckpointError::Foreign { .. }));
+    std::fs::remove_dir_all(&place).expect("removed");
+    let draft = begin(true);
+    let theirs = write(&place, b"theirs", false).expect("written");
+    assert!(matches!(finish(draft), CheckpointError::Changed { .. }));
+    assert_eq!(Checkpoint::open(&place).expect("intact").manifest, theirs);
+    assert_eq!(entries(home.path()), ["a"]);
+}
+
+#[test]
 fn shared_files_are_links() {
     use std::os::unix::fs::MetadataExt;
     let home = tempfile::tempdir().expect("a temporary directory");
@@ -111,8 +136,14 @@ fn damage_is_found_and_named() {
     let put = |name: &'static str, bytes: &'static [u8]| {
         move |place: &Path| std::fs::write(place.join(name), bytes).expect("written")
     };
-    check(put("encoder.onnx", b"grapx"), &["encoder.onnx", "expected sha256", "found"]);
-    check(put("tokenizer.json", b"{} "), &["tokenizer.json", "expected 2 bytes, found 3"]);
+    check(
+        put("encoder.onnx", b"grapx"),
+        &["encoder.onnx", "expected 5 bytes with sha256", "found 5 bytes with sha256"],
+    );
+    check(
+        put("tokenizer.json", b"{} "),
+        &["tokenizer.json", "expected 2 bytes with sha256", "found 3 bytes with sha256"],
+    );
     check(put(MANIFEST, b"{"), &[MANIFEST, "damaged"]);
     check(put(MANIFEST, b"{}"), &["no format_version"]);
     let remove = |name: &'static str| {
@@ -122,7 +153,8 @@ fn damage_is_found_and_named() {
     check(remove(MANIFEST), &["is no checkpoint"]);
     check(|p| edit(p, "\"format_version\": 1", "\"format_version\": 9"), &["version 9", "newer"]);
     check(|p| edit(p, "\"encoder.onnx\"", "\"../encoder.onnx\""), &["leads outside"]);
-    check(|p| edit(p, "\"bytes\": 5", "\"bytes\": 6"), &["expected 6 bytes, found 5"]);
+    check(|p| edit(p, "\"bytes\": 5", "\"bytes\": 6"), &["id does not fit"]);
+    check(|p| edit(p, "\"heads\": 2", "\"heads\": 4"), &["id does not fit"]);
     check(|p| edit(p, "\"layers\": 2", "\"layers\": 0"), &["layers = 0"]);
     let swap = |p: &Path| edit(p, &crate::checkpoint::digest::of_bytes(b"head"), &"0".repeat(64));
     check(swap, &["id does not fit"]);

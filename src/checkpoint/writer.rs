@@ -19,6 +19,9 @@ use super::{
 pub struct Draft {
     staging: TempDir,
     target: PathBuf,
+    replace: bool,
+    /// The manifest that stood at `target` in the beginning.
+    before: Option<Vec<u8>>,
     files: BTreeMap<String, FileEntry>,
     tasks: BTreeMap<String, TaskEntry>,
 }
@@ -40,7 +43,8 @@ impl Draft {
             .tempdir_in(parent)
             .map_err(|source| write_error(parent, source))?;
         let (files, tasks) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { staging, target: target.to_owned(), files, tasks })
+        let before = manifest_at(target);
+        Ok(Self { staging, target: target.to_owned(), replace, before, files, tasks })
     }
 
     /// Writes a file.
@@ -112,15 +116,16 @@ impl Draft {
         tokenizer: &str,
         provenance: Provenance,
     ) -> Result<Manifest, CheckpointError> {
-        let manifest = Manifest {
+        let mut manifest = Manifest {
             format_version: FORMAT_VERSION,
-            id: Manifest::id_of(&self.files),
+            id: String::new(),
             encoder,
             tokenizer: tokenizer.to_owned(),
             tasks: self.tasks.into_values().collect(),
             files: self.files,
             provenance,
         };
+        manifest.id = manifest.expected_id();
         let path = self.staging.path().join(MANIFEST);
         let damaged = |message| CheckpointError::Manifest {
             path: self.target.display().to_string(),
@@ -133,6 +138,12 @@ impl Draft {
         write_synced(&path, (json + "\n").as_bytes())
             .map_err(|source| write_error(&path, source))?;
         make_readable(self.staging.path()).map_err(|source| write_error(&path, source))?;
+        // A long training may lie between the beginning and now.
+        refuse_existing(&self.target, self.replace)?;
+        if manifest_at(&self.target) != self.before {
+            let directory = self.target.display().to_string();
+            return Err(CheckpointError::Changed { directory });
+        }
         put_in_place(self.staging, &self.target)
             .map_err(|source| write_error(&self.target, source))?;
         Ok(manifest)
@@ -144,6 +155,10 @@ impl Draft {
         fs::create_dir_all(parent).map_err(|source| write_error(parent, source))?;
         Ok(path)
     }
+}
+
+fn manifest_at(target: &Path) -> Option<Vec<u8>> {
+    fs::read(target.join(MANIFEST)).ok()
 }
 
 fn refuse_existing(target: &Path, replace: bool) -> Result<(), CheckpointError> {
@@ -180,19 +195,31 @@ fn put_in_place(staging: TempDir, target: &Path) -> std::io::Result<()> {
             // Nothing is left under the old name to clean up.
             drop(staging.keep());
         }
-        // A file system that cannot exchange: there is a moment with nothing there.
-        Err(_) => {
-            let old = staging.path().with_extension("old");
-            fs::rename(target, &old)?;
-            fs::rename(staging.path(), target)?;
-            drop(staging.keep());
-            fs::remove_dir_all(old)?;
-        }
+        // A file system or kernel that cannot exchange: there is a moment with nothing there.
+        Err(_) => move_aside_and_rename(staging, target)?,
     }
     match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         _ => File::open(".")?.sync_all(),
     }
+}
+
+fn move_aside_and_rename(staging: TempDir, target: &Path) -> std::io::Result<()> {
+    let old = staging.path().with_extension("old");
+    let moved = match fs::rename(target, &old) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if let Err(error) = fs::rename(staging.path(), target) {
+        if moved {
+            fs::rename(&old, target)?;
+        }
+        return Err(error);
+    }
+    // Nothing is left under the old name to clean up.
+    drop(staging.keep());
+    if moved { fs::remove_dir_all(old) } else { Ok(()) }
 }
 
 fn write_error(path: &Path, source: std::io::Error) -> CheckpointError {

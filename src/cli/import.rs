@@ -7,14 +7,13 @@ use anyhow::Result;
 use super::output;
 use crate::import;
 
-/// Makes a Hugging Face directory (config.json, model.safetensors, tokenizer.json) an encoder
-/// checkpoint
+/// Makes a Hugging Face directory with a BERT encoder an encoder checkpoint
 ///
 /// Example: dynamar import ~/bert-base-uncased --out models/encoders/bert-base
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The Hugging Face directory
+    /// The Hugging Face directory (config.json, model.safetensors, tokenizer.json)
     directory: PathBuf,
     /// Where the checkpoint goes
     #[arg(long, value_name = "DIR")]

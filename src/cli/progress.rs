@@ -52,7 +52,8 @@ impl Progress {
 
     fn left(&self, step: usize) -> Duration {
         let per_step = self.started.elapsed().as_secs_f64() / step.max(1) as f64;
-        Duration::from_secs_f64(per_step * self.steps.saturating_sub(step) as f64)
+        let left = per_step * self.steps.saturating_sub(step) as f64;
+        Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)
     }
 }
 

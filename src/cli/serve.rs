@@ -43,12 +43,16 @@ pub struct Args {
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     let loaded = Config::load(global.config.as_deref(), &overrides(args))?;
     if args.print_config {
-        return output::text(&config::render(&loaded));
+        return output::text(&(config::render(&loaded) + "\n"));
     }
     let config = loaded.config;
     logging::start(&config.log)?;
     let runtime = Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    runtime.block_on(serve(config))
+    let drain_timeout = config.server.drain_timeout();
+    let served = runtime.block_on(serve(config));
+    // A checkpoint that is still being loaded must not hold up the end.
+    runtime.shutdown_timeout(drain_timeout);
+    served
 }
 
 fn overrides(args: &Args) -> Vec<Override> {

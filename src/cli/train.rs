@@ -165,11 +165,11 @@ fn settings(args: &Args) -> Settings {
 
 fn describe(task: &TaskFile, train: usize, dev: usize) {
     let prompts = &task.prompts;
-    eprintln!(
+    note(&format!(
         "{}: {} of {train} examples, {dev} for development",
         task.task.name,
         task.task.kind.name()
-    );
+    ));
     let ids: Vec<&str> = prompts.pool.iter().map(|at| prompts.templates[*at].id.as_str()).collect();
     let spread = pool::spread(&prompts.templates, &prompts.pool)
         .map_or(String::new(), |(min, mean)| {

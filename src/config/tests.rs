@@ -114,7 +114,7 @@ fn variables_of_kubernetes_and_of_the_build_are_ignored() {
         ("DYNAMAR_METRICS_SERVICE_HOST", "10.0.0.2"),
         ("DYNAMAR_METRICS_PORT", "tcp://10.0.0.2:9090"),
         ("DYNAMAR_METRICS_PORT_9090_TCP_ADDR", "10.0.0.2"),
-        ("DYNAMAR_FETCH_DIR", "/tmp/fetched"),
+        ("DYNAMAR_FETCH_DIR", "archives"),
         ("PATH", "/bin"),
     ];
     assert_eq!(mistakes_in("", &ignored, &[]), [""; 0]);
@@ -123,7 +123,7 @@ fn variables_of_kubernetes_and_of_the_build_are_ignored() {
         ("DYNAMAR_PORT", "8080"),
         ("DYNAMAR_SERVER_PORT", "8080"),
         ("DYNAMAR_SERVER__PORT", "8080"),
-        ("DYNAMAR_FETCH_DIRECTORY", "/tmp"),
+        ("DYNAMAR_FETCH_DIRECTORY", "archives"),
     ];
     assert_eq!(mistakes_in("", &reported, &[]).len(), reported.len());
 }

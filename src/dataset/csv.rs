@@ -16,6 +16,9 @@ const MAX_ROWS: usize = 10_000_000;
 /// A field's text has no more bytes than this; a longer one is most likely a quote never closed.
 const MAX_TEXT_BYTES: usize = 1 << 20;
 
+/// Characters of a faulty value that a message quotes.
+const MAX_SHOWN: usize = 40;
+
 /// Where the task's fields and its target stand in a row.
 struct Columns {
     names: Vec<String>,
@@ -136,12 +139,12 @@ fn read_target(text: &str, task: &TaskFile) -> Result<Target, String> {
             let label = labels.iter().position(|label| label == text);
             label.map(Target::Label).ok_or_else(|| {
                 let known: Vec<&str> = labels.iter().take(20).map(String::as_str).collect();
-                format!("unknown label {text:?}; the task has: {}", known.join(", "))
+                format!("unknown label {:?}; the task has: {}", shown(text), known.join(", "))
             })
         }
         Kind::Regression { .. } if text.is_empty() => Err("no number".to_owned()),
         Kind::Regression { min, max } => {
-            let value: f64 = text.parse().map_err(|_| format!("{text:?} is no number"))?;
+            let value: f64 = text.parse().map_err(|_| format!("{:?} is no number", shown(text)))?;
             if !value.is_finite() {
                 return Err(format!("{text} is not finite"));
             }
@@ -151,6 +154,15 @@ fn read_target(text: &str, task: &TaskFile) -> Result<Target, String> {
             Ok(Target::Value(value))
         }
     }
+}
+
+/// Enough of a value to find it: a quote never closed makes one of half a file.
+fn shown(text: &str) -> String {
+    let mut shown: String = text.chars().take(MAX_SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// Text in another encoding is a fault of its row; the reader goes on with the next.

@@ -48,7 +48,6 @@ pub struct Imported {
 /// What of config.json matters; the rest is left alone.
 #[derive(Deserialize)]
 struct Config {
-    model_type: String,
     #[serde(default = "gelu")]
     hidden_act: String,
     #[serde(default = "absolute")]
@@ -124,7 +123,6 @@ fn read_config(path: &Path) -> Result<Architecture, ImportError> {
         return Err(wrong(format!("model_type {model_type:?}: only \"bert\" can be imported yet")));
     }
     let config: Config = serde_json::from_value(json).map_err(|error| wrong(error.to_string()))?;
-    debug_assert_eq!(config.model_type, "bert");
     if config.hidden_act != "gelu" {
         return Err(wrong(format!("hidden_act {:?}: only \"gelu\" is known", config.hidden_act)));
     }

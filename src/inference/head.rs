@@ -99,6 +99,9 @@ impl Head {
 
     /// The bytes of a head file (safetensors).
     pub fn to_bytes(&self) -> Result<Vec<u8>, HeadError> {
+        if !self.is_finite() {
+            return Err(HeadError::NotFinite);
+        }
         let format = |error: safetensors::SafeTensorError| HeadError::Format(error.to_string());
         let settings = serde_json::to_string(&self.scaling)
             .map_err(|error| HeadError::Format(error.to_string()))?;
@@ -240,7 +243,14 @@ mod tests {
         assert!(Head::from_bytes(b"", 2, 3).is_err());
         let mut bad = head;
         bad.output.bias.data[0] = f32::INFINITY;
-        let bytes = bad.to_bytes().expect("serialised");
+        assert!(matches!(bad.to_bytes(), Err(HeadError::NotFinite)));
+        let one = 1f32.to_le_bytes();
+        let infinite = f32::INFINITY.to_le_bytes();
+        bad.output.bias.data[0] = 1.0;
+        bad.output.weight.data.fill(0.5);
+        let mut bytes = bad.to_bytes().expect("serialised");
+        let at = bytes.windows(4).rposition(|window| window == one).expect("the one");
+        bytes[at..at + 4].copy_from_slice(&infinite);
         assert!(matches!(Head::from_bytes(&bytes, 2, 3), Err(HeadError::NotFinite)));
     }
 }

@@ -40,7 +40,9 @@ pub enum LoadError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    #[error("{path} is damaged: the tokenizer has {tokens} tokens, the encoder {embeddings}")]
+    #[error(
+        "{path} is damaged: the tokenizer has ids up to {tokens}, the encoder {embeddings} embeddings"
+    )]
     Vocabulary { path: String, tokens: usize, embeddings: usize },
     #[error(transparent)]
     TaskFile(#[from] TaskFileError),

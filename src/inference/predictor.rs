@@ -12,6 +12,9 @@ use crate::{
 /// Prompts that go through the encoder together in `predict`, in tokens.
 const BATCH_TOKENS: usize = 2048;
 
+/// Examples that `predict` takes at a time.
+const CHUNK_EXAMPLES: usize = 4096;
+
 /// Anything that turns prompts into mask vectors.
 pub trait MaskEncoder {
     /// `[prompts, hidden]`: the last hidden state at each prompt's mask.
@@ -170,15 +173,18 @@ pub fn predict(
     examples: &[Example],
     templates: &[usize],
 ) -> Result<Vec<Prediction>, PredictError> {
-    let prompts = task.prompts(examples, templates)?;
-    let vectors = encode_all(encoder, &prompts)?;
-    let predictions = prompts.chunks(templates.len()).enumerate().map(|(example, prompts)| {
-        let first = example * templates.len();
-        let vectors = &vectors[first..first + templates.len()];
-        let truncated = prompts.iter().any(|prompt| prompt.truncated);
-        task.answer(vectors.iter().map(Vec::as_slice), truncated)
-    });
-    Ok(predictions.collect())
+    let mut predictions = Vec::with_capacity(examples.len());
+    // In pieces, so that memory does not grow with the prompts of a whole file.
+    for examples in examples.chunks(CHUNK_EXAMPLES) {
+        let prompts = task.prompts(examples, templates)?;
+        let vectors = encode_all(encoder, &prompts)?;
+        let of_each = prompts.chunks(templates.len()).zip(vectors.chunks(templates.len()));
+        predictions.extend(of_each.map(|(prompts, vectors)| {
+            let truncated = prompts.iter().any(|prompt| prompt.truncated);
+            task.answer(vectors.iter().map(Vec::as_slice), truncated)
+        }));
+    }
+    Ok(predictions)
 }
 
 /// The mask vector of every prompt, in their order.

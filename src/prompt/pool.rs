@@ -40,14 +40,19 @@ fn split_words(text: &str, symbols: &mut Vec<String>) {
 
 /// Dissimilarity of two templates, from 0 (equal) to 1.
 pub fn dissimilarity(a: &Template, b: &Template) -> f64 {
-    let (a, b) = (symbols(a), symbols(b));
+    distance(&symbols(a), &symbols(b))
+}
+
+// strsim iterates over references to sized collections, which a slice is not.
+#[allow(clippy::ptr_arg)]
+fn distance(a: &Vec<String>, b: &Vec<String>) -> f64 {
     let longer = a.len().max(b.len());
     if longer == 0 {
         return 0.0;
     }
-    let same = a.iter().zip(&b).filter(|(x, y)| x == y).count();
+    let same = a.iter().zip(b).filter(|(x, y)| x == y).count();
     let hamming = (longer - same) as f64 / longer as f64;
-    let levenshtein = strsim::generic_levenshtein(&a, &b) as f64 / longer as f64;
+    let levenshtein = strsim::generic_levenshtein(a, b) as f64 / longer as f64;
     f64::midpoint(hamming, levenshtein)
 }
 
@@ -59,25 +64,27 @@ pub fn choose(
     candidates: &[usize],
     size: usize,
 ) -> Vec<usize> {
+    let symbols: Vec<Vec<String>> = templates.iter().map(symbols).collect();
     let mut pool = vec![canonical];
-    while pool.len() < size.min(candidates.len()) {
-        let mut best: Option<(f64, usize)> = None;
-        for &candidate in candidates.iter().filter(|c| !pool.contains(c)) {
-            let nearest = nearest(templates, candidate, &pool);
-            if best.is_none_or(|(distance, _)| nearest > distance) {
-                best = Some((nearest, candidate));
+    let mut left: Vec<(usize, f64)> = candidates
+        .iter()
+        .filter(|candidate| **candidate != canonical)
+        .map(|&candidate| (candidate, distance(&symbols[candidate], &symbols[canonical])))
+        .collect();
+    while pool.len() < size && !left.is_empty() {
+        let mut farthest = 0;
+        for (at, (_, nearest)) in left.iter().enumerate() {
+            if *nearest > left[farthest].1 {
+                farthest = at;
             }
         }
-        let Some((_, chosen)) = best else { break };
+        let (chosen, _) = left.remove(farthest);
         pool.push(chosen);
+        for (candidate, nearest) in &mut left {
+            *nearest = nearest.min(distance(&symbols[*candidate], &symbols[chosen]));
+        }
     }
     pool
-}
-
-fn nearest(templates: &[Template], candidate: usize, pool: &[usize]) -> f64 {
-    pool.iter()
-        .map(|&member| dissimilarity(&templates[candidate], &templates[member]))
-        .fold(f64::INFINITY, f64::min)
 }
 
 /// The smallest and the mean dissimilarity of all pairs of a pool; `None` for fewer than two.

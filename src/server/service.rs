@@ -24,7 +24,7 @@ pub(super) struct InferenceService {
     current: CurrentRegistry,
     limits: Limits,
     /// Tokenising and heads take CPU time; as many calls do that at once as there are CPUs.
-    cpus: Semaphore,
+    cpus: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
@@ -74,7 +74,7 @@ impl InferenceService {
                 max_examples: config.max_examples.get(),
                 max_text_bytes: config.max_text_bytes.get(),
             },
-            cpus: Semaphore::new(cpus),
+            cpus: Arc::new(Semaphore::new(cpus)),
         }
     }
 
@@ -161,8 +161,13 @@ impl InferenceService {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallError> {
         // The semaphore is never closed; should it be, work goes on without its limit.
-        let _turn = self.cpus.acquire().await.ok();
-        let done = tokio::task::spawn_blocking(work).await;
+        let turn = Arc::clone(&self.cpus).acquire_owned().await.ok();
+        let done = tokio::task::spawn_blocking(move || {
+            // Held by the work itself, which goes on when the call is given up.
+            let _turn = turn;
+            work()
+        })
+        .await;
         done.map_err(|error| CallError::Panic(error.to_string()))
     }
 }

@@ -16,6 +16,10 @@ pub enum TokenizerError {
     NoMask { path: String },
     #[error("the tokenizer {path} puts no recognisable special tokens round a text")]
     NoSpecialTokens { path: String },
+    #[error(
+        "the tokenizer {path} makes a mask of text that spells one; its mask token must be special"
+    )]
+    MaskFromText { path: String },
     #[error("cannot tokenise a text: {message}")]
     Encode { message: String },
 }
@@ -48,7 +52,14 @@ impl PromptTokenizer {
         };
         // From here on "[MASK]" in a text is text.
         tokenizer.set_encode_special_tokens(true);
-        Ok(Self { tokenizer, prefix, separator, suffix, mask })
+        let loaded = Self { tokenizer, prefix, separator, suffix, mask };
+        // A tokenizer.json may list its mask as an ordinary token, which this does not reach.
+        for token in MASK_TOKENS {
+            if loaded.ids(token)?.contains(&mask) {
+                return Err(TokenizerError::MaskFromText { path: name });
+            }
+        }
+        Ok(loaded)
     }
 
     /// Token ids of plain text, without special tokens.
@@ -60,9 +71,10 @@ impl PromptTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The number of token ids, added ones included.
+    /// One more than the largest token id, added ones included.
     pub fn vocabulary_size(&self) -> usize {
-        self.tokenizer.get_vocab_size(true)
+        let largest = self.tokenizer.get_vocab(true).into_values().max();
+        largest.map_or(0, |id| id as usize + 1)
     }
 }
 

@@ -53,6 +53,13 @@ impl Body {
     }
 }
 
+/// Vectors beyond this many bytes are computed anew each time.
+const MAX_CACHED_BYTES: usize = 1 << 30;
+
+fn owned(prompts: &[&Prompt]) -> Vec<Prompt> {
+    prompts.iter().map(|prompt| (*prompt).clone()).collect()
+}
+
 /// A frozen encoder that computes each prompt's vector once.
 pub struct CachedEncoder {
     encoder: Encoder,
@@ -64,6 +71,12 @@ impl CachedEncoder {
     pub fn new(encoder: Encoder) -> Self {
         Self { encoder, vectors: HashMap::new() }
     }
+
+    /// Whether so many more vectors would take too much memory.
+    fn is_full(&self, more: usize) -> bool {
+        let vector_bytes = self.encoder.hidden_size() * size_of::<f32>();
+        (self.vectors.len() + more) * vector_bytes > MAX_CACHED_BYTES
+    }
 }
 
 impl MaskEncoder for CachedEncoder {
@@ -73,6 +86,9 @@ impl MaskEncoder for CachedEncoder {
             .filter(|prompt| !self.vectors.contains_key(**prompt))
             .map(|prompt| (*prompt).clone())
             .collect();
+        if self.is_full(new.len()) {
+            return Ok(encode_all(&mut self.encoder, &owned(prompts))?.concat());
+        }
         let encoded = encode_all(&mut self.encoder, &new)?;
         self.vectors.extend(new.into_iter().zip(encoded));
         Ok(prompts.iter().flat_map(|prompt| self.vectors[*prompt].iter().copied()).collect())

@@ -16,8 +16,8 @@ use crate::{
 /// Spread of the first weights, as in BERT.
 const INITIAL_DEVIATION: f32 = 0.02;
 
-/// Keeps the head's random numbers apart from others.
-const WEIGHTS: u64 = 11;
+/// Keeps the head's random numbers apart from others; no layer of an encoder has this number.
+const WEIGHTS: u64 = 1 << 32;
 
 struct TrainableLayer {
     name: &'static str,

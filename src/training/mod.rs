@@ -41,6 +41,10 @@ pub enum TrainingError {
     Settings(String),
     #[error("the loss is {loss} at step {step}: try a lower learning rate")]
     Diverged { step: usize, loss: f32 },
+    #[error("the gradient is not finite at step {step}: try a lower learning rate")]
+    Gradient { step: usize },
+    #[error("the targets lie too far apart to compute with")]
+    Targets,
     #[error("parameter {name} received no gradient")]
     NoGradient { name: String },
     #[error("computation failed: {0}")]

@@ -60,6 +60,9 @@ impl Optimizer {
             })
             .collect::<Result<Vec<&Tensor>, _>>()?;
         let norm = squared_norm(of_each.iter().copied())?.sqrt();
+        if !norm.is_finite() {
+            return Err(TrainingError::Gradient { step: self.steps_taken as usize + 1 });
+        }
         let gradient_scale =
             if norm > self.max_gradient_norm { self.max_gradient_norm / norm } else { 1.0 };
         self.steps_taken += 1;

@@ -1,6 +1,6 @@
 //! A training job from its files to a checkpoint.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, thread};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     Interrupt, Settings, TrainingError, Tune,
@@ -128,7 +128,7 @@ impl Job<'_> {
                 Ok(Body::Trainable(TrainableEncoder::new(&weights)?))
             }
             Tune::Head => {
-                let threads = thread::available_parallelism().map_or(1, usize::from);
+                let threads = rayon::current_num_threads();
                 let hidden = entry.architecture.hidden_size;
                 let encoder = Encoder::load(self.runtime, &path, hidden, threads)?;
                 Ok(Body::Frozen(CachedEncoder::new(encoder)))
@@ -203,13 +203,12 @@ impl Job<'_> {
         let found = encode_all(&mut exported, &prompts)?.concat();
         let largest = expected.iter().fold(1f32, |largest, value| largest.max(value.abs()));
         let tolerance = PARITY_TOLERANCE * largest;
-        let difference =
-            found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-        if difference <= tolerance {
-            Ok(())
-        } else {
-            Err(TrainingError::Parity { difference, tolerance })
+        let differences = || found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        // Not by the largest: a comparison with NaN must fail.
+        if differences().all(|difference| difference <= tolerance) {
+            return Ok(());
         }
+        Err(TrainingError::Parity { difference: differences().fold(0f32, f32::max), tolerance })
     }
 }
 

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use super::TrainingError;
 
+/// Epochs or steps of a run at most; times the rows of a file it is still a number.
+const MAX_LENGTH: usize = 100_000_000;
+
 /// What is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,8 +96,8 @@ impl Settings {
             "the largest gradient norm must be above 0"
         } else if !(1..=4096).contains(&self.batch_size) {
             "the batch size must lie between 1 and 4096"
-        } else if steps == 0 {
-            "at least one epoch or step is needed"
+        } else if !(1..=MAX_LENGTH).contains(&steps) {
+            "epochs or steps must lie between 1 and 100 million"
         } else {
             return Ok(());
         };

@@ -157,6 +157,19 @@ fn weight_decay_spares_biases_and_norms() {
 }
 
 #[test]
+fn a_gradient_that_is_not_finite_stops_the_run_and_changes_nothing() {
+    let network = Network::new(HeadShape::Linear, Dropout::OFF);
+    let before: Vec<Vec<f32>> = network.parameters().iter().map(|(_, var)| values(var)).collect();
+    let steep = (network.loss() * f64::from(f32::INFINITY)).expect("a loss without bound");
+    let (encoder, head) = (network.encoder.parameters(), network.head.parameters());
+    let mut optimizer = Optimizer::new(encoder, head, &Settings::new(Tune::Full));
+    let error = optimizer.step(&steep.backward().expect("gradients"), 1.0).expect_err("stopped");
+    assert!(matches!(error, super::TrainingError::Gradient { step: 1 }), "{error}");
+    let after: Vec<Vec<f32>> = network.parameters().iter().map(|(_, var)| values(var)).collect();
+    assert_eq!(before, after);
+}
+
+#[test]
 fn settings_that_cannot_be_meant_are_refused() {
     let check = |change: fn(&mut Settings), words: &str| {
         let mut settings = Settings::new(Tune::Full);
@@ -169,7 +182,7 @@ fn settings_that_cannot_be_meant_are_refused() {
     check(|s| s.head_learning_rate = f64::NAN, "learning rates");
     check(|s| s.dropout = 1.0, "dropout");
     check(|s| s.batch_size = 0, "batch size");
-    check(|s| s.length = super::Length::Epochs(0), "at least one");
+    check(|s| s.length = super::Length::Epochs(0), "between 1 and");
     check(|s| s.warm_up = 1.5, "warm-up");
     check(|s| s.weight_decay = -0.1, "weight decay");
     check(|s| s.max_gradient_norm = 0.0, "norm");

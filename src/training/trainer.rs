@@ -83,6 +83,9 @@ impl Trainer<'_> {
         let settings = self.settings;
         let file = &self.predictor.file;
         let scaling = z_score(&self.train.targets());
+        if !(scaling.mean.is_finite() && scaling.standard_deviation.is_finite()) {
+            return Err(TrainingError::Targets);
+        }
         let hidden = body.encoder().hidden_size();
         let outputs = file.task.kind.outputs();
         let head = TrainableHead::new(settings.head, hidden, outputs, settings.seed)?;

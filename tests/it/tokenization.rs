@@ -129,6 +129,20 @@ fn reference_id(tokenizer: &PromptTokenizer, word: &str) -> u32 {
 }
 
 #[test]
+fn a_tokenizer_that_takes_masks_from_text_is_refused() {
+    let original = std::fs::read_to_string(fixtures::fetched("bert-tiny").join("tokenizer.json"));
+    let mut json: serde_json::Value =
+        serde_json::from_str(&original.expect("read")).expect("a tokenizer");
+    for token in json["added_tokens"].as_array_mut().expect("added tokens") {
+        token["special"] = false.into();
+    }
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), json.to_string()).expect("written");
+    let error = PromptTokenizer::load(file.path()).err().map(|error| error.to_string());
+    assert!(error.is_some_and(|error| error.contains("must be special")));
+}
+
+#[test]
 fn templates_that_cannot_fit_are_refused_with_line_and_id() {
     let tokenizer = tokenizer("bert-tiny");
     let text = PAIR.replace("max_length = 32", "max_length = 16");

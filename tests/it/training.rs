@@ -190,7 +190,7 @@ fn an_interrupted_run_leaves_nothing() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_says_the_step() {
+fn targets_that_cannot_be_computed_with_are_refused() {
     let home = tempfile::tempdir().expect("a directory");
     let fixture = fixtures::encoder("bert-tiny");
     // Targets so far apart that their squares overflow.
@@ -211,7 +211,8 @@ fn a_loss_that_is_no_number_stops_the_run_and_says_the_step() {
         settings: &settings,
         runtime: &runtime,
     };
-    let error = train(&job, &mut Record::default(), &Interrupt::new(false)).expect_err("diverged");
-    assert!(matches!(error, TrainingError::Diverged { step: 1, .. }), "{error}");
+    let error =
+        train(&job, &mut Record::default(), &Interrupt::new(false)).expect_err("too far apart");
+    assert!(matches!(error, TrainingError::Targets), "{error}");
     assert!(files(home.path()).is_empty());
 }

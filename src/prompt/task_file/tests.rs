@@ -85,9 +85,10 @@ fn every_fault_has_its_line_and_template() {
     check("\"it-is\"", "\"it-was\"", &[(26, "used twice")]);
     check("canonical = \"it-was\"", "canonical = \"x\"", &[(20, "no such template")]);
     check("canonical = \"it-was\"", "canonical = \"unseen\"", &[(20, "held out")]);
+    check("min_tokens = 8", "min_tokens = 65", &[(7, "above max_length")]);
     check("pool_size = 2", "pool_size = 0", &[(21, "at least 1")]);
     check("weight = 2", "weight = -1", &[(31, "above 0")]);
-    check("max_length = 64", "max_length = 3", &[(5, "between 4")]);
+    check("max_length = 64", "max_length = 3", &[(5, "between 4"), (7, "above max_length")]);
     check("\"classification\"", "\"ranking\"", &[(4, "ranking")]);
     check(
         "[\"negative\", \"positive\"]",

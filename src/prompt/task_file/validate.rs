@@ -11,7 +11,7 @@ use crate::{
 const DEFAULT_MAX_LENGTH: usize = 128;
 const MAX_LENGTH: usize = 8192;
 const MAX_FIELDS: usize = 64;
-const MAX_LABELS: usize = 10_000;
+const MAX_LABELS: usize = 1_000;
 const MAX_TEMPLATES: usize = 256;
 const MAX_NAME_BYTES: usize = 64;
 
@@ -42,7 +42,7 @@ pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFa
     let name = raw.task.name.get_ref().clone();
     check_name(&mut faults, &raw.task.name.span(), "task name", &name);
     let max_length = max_length(&mut faults, &raw.task);
-    let (fields, field_columns) = fields(&mut faults, raw.fields);
+    let (fields, field_columns) = fields(&mut faults, raw.fields, max_length);
     let outputs = outputs(&mut faults, &raw.task.kind, raw.labels, raw.target);
     let prompts = prompts(&mut faults, &raw.prompt, &fields);
     match (outputs, prompts) {
@@ -92,6 +92,7 @@ fn max_length(faults: &mut Faults, task: &raw::TaskTable) -> usize {
 fn fields(
     faults: &mut Faults,
     raw: std::collections::BTreeMap<toml::Spanned<String>, raw::FieldTable>,
+    max_length: usize,
 ) -> (Vec<Field>, Vec<String>) {
     if raw.is_empty() || raw.len() > MAX_FIELDS {
         faults.add(&(0..0), format!("a task has between 1 and {MAX_FIELDS} [fields.<name>]"));
@@ -108,10 +109,14 @@ fn fields(
         if matches!(name.as_str(), "mask" | "sep") {
             faults.add(&span, format!("a field cannot be called {name:?}: templates use the word"));
         }
+        let min_tokens = table.min_tokens.unwrap_or(0);
+        if min_tokens > max_length {
+            faults.add(&span, format!("min_tokens = {min_tokens} is above max_length"));
+        }
         columns.push(table.column.unwrap_or_else(|| name.clone()));
         fields.push(Field {
             name,
-            min_tokens: table.min_tokens.unwrap_or(0),
+            min_tokens,
             truncate: table.truncate,
             priority: table.priority.unwrap_or(1),
             optional: table.optional,

@@ -1,5 +1,5 @@
 //! Matrix products over strided views of slices, so that transposes and column ranges need no
-//! copies. The only file with `unsafe` code: a checked wrapper around [`gemm::gemm`].
+//! copies. The only kernel with `unsafe` code: a checked wrapper around [`gemm::gemm`].
 
 use candle_core::{Result, bail};
 use gemm::Parallelism;
