@@ -117,7 +117,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
 }
 
 /// Every step frees and allocates hundreds of megabytes. glibc would give them back to the system
-/// and have them mapped anew each time, which takes a quarter of the time of a step.
+/// and have them mapped anew each time, a good part of the time of a step.
 #[cfg(target_env = "gnu")]
 fn keep_freed_memory() {
     const TRIM_THRESHOLD_BYTES: libc::c_int = 1 << 30;
