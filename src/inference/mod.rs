@@ -8,7 +8,7 @@ mod onnx_runtime;
 mod predictor;
 
 pub use encoder::{Encoder, EncoderError, Runtime};
-pub use head::{Head, HeadError, Layer, Scaling};
+pub use head::{Activation, Calibration, Dense, Head, HeadError, Layer, Scaling};
 pub use model::{LoadError, Model, ServedTask, load_tokenizer};
 pub use onnx_runtime::RuntimeNotFound;
 pub use predictor::{

@@ -126,9 +126,16 @@ impl TaskPredictor {
         mask_vectors: impl IntoIterator<Item = &'v [f32]>,
         truncated: bool,
     ) -> Prediction {
+        let logits: Vec<Vec<f32>> =
+            mask_vectors.into_iter().map(|vector| self.head.logits(vector)).collect();
+        self.conclude(&logits, truncated)
+    }
+
+    /// The prediction from the logits of one example's prompts, one for each template.
+    pub fn conclude(&self, logits: &[Vec<f32>], truncated: bool) -> Prediction {
         let kind = &self.file.task.kind;
         let outputs: Vec<Output> =
-            mask_vectors.into_iter().map(|vector| self.head.output(kind, vector)).collect();
+            logits.iter().map(|logits| self.head.output(kind, logits)).collect();
         let (output, template_spread) = average(&outputs, kind.outputs());
         Prediction { output, truncated, template_spread }
     }

@@ -58,17 +58,60 @@ pub struct Template {
     pub line: usize,
 }
 
+/// The id of the template without a mask.
+pub const PLAIN: &str = "plain";
+
 /// Splits a template's text into segments, or says everything that is wrong with it.
 pub fn parse(text: &str, fields: &[Field]) -> Result<Vec<Segment>, Vec<String>> {
+    parse_with_masks(text, fields, |masks| match masks {
+        1 => None,
+        0 => Some("no {mask}: one is needed".to_owned()),
+        n => Some(format!("{n} times {{mask}}: exactly one is needed")),
+    })
+}
+
+/// Splits the text of a template that has no mask.
+pub fn parse_plain(text: &str, fields: &[Field]) -> Result<Vec<Segment>, Vec<String>> {
+    parse_with_masks(text, fields, |masks| {
+        (masks > 0).then(|| "standard fine-tuning reads no {mask}".to_owned())
+    })
+}
+
+fn parse_with_masks(
+    text: &str,
+    fields: &[Field],
+    fault: impl Fn(usize) -> Option<String>,
+) -> Result<Vec<Segment>, Vec<String>> {
     let mut parser = Parser { fields, segments: Vec::new(), faults: Vec::new() };
     parser.run(text);
     let masks = parser.segments.iter().filter(|s| **s == Segment::Mask).count();
-    match masks {
-        1 => {}
-        0 => parser.faults.push("no {mask}: one is needed".to_owned()),
-        n => parser.faults.push(format!("{n} times {{mask}}: exactly one is needed")),
-    }
+    parser.faults.extend(fault(masks));
     if parser.faults.is_empty() { Ok(parser.segments) } else { Err(parser.faults) }
+}
+
+/// What is left of a template without its words and its mask: its slots and separators.
+pub fn plain(template: &Template) -> Template {
+    let mut segments = Vec::new();
+    for segment in &template.segments {
+        match segment {
+            Segment::Literal(_) | Segment::Mask => {}
+            Segment::Separator => segments.push(Segment::Separator),
+            Segment::Slot(_) => {
+                if matches!(segments.last(), Some(Segment::Slot(_))) {
+                    segments.push(Segment::Literal(" ".to_owned()));
+                }
+                segments.push(segment.clone());
+            }
+        }
+    }
+    let edge = |segment: Option<&Segment>| segment == Some(&Segment::Separator);
+    if edge(segments.first()) {
+        segments.remove(0);
+    }
+    if edge(segments.last()) {
+        segments.pop();
+    }
+    Template { id: PLAIN.to_owned(), text: String::new(), segments, ..template.clone() }
 }
 
 struct Parser<'a> {

@@ -250,6 +250,8 @@ pub(super) fn task(route: &Route) -> proto::Task {
         max_length: u32::try_from(file.max_length).unwrap_or(u32::MAX),
         model: route.checkpoint.clone(),
         metrics: route.task.report.metrics.clone().into_iter().collect(),
+        positive_label: file.positive_label().unwrap_or_default().to_owned(),
+        decision_threshold: route.task.predictor.head.calibration.threshold,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     settings::HeadShape,
 };
 use crate::{
-    inference::{Head, Layer, Scaling},
+    inference::{Activation, Calibration, Dense, Head, Layer, Scaling},
     weights::Array,
 };
 
@@ -69,7 +69,8 @@ impl TrainableHead {
         let mut layers =
             self.layers.iter().map(TrainableLayer::layer).collect::<Result<Vec<_>>>()?;
         let Some(output) = layers.pop() else { candle_core::bail!("a head has an output layer") };
-        Ok(Head { dense: layers.pop(), output, scaling })
+        let dense = layers.pop().map(|layer| Dense { layer, activation: Activation::Tanh });
+        Ok(Head { dense, output, scaling, calibration: Calibration::NONE })
     }
 }
 

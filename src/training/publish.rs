@@ -15,8 +15,8 @@ use crate::{
     evaluation::Report,
     export,
     inference::{
-        Encoder, Head, Layer, MaskEncoder, Runtime, Scaling, TaskPredictor, encode_all,
-        load_tokenizer,
+        Calibration, Encoder, Head, Layer, MaskEncoder, Runtime, Scaling, TaskPredictor,
+        encode_all, load_tokenizer,
     },
     prompt::TaskFile,
     tokenization::Prompt,
@@ -219,5 +219,5 @@ fn blank_head(hidden: usize, outputs: usize) -> Head {
         Array { shape, data }
     };
     let output = Layer { weight: zeros(vec![hidden, outputs]), bias: zeros(vec![outputs]) };
-    Head { dense: None, output, scaling: Scaling::IDENTITY }
+    Head { dense: None, output, scaling: Scaling::IDENTITY, calibration: Calibration::NONE }
 }

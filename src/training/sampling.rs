@@ -101,6 +101,7 @@ mod tests {
             line: 1,
         };
         PromptPool {
+            plain: template(1.0),
             templates: vec![template(1.0), template(1.0), template(9.0), template(3.0)],
             canonical: 0,
             pool: vec![0, 1, 3],

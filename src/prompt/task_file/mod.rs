@@ -1,5 +1,6 @@
 //! The task file (TOML): a task, its inputs and outputs, and the templates that wrap them.
 
+mod labels;
 mod raw;
 mod validate;
 
@@ -50,6 +51,8 @@ pub struct PromptPool {
     pub pool: Vec<usize>,
     pub sampling: Sampling,
     pub inference: InferenceMode,
+    /// The fields alone, without words of ours and without a mask: what standard fine-tuning reads.
+    pub plain: Template,
 }
 
 /// Where the training data holds what the task predicts.
@@ -67,6 +70,10 @@ pub struct TaskFile {
     pub target_column: TargetColumn,
     /// For each label its label words; used by the label-word baseline alone.
     pub label_words: BTreeMap<String, Vec<String>>,
+    /// Of a task with two labels the one that is looked for, by its index.
+    pub positive: Option<usize>,
+    /// The labels' shares where the task will serve, in their order; they sum to 1.
+    pub priors: Option<Vec<f64>>,
     pub prompts: PromptPool,
     /// The file's text, kept with the checkpoint as it is.
     pub source: String,
@@ -131,6 +138,31 @@ impl TaskFile {
         })?;
         validate::validate(raw, text)
             .map_err(|faults| TaskFileError::Invalid { path: path.to_owned(), faults })
+    }
+
+    /// The same task without a prompt: its only template is the plain one, which has no mask and
+    /// is read at its first token. This is the input of standard fine-tuning.
+    pub fn without_prompt(&self) -> Self {
+        let prompts = PromptPool {
+            templates: vec![self.prompts.plain.clone()],
+            canonical: 0,
+            pool: vec![0],
+            sampling: Sampling::Static,
+            inference: InferenceMode::Single,
+            plain: self.prompts.plain.clone(),
+        };
+        Self { prompts, ..self.clone() }
+    }
+
+    /// The same task with another way of drawing templates and of answering.
+    pub fn with_templates(&self, sampling: Sampling, inference: InferenceMode) -> Self {
+        let prompts = PromptPool { sampling, inference, ..self.prompts.clone() };
+        Self { prompts, ..self.clone() }
+    }
+
+    /// Of two labels the name of the one that is looked for.
+    pub fn positive_label(&self) -> Option<&str> {
+        self.labels().get(self.positive?).map(String::as_str)
     }
 
     /// The labels of a classification task; empty for regression.

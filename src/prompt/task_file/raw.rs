@@ -44,6 +44,8 @@ pub struct Labels {
     pub names: Spanned<Vec<String>>,
     #[serde(default)]
     pub words: BTreeMap<Spanned<String>, Vec<String>>,
+    pub positive: Option<Spanned<String>>,
+    pub priors: Option<Spanned<BTreeMap<String, f64>>>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +65,7 @@ pub struct Prompt {
     pub sampling: Sampling,
     #[serde(default)]
     pub inference: InferenceMode,
+    pub plain: Option<Spanned<String>>,
     #[serde(default)]
     pub template: Vec<TemplateTable>,
 }

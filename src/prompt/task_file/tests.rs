@@ -1,4 +1,5 @@
 use super::*;
+use crate::prompt::Segment;
 use crate::task::{Kind, Truncate};
 
 const POLARITY: &str = r#"
@@ -117,4 +118,55 @@ fn unknown_keys_and_broken_syntax_are_refused_with_their_line() {
 fn files_that_cannot_be_read_are_named() {
     let error = TaskFile::read(Path::new("no/such/task.toml")).expect_err("no file");
     assert!(error.to_string().contains("no/such/task.toml"), "{error}");
+}
+
+/// The file with these lines after the labels' names.
+fn with_labels(lines: &str) -> Result<TaskFile, TaskFileError> {
+    let names = "names = [\"negative\", \"positive\"]\n";
+    TaskFile::parse(&POLARITY.replace(names, &format!("{names}{lines}\n")), "t.toml")
+}
+
+#[test]
+fn labels_have_priors_and_a_positive_one() {
+    let file = with_labels("positive = \"negative\"\npriors = { positive = 0.9, negative = 0.1 }");
+    let file = file.expect("a good file");
+    assert_eq!((file.positive, file.priors), (Some(0), Some(vec![0.1, 0.9])));
+    let plain = with_labels("").expect("a good file");
+    assert_eq!((plain.positive, plain.priors), (Some(1), None));
+    for (lines, message) in [
+        ("positive = \"neutral\"", "one of two labels"),
+        ("priors = { positive = 1.0 }", "above 0"),
+        ("priors = { positive = 0.5, negative = 0.6 }", "sum to 1"),
+        ("priors = { positive = 0.5, negative = 0.4, neutral = 0.1 }", "unknown label"),
+        ("priors = { positive = inf, negative = 0.1 }", "above 0"),
+    ] {
+        let error = with_labels(lines).expect_err(lines).to_string();
+        assert!(error.contains(message) && error.starts_with("t.toml:"), "{error}");
+    }
+}
+
+#[test]
+fn standard_fine_tuning_reads_the_fields_alone() {
+    let file = TaskFile::parse(POLARITY, "t.toml").expect("a good file").without_prompt();
+    assert_eq!((file.prompts.templates.len(), file.prompts.pool.as_slice()), (1, &[0][..]));
+    assert!(matches!(file.prompts.templates[0].segments[..], [Segment::Slot(_)]));
+    let pair = |text: &str| {
+        let text = text.replace("'", "\"");
+        let file = format!(
+            "[task]\nname = 'p'\nkind = 'regression'\n[fields.a]\n[fields.b]\n\
+             [target]\ncolumn = 'y'\n[prompt]\ncanonical = 'c'\n{text}\n\
+             [[prompt.template]]\nid = 'c'\ntext = 'Is {{a}} the same {{a}} as {{sep}}{{b}}? {{mask}}'\n"
+        );
+        TaskFile::parse(&file.replace('\'', "\""), "p.toml")
+    };
+    let segments = pair("").expect("a good file").prompts.plain.segments;
+    assert!(matches!(
+        &segments[..],
+        [Segment::Slot(_), Segment::Literal(space), Segment::Slot(_), Segment::Separator,
+         Segment::Slot(_)] if space == " "
+    ));
+    let named = pair("plain = '{b} {sep} {a}'").expect("a good file").prompts.plain;
+    assert!(matches!(&named.segments[0], Segment::Slot(slot) if slot.field == 1));
+    let error = pair("plain = '{a} {mask} {c}'").expect_err("no mask there").to_string();
+    assert!(error.contains("p.toml:10: plain:") && error.contains("reads no {mask}"), "{error}");
 }

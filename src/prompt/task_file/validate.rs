@@ -1,8 +1,11 @@
 //! From a task file as typed to one that can be used, or to all its faults.
 
-use std::{collections::HashSet, ops::Range};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
-use super::{PromptPool, TargetColumn, TaskFile, TaskFileFault, raw};
+use super::{PromptPool, TargetColumn, TaskFile, TaskFileFault, labels, raw};
 use crate::{
     prompt::{pool, template, template::Template},
     task::{Field, Kind, Task},
@@ -11,12 +14,11 @@ use crate::{
 const DEFAULT_MAX_LENGTH: usize = 128;
 const MAX_LENGTH: usize = 8192;
 const MAX_FIELDS: usize = 64;
-const MAX_LABELS: usize = 1_000;
 const MAX_TEMPLATES: usize = 256;
 const MAX_NAME_BYTES: usize = 64;
 
 /// Collects faults with the line that each one is on.
-struct Faults<'a> {
+pub(super) struct Faults<'a> {
     source: &'a str,
     found: Vec<TaskFileFault>,
 }
@@ -26,15 +28,29 @@ impl Faults<'_> {
         1 + self.source.bytes().take(at.start).filter(|byte| *byte == b'\n').count()
     }
 
-    fn add(&mut self, at: &Range<usize>, message: impl Into<String>) {
+    pub(super) fn add(&mut self, at: &Range<usize>, message: impl Into<String>) {
         self.add_in(at, None, message);
     }
 
-    fn add_in(&mut self, at: &Range<usize>, template: Option<&str>, message: impl Into<String>) {
+    pub(super) fn add_in(
+        &mut self,
+        at: &Range<usize>,
+        template: Option<&str>,
+        message: impl Into<String>,
+    ) {
         let line = self.line(at);
         let (template, message) = (template.map(str::to_owned), message.into());
         self.found.push(TaskFileFault { line, template, message });
     }
+}
+
+/// What a task answers with, and where the data holds it.
+pub(super) struct Outputs {
+    pub kind: Kind,
+    pub column: String,
+    pub label_words: BTreeMap<String, Vec<String>>,
+    pub positive: Option<usize>,
+    pub priors: Option<Vec<f64>>,
 }
 
 pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFault>> {
@@ -46,17 +62,17 @@ pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFa
     let outputs = outputs(&mut faults, &raw.task.kind, raw.labels, raw.target);
     let prompts = prompts(&mut faults, &raw.prompt, &fields);
     match (outputs, prompts) {
-        (Some((kind, column, label_words)), Some(prompts)) if faults.found.is_empty() => {
-            Ok(TaskFile {
-                task: Task { name, kind, fields },
-                max_length,
-                field_columns,
-                target_column: TargetColumn(column),
-                label_words,
-                prompts,
-                source: source.to_owned(),
-            })
-        }
+        (Some(outputs), Some(prompts)) if faults.found.is_empty() => Ok(TaskFile {
+            task: Task { name, kind: outputs.kind, fields },
+            max_length,
+            field_columns,
+            target_column: TargetColumn(outputs.column),
+            label_words: outputs.label_words,
+            positive: outputs.positive,
+            priors: outputs.priors,
+            prompts,
+            source: source.to_owned(),
+        }),
         _ => {
             faults.found.sort_by_key(|fault| fault.line);
             Err(faults.found)
@@ -91,7 +107,7 @@ fn max_length(faults: &mut Faults, task: &raw::TaskTable) -> usize {
 
 fn fields(
     faults: &mut Faults,
-    raw: std::collections::BTreeMap<toml::Spanned<String>, raw::FieldTable>,
+    raw: BTreeMap<toml::Spanned<String>, raw::FieldTable>,
     max_length: usize,
 ) -> (Vec<Field>, Vec<String>) {
     if raw.is_empty() || raw.len() > MAX_FIELDS {
@@ -125,16 +141,16 @@ fn fields(
     (fields, columns)
 }
 
-type LabelWords = std::collections::BTreeMap<String, Vec<String>>;
-
 fn outputs(
     faults: &mut Faults,
     kind: &toml::Spanned<String>,
     labels: Option<toml::Spanned<raw::Labels>>,
     target: Option<toml::Spanned<raw::Target>>,
-) -> Option<(Kind, String, LabelWords)> {
+) -> Option<Outputs> {
     match (kind.get_ref().as_str(), labels, target) {
-        ("classification", Some(labels), None) => Some(classification(faults, labels.into_inner())),
+        ("classification", Some(labels), None) => {
+            Some(labels::outputs(faults, labels.into_inner()))
+        }
         ("regression", None, Some(target)) => regression(faults, &target),
         ("classification", None, _) => {
             faults.add(&kind.span(), "a classification task needs [labels] with column and names");
@@ -160,37 +176,7 @@ fn outputs(
     }
 }
 
-fn classification(faults: &mut Faults, labels: raw::Labels) -> (Kind, String, LabelWords) {
-    let span = labels.names.span();
-    let names = labels.names.into_inner();
-    if !(2..=MAX_LABELS).contains(&names.len()) {
-        faults.add(&span, format!("between 2 and {MAX_LABELS} label names are needed"));
-    }
-    let mut seen = HashSet::new();
-    for name in &names {
-        if name.trim().is_empty() {
-            faults.add(&span, "a label name is empty");
-        } else if !seen.insert(name) {
-            faults.add(&span, format!("label {name:?} is named twice"));
-        }
-    }
-    let mut label_words = LabelWords::new();
-    for (label, words) in labels.words {
-        if !names.contains(label.get_ref()) {
-            faults.add(
-                &label.span(),
-                format!("label words for an unknown label {:?}", label.get_ref()),
-            );
-        }
-        label_words.insert(label.into_inner(), words);
-    }
-    (Kind::Classification { labels: names }, labels.column, label_words)
-}
-
-fn regression(
-    faults: &mut Faults,
-    target: &toml::Spanned<raw::Target>,
-) -> Option<(Kind, String, LabelWords)> {
+fn regression(faults: &mut Faults, target: &toml::Spanned<raw::Target>) -> Option<Outputs> {
     let span = target.span();
     let target = target.get_ref();
     if [target.min, target.max].iter().flatten().any(|bound| !bound.is_finite()) {
@@ -204,7 +190,8 @@ fn regression(
         return None;
     }
     let kind = Kind::Regression { min: target.min, max: target.max };
-    Some((kind, target.column.clone(), LabelWords::new()))
+    let column = target.column.clone();
+    Some(Outputs { kind, column, label_words: BTreeMap::new(), positive: None, priors: None })
 }
 
 fn prompts(
@@ -232,7 +219,12 @@ fn prompts(
         (0..templates.len()).filter(|at| !templates[*at].held_out).collect();
     let size = pool_size(faults, raw, candidates.len());
     let pool = pool::choose(&templates, canonical, &candidates, size);
+    let plain = match &raw.plain {
+        None => template::plain(&templates[canonical]),
+        Some(text) => plain_template(faults, text, fields)?,
+    };
     Some(PromptPool {
+        plain,
         templates,
         canonical,
         pool,
@@ -268,6 +260,30 @@ fn read_template(
         weight,
         line: faults.line(&span),
     })
+}
+
+/// The input of standard fine-tuning, where the file spells it out.
+fn plain_template(
+    faults: &mut Faults,
+    text: &toml::Spanned<String>,
+    fields: &[Field],
+) -> Option<Template> {
+    match template::parse_plain(text.get_ref(), fields) {
+        Ok(segments) => Some(Template {
+            id: template::PLAIN.to_owned(),
+            text: text.get_ref().clone(),
+            segments,
+            held_out: false,
+            weight: 1.0,
+            line: faults.line(&text.span()),
+        }),
+        Err(messages) => {
+            messages
+                .iter()
+                .for_each(|message| faults.add(&text.span(), format!("plain: {message}")));
+            None
+        }
+    }
 }
 
 fn check_ids(faults: &mut Faults, templates: &[raw::TemplateTable]) {
