@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use dynamar::{
     checkpoint::{Checkpoint, Draft, ENCODER_FILE, Provenance, TOKENIZER_FILE},
     evaluation::Report,
-    inference::{Head, Layer, Scaling},
+    inference::{Activation, Calibration, Dense, Head, Layer, Scaling},
     prompt::TaskFile,
     weights::Array,
 };
@@ -149,9 +149,12 @@ fn head(hidden: usize, outputs: usize, seed: f32) -> Head {
             .collect(),
     };
     Head {
-        dense: (seed > 1.0)
-            .then(|| Layer { weight: array(&[hidden, hidden], 0.1), bias: array(&[hidden], 0.1) }),
+        dense: (seed > 1.0).then(|| Dense {
+            layer: Layer { weight: array(&[hidden, hidden], 0.1), bias: array(&[hidden], 0.1) },
+            activation: Activation::Tanh,
+        }),
         output: Layer { weight: array(&[hidden, outputs], 0.2), bias: array(&[outputs], 0.1) },
         scaling: Scaling { mean: 0.5, standard_deviation: 2.0 },
+        calibration: Calibration::NONE,
     }
 }
