@@ -11,6 +11,7 @@ pub mod import;
 pub mod inference;
 pub mod prompt;
 pub mod registry;
+pub mod report;
 pub mod server;
 pub mod task;
 pub mod tokenization;

@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("config", &[]),
     ("evaluation", &["task"]),
+    ("report", &["evaluation", "task"]),
     ("weights", &[]),
     ("prompt", &["task"]),
     ("checkpoint", &["weights"]),
@@ -54,6 +55,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("anyhow", "cli"),
     ("clap", "cli"),
     ("indicatif", "cli"),
+    ("maud", "report"),
 ];
 
 /// Source files below `directory`, as paths relative to it with their text.
