@@ -1,16 +1,28 @@
 //! `dynamar evaluate`.
 
-use std::{fmt::Write, path::PathBuf, thread};
+use std::{collections::BTreeMap, path::PathBuf, thread};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use super::{Global, output};
 use crate::{
     checkpoint::Checkpoint,
-    dataset::read_csv,
-    evaluation::{Metrics, evaluate},
-    inference::{Model, TemplateChoice, predict},
+    dataset::{Dataset, read_csv},
+    evaluation::{Metrics, Options, Threshold, evaluate_with},
+    inference::{
+        MaskEncoder, Model, PredictError, TaskPredictor, TemplateChoice, encode_all, predict,
+    },
+    prompt::TaskFile,
+    report::{
+        EvaluationPage, Style, TemplateMetrics, TemplateRole, evaluation_page, metric_tables,
+        templates_table,
+    },
+    task::{Example, Kind, Output, Prediction, Target},
 };
+
+/// Examples that `answer_each` takes at a time, in all templates.
+const CHUNK_EXAMPLES: usize = 256;
 
 /// Says how good a checkpoint's task is on labelled examples, through the code that serves
 ///
@@ -34,9 +46,30 @@ pub struct Args {
     /// Answer with all templates of the pool, averaged
     #[arg(long)]
     ensemble: bool,
+    /// Evaluate every template of the task file alone, held-out ones too, and the pool averaged
+    #[arg(long)]
+    templates: bool,
+    /// Write a page with figures and charts; it needs no other file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Print the metrics as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Figures of each template alone and of the pool.
+#[derive(Serialize)]
+struct ByTemplate {
+    templates: Vec<TemplateMetrics>,
+    ensemble: BTreeMap<String, f64>,
+}
+
+/// With `--templates`, what is printed as JSON.
+#[derive(Serialize)]
+struct Json<'a> {
+    metrics: &'a Metrics,
+    #[serde(flatten)]
+    by_template: &'a ByTemplate,
 }
 
 /// Predicts, compares and prints.
@@ -46,16 +79,36 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let model = Model::from_checkpoint(&checkpoint)?;
     let task = model.tasks.get(&args.task).context("the task was just found")?;
     let predictor = &task.predictor;
+    let page = args.html.as_deref().map(output::Page::new).transpose()?;
     let data = read_csv(&args.data, &predictor.file)?;
-    let templates = predictor.select(&choice(args))?;
+    let chosen = predictor.select(&choice(args))?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut encoder = model.encoder(&global.runtime()?, threads)?;
-    let predictions = predict(&mut encoder, predictor, &data.inputs(), &templates)?;
-    let metrics = evaluate(&predictor.file.task.kind, &data.targets(), &predictions)?;
-    if args.json {
-        return output::json(&metrics);
+    let (predictions, by_template) = if args.templates {
+        let (predictions, found) = by_template(&mut encoder, predictor, &data, &chosen)?;
+        (predictions, Some(found))
+    } else {
+        (predict(&mut encoder, predictor, &data.inputs(), &chosen)?, None)
+    };
+    let metrics = metrics(predictor, &data, &predictions)?;
+    if let Some(page) = page {
+        let (templates, ensemble) = by_template
+            .as_ref()
+            .map(|found| (found.templates.clone(), found.ensemble.clone()))
+            .unzip();
+        page.write(&evaluation_page(&EvaluationPage {
+            checkpoint: model.id.clone(),
+            task: args.task.clone(),
+            data: args.data.display().to_string(),
+            answered_by: answered_by(&predictor.file, &chosen),
+            metrics: metrics.clone(),
+            headline: headline(&predictor.file.task.kind).to_owned(),
+            templates: templates.unwrap_or_default(),
+            ensemble,
+            points: points(&data, &predictions),
+        }))?;
     }
-    output::text(&describe(&metrics)?)
+    print(args, &predictor.file.task.kind, &metrics, by_template.as_ref())
 }
 
 fn choice(args: &Args) -> TemplateChoice {
@@ -66,37 +119,124 @@ fn choice(args: &Args) -> TemplateChoice {
     }
 }
 
-fn describe(metrics: &Metrics) -> Result<String> {
-    let mut text = String::new();
-    match metrics {
-        Metrics::Regression(m) => {
-            writeln!(text, "examples  {}", m.examples)?;
-            for (name, value) in [
-                ("Spearman", m.spearman),
-                ("Pearson", m.pearson),
-                ("RMSE", m.rmse),
-                ("MAE", m.mae),
-                ("R2", m.r2),
-            ] {
-                writeln!(text, "{name:8}  {value:.4}")?;
-            }
-        }
-        Metrics::Classification(m) => {
-            writeln!(text, "examples  {}", m.examples)?;
-            writeln!(text, "accuracy  {:.4}", m.accuracy)?;
-            writeln!(text, "macro F1  {:.4}", m.macro_f1)?;
-            writeln!(text, "log loss  {:.4}", m.log_loss)?;
-            let width = m.labels.iter().map(|l| l.label.chars().count()).max().unwrap_or(0).max(5);
-            writeln!(text, "\n{:width$}  examples  precision  recall      F1", "label")?;
-            for l in &m.labels {
-                let (label, examples) = (&l.label, l.examples);
-                let (precision, recall, f1) = (l.precision, l.recall, l.f1);
-                writeln!(
-                    text,
-                    "{label:width$}  {examples:8}  {precision:9.4}  {recall:6.4}  {f1:.4}"
-                )?;
+/// The positive label and the threshold of a task with two labels. Neither the task file nor the
+/// head has them yet: the last label is positive, at no threshold of its own.
+fn threshold(_task: &TaskFile) -> Option<Threshold> {
+    None
+}
+
+fn metrics(task: &TaskPredictor, data: &Dataset, predictions: &[Prediction]) -> Result<Metrics> {
+    let options = Options { threshold: threshold(&task.file), weights: None };
+    Ok(evaluate_with(&task.file.task.kind, &data.targets(), predictions, &options)?)
+}
+
+/// The predictions of the chosen templates, and the figures of every template and of the pool.
+fn by_template(
+    encoder: &mut dyn MaskEncoder,
+    task: &TaskPredictor,
+    data: &Dataset,
+    chosen: &[usize],
+) -> Result<(Vec<Prediction>, ByTemplate)> {
+    let prompts = &task.file.prompts;
+    let mut choices: Vec<Vec<usize>> = (0..prompts.templates.len()).map(|at| vec![at]).collect();
+    choices.extend([prompts.pool.clone(), chosen.to_vec()]);
+    let mut answers = answer_each(encoder, task, &data.inputs(), &choices)?;
+    let predictions = answers.pop().context("the chosen templates were asked for")?;
+    let summary = |predictions: &Vec<Prediction>| -> Result<BTreeMap<String, f64>> {
+        Ok(metrics(task, data, predictions)?.summary())
+    };
+    let ensemble = summary(&answers.pop().context("the pool was asked for")?)?;
+    let templates = prompts.templates.iter().enumerate().zip(&answers);
+    let templates: Result<Vec<TemplateMetrics>> = templates
+        .map(|((at, template), predictions)| {
+            let (id, role) = (template.id.clone(), role(&task.file, at));
+            Ok(TemplateMetrics { id, role, metrics: summary(predictions)? })
+        })
+        .collect();
+    Ok((predictions, ByTemplate { templates: templates?, ensemble }))
+}
+
+fn role(file: &TaskFile, template: usize) -> TemplateRole {
+    let prompts = &file.prompts;
+    match template {
+        at if at == prompts.canonical => TemplateRole::Canonical,
+        at if prompts.templates[at].held_out => TemplateRole::HeldOut,
+        at if prompts.pool.contains(&at) => TemplateRole::Pool,
+        _ => TemplateRole::Unused,
+    }
+}
+
+/// For each choice of templates the predictions of all examples. Every prompt goes through the
+/// encoder once, however many choices have its template.
+fn answer_each(
+    encoder: &mut dyn MaskEncoder,
+    task: &TaskPredictor,
+    examples: &[Example],
+    choices: &[Vec<usize>],
+) -> Result<Vec<Vec<Prediction>>, PredictError> {
+    let templates: Vec<usize> = (0..task.file.prompts.templates.len()).collect();
+    let mut answers = vec![Vec::with_capacity(examples.len()); choices.len()];
+    for examples in examples.chunks(CHUNK_EXAMPLES) {
+        let prompts = task.prompts(examples, &templates)?;
+        let vectors = encode_all(encoder, &prompts)?;
+        let of_each = prompts.chunks(templates.len()).zip(vectors.chunks(templates.len()));
+        for (prompts, vectors) in of_each {
+            for (answers, choice) in answers.iter_mut().zip(choices) {
+                let truncated = choice.iter().any(|&at| prompts[at].truncated);
+                answers
+                    .push(task.answer(choice.iter().map(|&at| vectors[at].as_slice()), truncated));
             }
         }
     }
-    Ok(text)
+    Ok(answers)
+}
+
+/// Which templates answered, in words.
+fn answered_by(file: &TaskFile, chosen: &[usize]) -> String {
+    match chosen {
+        [one] => format!("the template {}", file.prompts.templates[*one].id),
+        several => format!("{} templates, averaged", several.len()),
+    }
+}
+
+/// True and predicted values; none for labels.
+fn points(data: &Dataset, predictions: &[Prediction]) -> Vec<(f64, f64)> {
+    let pairs = data.examples.iter().zip(predictions);
+    let values =
+        pairs.filter_map(|(labeled, prediction)| match (labeled.target, &prediction.output) {
+            (Target::Value(truth), Output::Value(predicted)) => Some((truth, *predicted)),
+            _ => None,
+        });
+    values.collect()
+}
+
+/// The metric by which templates are compared.
+fn headline(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Classification { .. } => "accuracy",
+        Kind::Regression { .. } => "spearman",
+    }
+}
+
+fn print(
+    args: &Args,
+    kind: &Kind,
+    metrics: &Metrics,
+    by_template: Option<&ByTemplate>,
+) -> Result<()> {
+    if args.json {
+        return match by_template {
+            Some(by_template) => output::json(&Json { metrics, by_template }),
+            None => output::json(metrics),
+        };
+    }
+    let mut tables = metric_tables(metrics);
+    tables.extend(
+        by_template.map(|t| templates_table(headline(kind), &t.templates, Some(&t.ensemble))),
+    );
+    let texts: Vec<String> = tables
+        .iter()
+        .map(|table| format!("{}\n\n{}", table.caption, table.render(Style::Text)))
+        .collect();
+    output::text(&texts.join("\n"))
 }

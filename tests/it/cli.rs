@@ -138,6 +138,7 @@ fn import_train_evaluate_and_inspect_go_together() {
     let (found, expected) = (&metrics["rmse"], &json["metrics"]["rmse"]);
     let difference = found.as_f64().expect("rmse") - expected.as_f64().expect("rmse");
     assert!(difference.abs() < 1e-6, "training and evaluation agree: {found} {expected}");
+    check_templates_and_page(&evaluate, home.path());
     let output = run(&["inspect", model]);
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(
@@ -149,6 +150,28 @@ fn import_train_evaluate_and_inspect_go_together() {
     check(&[&evaluate[..], &["--template", "x"]].concat(), 1, &["no template \"x\"", "it-was"]);
     std::fs::write(Path::new(model).join("encoder.onnx"), "damaged").expect("written");
     check(&["inspect", model], 1, &["encoder.onnx is damaged"]);
+}
+
+/// `--templates` names every template, `--html` writes the page and nothing beside it.
+fn check_templates_and_page(evaluate: &[&str], home: &Path) {
+    let page = home.join("page.html");
+    let before = std::fs::read_dir(home).expect("a directory").count();
+    let options = ["--templates", "--json", "--html", text(&page)];
+    let output = run(&[evaluate, &options].concat());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let templates = json["templates"].as_array().expect("templates");
+    let roles: Vec<&str> = templates.iter().filter_map(|t| t["role"].as_str()).collect();
+    assert!(roles.contains(&"canonical") && roles.contains(&"held_out"), "{json}");
+    let canonical = templates.iter().find(|t| t["role"] == "canonical").expect("one");
+    let rmse = |metrics: &serde_json::Value| metrics["rmse"].as_f64().expect("rmse");
+    let difference = rmse(&canonical["metrics"]) - rmse(&json["metrics"]);
+    assert!(difference.abs() < 1e-6, "the canonical template answers: {json}");
+    assert!(rmse(&json["ensemble"]).is_finite());
+    let html = std::fs::read_to_string(&page).expect("a page");
+    assert!(html.contains("review-intensity: evaluation") && html.contains("held out"));
+    assert_eq!(std::fs::read_dir(home).expect("a directory").count(), before + 1);
+    let nowhere = home.join("no/page.html");
+    check(&[evaluate, &["--html", text(&nowhere)]].concat(), 1, &["there is no such directory"]);
 }
 
 #[test]
