@@ -10,11 +10,15 @@ CARGO ?= cargo
 DYNAMAR := target/release/dynamar
 
 ENCODER := models/encoders/minilm-l6
+TINY := models/encoders/bert-tiny
 DEMO := models/serving/reviews
 BUILD := models/build/reviews
-DATA := models/data
+DEMO_DATA := models/data
 TASKS := models/tasks
 CLIENT_PACKAGES := target/client-packages
+BENCH_VENV := target/bench-venv
+# A directory with further tasks to measure training on; see benches/train/main.rs --help.
+DATA ?=
 
 .PHONY: help serve demo fetch build test test-rust test-fetch test-clients lint format clean-models
 
@@ -43,10 +47,10 @@ $(DEMO)/manifest.json: $(TASKS)/review-intensity.toml $(TASKS)/review-polarity.t
 		| fetch build $(ENCODER)/manifest.json
 	@rm -rf $(BUILD)
 	@$(DYNAMAR) train --task $(TASKS)/review-intensity.toml --encoder $(ENCODER) --out $(BUILD) \
-		--train $(DATA)/review-intensity/train.csv --dev $(DATA)/review-intensity/dev.csv
+		--train $(DEMO_DATA)/review-intensity/train.csv --dev $(DEMO_DATA)/review-intensity/dev.csv
 	@$(DYNAMAR) train --task $(TASKS)/review-polarity.toml --encoder $(BUILD) --out $(BUILD) \
 		--tune head \
-		--train $(DATA)/review-polarity/train.csv --dev $(DATA)/review-polarity/dev.csv
+		--train $(DEMO_DATA)/review-polarity/train.csv --dev $(DEMO_DATA)/review-polarity/dev.csv
 	@mkdir -p $(dir $(DEMO)) && rm -rf $(DEMO) && mv $(BUILD) $(DEMO)
 
 test: test-fetch test-rust test-clients ## Fetches what the tests need and runs them all

@@ -4,9 +4,13 @@
 //! layer are one matrix, `[hidden, 2·hidden]`, keys first; the query stays apart because the
 //! last layer needs it for the mask row alone.
 
+mod language_head;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use language_head::{Affine, LanguageHead};
 
 /// The shape of a BERT encoder (Devlin et al., 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +39,8 @@ pub struct EncoderWeights {
     pub architecture: Architecture,
     arrays: BTreeMap<String, Array>,
 }
+
+const WORD_EMBEDDINGS: &str = "embeddings.word";
 
 /// Why numbers do not make an encoder.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +90,7 @@ impl Architecture {
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let (h, i) = (self.hidden_size, self.intermediate_size);
         let mut all = vec![
-            ("embeddings.word".to_owned(), vec![self.vocabulary_size, h]),
+            (WORD_EMBEDDINGS.to_owned(), vec![self.vocabulary_size, h]),
             ("embeddings.position".to_owned(), vec![self.max_positions, h]),
             ("embeddings.segment".to_owned(), vec![self.segment_types, h]),
             ("embeddings.norm.weight".to_owned(), vec![h]),
@@ -124,15 +130,7 @@ impl EncoderWeights {
         architecture.check()?;
         let mut checked = BTreeMap::new();
         for (name, expected) in architecture.parameters() {
-            let Some(array) = arrays.remove(&name) else {
-                return Err(WeightsError::Missing { name });
-            };
-            if array.shape != expected || array.data.len() != expected.iter().product::<usize>() {
-                return Err(WeightsError::Shape { name, found: array.shape, expected });
-            }
-            if array.data.iter().any(|value| !value.is_finite()) {
-                return Err(WeightsError::NotFinite { name });
-            }
+            let array = take(&mut arrays, &name, &expected)?;
             checked.insert(name, array);
         }
         Ok(Self { architecture, arrays: checked })
@@ -146,15 +144,42 @@ impl EncoderWeights {
         })
     }
 
+    /// The embeddings of the tokens, `[vocabulary, hidden]`.
+    pub fn word_embeddings(&self) -> &Array {
+        // `new` made sure that every parameter is there.
+        &self.arrays[WORD_EMBEDDINGS]
+    }
+
     /// The number of weights.
     pub fn count(&self) -> usize {
         self.arrays.values().map(|array| array.data.len()).sum()
     }
 }
 
+/// Takes the array with this name out of `arrays`; it must have this shape and be finite.
+fn take(
+    arrays: &mut BTreeMap<String, Array>,
+    name: &str,
+    expected: &[usize],
+) -> Result<Array, WeightsError> {
+    let named = || name.to_owned();
+    let Some(array) = arrays.remove(name) else {
+        return Err(WeightsError::Missing { name: named() });
+    };
+    if array.shape != expected || array.data.len() != expected.iter().product::<usize>() {
+        let (found, expected) = (array.shape, expected.to_vec());
+        return Err(WeightsError::Shape { name: named(), found, expected });
+    }
+    if array.data.iter().any(|value| !value.is_finite()) {
+        return Err(WeightsError::NotFinite { name: named() });
+    }
+    Ok(array)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    pub(crate) use language_head::tests::small_head;
 
     /// A small encoder with weights from a fixed sequence.
     pub(crate) fn small() -> EncoderWeights {

@@ -30,6 +30,10 @@ pub struct EncoderEntry {
     pub name: String,
     pub file: String,
     pub architecture: Architecture,
+    /// The file of the masked-language-model head that goes with these weights, if there is one.
+    /// Left out when there is none, so that the ids of older manifests stay what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language_head: Option<String>,
 }
 
 /// The files of one task.
@@ -65,6 +69,14 @@ impl Provenance {
     }
 }
 
+impl EncoderEntry {
+    /// The oldest format that can say this: 2 knows the language head. A program that does not
+    /// would take the manifest for a damaged one.
+    pub(super) fn format_version(&self) -> u32 {
+        if self.language_head.is_some() { 2 } else { 1 }
+    }
+}
+
 impl Manifest {
     /// The id that a manifest with this content has: a hash of all the rest of it.
     pub fn expected_id(&self) -> String {
@@ -94,6 +106,7 @@ impl Manifest {
 
     fn named_files(&self) -> impl Iterator<Item = &str> {
         let tasks = self.tasks.iter().flat_map(|t| [&t.task_file, &t.head, &t.report]);
-        [&self.encoder.file, &self.tokenizer].into_iter().chain(tasks).map(String::as_str)
+        let encoder = [&self.encoder.file, &self.tokenizer].into_iter();
+        encoder.chain(&self.encoder.language_head).chain(tasks).map(String::as_str)
     }
 }

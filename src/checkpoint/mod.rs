@@ -16,12 +16,14 @@ pub use writer::Draft;
 /// The file that makes a directory a checkpoint.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Where a checkpoint's encoder graph and tokenizer lie.
+/// Where a checkpoint's encoder graph, tokenizer and language head lie.
 pub const ENCODER_FILE: &str = "encoder.onnx";
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
+pub const LANGUAGE_HEAD_FILE: &str = "language_head.safetensors";
 
-/// The newest directory format; older ones still open.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest directory format; older ones still open. What needs no newer one is written in the
+/// oldest that can hold it.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]

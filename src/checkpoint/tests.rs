@@ -8,6 +8,7 @@ fn encoder() -> EncoderEntry {
         name: "small".to_owned(),
         file: "encoder.onnx".to_owned(),
         architecture: small().architecture,
+        language_head: None,
     }
 }
 
@@ -40,6 +41,34 @@ fn what_is_written_opens_and_is_the_same_every_time() {
     assert_eq!(entries(home.path()), ["a", "deep"], "nothing temporary is left");
     let error = opened.task("intensity").expect_err("no such task").to_string();
     assert!(error.contains("polarity"), "{error}");
+}
+
+#[test]
+fn a_language_head_is_named_and_a_manifest_without_one_keeps_its_id() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let place = home.path().join("a");
+    let plain = write(&place, b"graph", false).expect("written");
+    assert_eq!(plain.format_version, 1);
+    let created_by = "dynamar 0.1.0".to_owned();
+    let provenance = Provenance { created_by, encoder_from: "here".to_owned() };
+    // The id that such a manifest had before there were language heads.
+    assert_eq!(Manifest { provenance, ..plain }.expected_id(), "196fddce0928");
+    let text = std::fs::read_to_string(place.join(MANIFEST)).expect("read");
+    assert!(!text.contains("language_head"), "{text}");
+    let with = |file: Option<&str>| {
+        let mut draft = Draft::new(&home.path().join("b"), true).expect("begun");
+        draft.add("encoder.onnx", b"graph").expect("written");
+        draft.add("tokenizer.json", b"{}").expect("written");
+        draft.add(LANGUAGE_HEAD_FILE, b"language head").expect("written");
+        let entry = EncoderEntry { language_head: file.map(str::to_owned), ..encoder() };
+        draft.publish(entry, "tokenizer.json", Provenance::new("here"))
+    };
+    let manifest = with(Some(LANGUAGE_HEAD_FILE)).expect("written");
+    assert_eq!(manifest.format_version, 2);
+    let opened = Checkpoint::open(&home.path().join("b")).expect("intact");
+    assert_eq!(opened.manifest, manifest);
+    let error = with(Some("other.safetensors")).expect_err("not listed").to_string();
+    assert!(error.contains("\"other.safetensors\" is named but not listed"), "{error}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use rustix::fs::{CWD, RenameFlags};
 use tempfile::TempDir;
 
 use super::{
-    Checkpoint, CheckpointError, EncoderEntry, FORMAT_VERSION, MANIFEST, Manifest, Provenance,
-    TaskEntry, digest, manifest::FileEntry,
+    Checkpoint, CheckpointError, EncoderEntry, MANIFEST, Manifest, Provenance, TaskEntry, digest,
+    manifest::FileEntry,
 };
 
 /// A checkpoint in the making. Dropped before `publish`, it leaves nothing behind.
@@ -117,7 +117,7 @@ impl Draft {
         provenance: Provenance,
     ) -> Result<Manifest, CheckpointError> {
         let mut manifest = Manifest {
-            format_version: FORMAT_VERSION,
+            format_version: encoder.format_version(),
             id: String::new(),
             encoder,
             tokenizer: tokenizer.to_owned(),

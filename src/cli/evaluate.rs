@@ -9,7 +9,7 @@ use super::{Global, output};
 use crate::{
     checkpoint::Checkpoint,
     dataset::{Dataset, read_csv},
-    evaluation::{Metrics, Options, Threshold, evaluate_with},
+    evaluation::{Metrics, Options, evaluate_with},
     inference::{
         MaskEncoder, Model, PredictError, TaskPredictor, TemplateChoice, encode_all, predict,
     },
@@ -119,14 +119,8 @@ fn choice(args: &Args) -> TemplateChoice {
     }
 }
 
-/// The positive label and the threshold of a task with two labels. Neither the task file nor the
-/// head has them yet: the last label is positive, at no threshold of its own.
-fn threshold(_task: &TaskFile) -> Option<Threshold> {
-    None
-}
-
 fn metrics(task: &TaskPredictor, data: &Dataset, predictions: &[Prediction]) -> Result<Metrics> {
-    let options = Options { threshold: threshold(&task.file), weights: None };
+    let options = Options { threshold: task.threshold(), weights: None };
     Ok(evaluate_with(&task.file.task.kind, &data.targets(), predictions, &options)?)
 }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::output;
-use crate::import;
+use crate::import::{self, Written};
 
-/// Makes a Hugging Face directory with a BERT encoder an encoder checkpoint
+/// Makes a Hugging Face directory with a BERT encoder an encoder checkpoint, with the
+/// masked-language-model head where the directory has one
 ///
 /// Example: dynamar import ~/bert-base-uncased --out models/encoders/bert-base
 #[derive(clap::Args)]
@@ -36,13 +37,21 @@ pub fn run(args: &Args) -> Result<()> {
         (None, Some(name)) => name.to_string_lossy().into_owned(),
         (None, None) => return Err(anyhow::anyhow!("--out must end with a name")),
     };
-    let manifest = import::to_checkpoint(&args.directory, &name, &args.out, args.replace)?;
+    let Written { manifest, note } =
+        import::to_checkpoint(&args.directory, &name, &args.out, args.replace)?;
+    if let Some(note) = note {
+        eprintln!("note: {note}");
+    }
     if args.json {
         return output::json(&manifest);
     }
+    let language_head = match manifest.encoder.language_head {
+        Some(_) => ", with its language head",
+        None => "",
+    };
     let architecture = &manifest.encoder.architecture;
     output::text(&format!(
-        "{}: encoder {name}, {} layers, {} wide, up to {} tokens (checkpoint {})\n",
+        "{}: encoder {name}, {} layers, {} wide, up to {} tokens{language_head} (checkpoint {})\n",
         args.out.display(),
         architecture.layers,
         architecture.hidden_size,

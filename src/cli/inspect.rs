@@ -7,8 +7,9 @@ use anyhow::Result;
 use super::output;
 use crate::{
     checkpoint::{Checkpoint, Manifest},
-    inference::{Model, ServedTask},
+    inference::{Model, ServedTask, language_head},
     task::Kind,
+    weights::LanguageHead,
 };
 
 /// Says what a checkpoint holds and whether it is intact
@@ -28,13 +29,18 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let checkpoint = Checkpoint::open(&args.directory)?;
     let model = Model::from_checkpoint(&checkpoint)?;
+    let language_head = language_head(&checkpoint)?;
     if args.json {
         return output::json(&checkpoint.manifest);
     }
-    output::text(&describe(&checkpoint.manifest, &model)?)
+    output::text(&describe(&checkpoint.manifest, &model, language_head.as_ref())?)
 }
 
-fn describe(manifest: &Manifest, model: &Model) -> Result<String> {
+fn describe(
+    manifest: &Manifest,
+    model: &Model,
+    language_head: Option<&LanguageHead>,
+) -> Result<String> {
     let architecture = &manifest.encoder.architecture;
     let mut text = String::new();
     writeln!(text, "checkpoint {}  format {}", manifest.id, manifest.format_version)?;
@@ -50,6 +56,8 @@ fn describe(manifest: &Manifest, model: &Model) -> Result<String> {
         architecture.vocabulary_size,
         architecture.max_positions
     )?;
+    let head = if language_head.is_some() { "with its language head" } else { "no language head" };
+    writeln!(text, "           {head}")?;
     for (name, task) in &model.tasks {
         describe_task(&mut text, name, task)?;
     }

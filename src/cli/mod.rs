@@ -7,8 +7,10 @@ mod inspect;
 mod interrupt;
 mod logging;
 mod output;
+mod pretrain;
 mod progress;
 mod serve;
+mod settings;
 mod train;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -40,6 +42,7 @@ struct Global {
 enum Command {
     Serve(serve::Args),
     Train(train::Args),
+    Pretrain(pretrain::Args),
     Evaluate(evaluate::Args),
     Import(import::Args),
     Inspect(inspect::Args),
@@ -53,6 +56,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &cli.global),
         Command::Train(args) => train::run(&args, &cli.global),
+        Command::Pretrain(args) => pretrain::run(&args, &cli.global),
         Command::Evaluate(args) => evaluate::run(&args, &cli.global),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),

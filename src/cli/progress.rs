@@ -7,7 +7,10 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::training::{Observer, Score, StepReport};
+use crate::training::{
+    Observer, Score, StepReport,
+    pretrain::{self, Amounts, Measures},
+};
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -19,6 +22,10 @@ const SMOOTHING: f32 = 0.1;
 pub struct Progress {
     /// Absent where stderr is no terminal.
     bar: Option<ProgressBar>,
+    /// The last step that was taken.
+    last: usize,
+    /// Steps that an earlier process took.
+    done: usize,
     steps: usize,
     loss: Option<f32>,
     prompts: usize,
@@ -36,7 +43,16 @@ impl Progress {
     pub fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(ProgressBar::no_length);
         let now = Instant::now();
-        Self { bar, steps: 0, loss: None, prompts: 0, started: now, last_line: now }
+        Self {
+            bar,
+            last: 0,
+            done: 0,
+            steps: 0,
+            loss: None,
+            prompts: 0,
+            started: now,
+            last_line: now,
+        }
     }
 
     fn line(&self, text: &str) {
@@ -51,15 +67,19 @@ impl Progress {
     }
 
     fn left(&self, step: usize) -> Duration {
-        let per_step = self.started.elapsed().as_secs_f64() / step.max(1) as f64;
+        let taken = step.saturating_sub(self.done).max(1);
+        let per_step = self.started.elapsed().as_secs_f64() / taken as f64;
         let left = per_step * self.steps.saturating_sub(step) as f64;
         Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)
     }
 }
 
 impl Observer for Progress {
-    fn begin(&mut self, steps: usize) {
-        self.steps = steps;
+    fn begin(&mut self, done: usize, steps: usize) {
+        (self.done, self.steps) = (done, steps);
+        if done > 0 {
+            self.line(&format!("going on after step {done} of {steps}"));
+        }
         self.started = Instant::now();
         self.last_line = self.started;
         if let Some(bar) = &self.bar {
@@ -74,6 +94,7 @@ impl Observer for Progress {
 
     fn step(&mut self, report: &StepReport) {
         self.prompts += report.prompts;
+        self.last = report.step;
         let loss = self.loss.map_or(report.loss, |shown| shown + SMOOTHING * (report.loss - shown));
         self.loss = Some(loss);
         let text = format!(
@@ -90,11 +111,14 @@ impl Observer for Progress {
         }
     }
 
-    fn scored(&mut self, step: usize, score: &Score, best: bool) {
-        let metrics: Vec<String> =
-            score.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+    fn scored(&mut self, step: usize, scores: &[(&str, &Score)], best: bool) {
         let best = if best { "  (best so far)" } else { "" };
-        self.line(&format!("step {step}/{}  dev: {}{best}", self.steps, metrics.join("  ")));
+        for (task, score) in scores {
+            let metrics = score.metrics.iter().map(|(name, value)| format!("{name} {value:.4}"));
+            let metrics = metrics.collect::<Vec<_>>().join("  ");
+            let task = if scores.len() > 1 { format!("{task} ") } else { String::new() };
+            self.line(&format!("step {step}/{}  {task}dev: {metrics}{best}", self.steps));
+        }
     }
 
     fn end(&mut self) {
@@ -102,11 +126,51 @@ impl Observer for Progress {
             bar.finish_and_clear();
         }
         let taken = clock(self.started.elapsed());
-        self.line(&format!("{} steps in {taken}, {:.0} examples/s", self.steps, self.rate()));
+        let steps = self.last.saturating_sub(self.done);
+        self.line(&format!("{steps} steps in {taken}, {:.0} examples/s", self.rate()));
     }
 }
 
-fn clock(duration: Duration) -> String {
+/// The bar and the lines are the same; what is measured is not.
+impl pretrain::Observer for Progress {
+    fn read(&mut self, amounts: &Amounts) {
+        let Amounts { texts, windows, held_back, duplicates, empty } = amounts;
+        self.line(&format!(
+            "{texts} texts in {windows} windows, {held_back} held back and measured; \
+             {duplicates} duplicates and {empty} empty ones left out"
+        ));
+    }
+
+    fn encoded(&mut self, texts: usize, all: usize) {
+        if texts == all || self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            self.line(&format!("what the texts mean: {texts} of {all} encoded"));
+        }
+    }
+
+    fn begin(&mut self, done: usize, steps: usize) {
+        Observer::begin(self, done, steps);
+    }
+
+    fn step(&mut self, report: &StepReport) {
+        Observer::step(self, report);
+    }
+
+    fn measured(&mut self, step: usize, measures: &Measures) {
+        let figure = |name: &str, figure: Option<f64>| figure.map(|f| format!("  {name} {f:.3}"));
+        let figures =
+            [figure("perplexity", measures.perplexity), figure("similarity", measures.similarity)];
+        let figures: String = figures.into_iter().flatten().collect();
+        self.line(&format!("step {step}/{}  held back:{figures}", self.steps));
+    }
+
+    fn end(&mut self) {
+        Observer::end(self);
+    }
+}
+
+/// A duration for people.
+pub fn clock(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, s) => format!("{s}s"),

@@ -1,67 +1,63 @@
 //! `dynamar train`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fmt::Write, path::PathBuf, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 
-use super::{Global, interrupt, output, progress::Progress, progress::note};
+use super::{
+    Global, interrupt, output,
+    progress::Progress,
+    progress::note,
+    settings::{SettingsArgs, at_least_one},
+};
 use crate::{
     checkpoint::Checkpoint,
-    dataset::read_csv,
+    dataset::{check_overlap, read_csv},
     prompt::{TaskFile, pool},
-    training::{self, HeadShape, Job, Length, Settings, Trained, Tune},
+    training::{self, Job, JobTask, Stop, Trained, Unfinished},
 };
 
 /// Trains a task's head, with the encoder or on a frozen one, and writes a checkpoint to serve
+///
+/// Several --task, --train and --dev in the same order train several tasks together on one
+/// encoder. A run that was killed goes on with --resume and ends with the same weights.
 ///
 /// Example: dynamar train --task task.toml --train train.csv --dev dev.csv \
 ///              --encoder models/encoders/minilm-l6 --out models/serving/mine
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The task file (TOML)
+    /// The task file (TOML); may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    task: Vec<PathBuf>,
+    /// Labelled examples (CSV), one file for each task
+    #[arg(long, value_name = "FILE", required = true)]
+    train: Vec<PathBuf>,
+    /// Labelled examples by which the best step is chosen and probabilities are calibrated (CSV),
+    /// one file for each task; without them the last step is kept
     #[arg(long, value_name = "FILE")]
-    task: PathBuf,
-    /// Labelled examples (CSV)
-    #[arg(long, value_name = "FILE")]
-    train: PathBuf,
-    /// Labelled examples by which the best step is chosen (CSV); without them the last is kept
-    #[arg(long, value_name = "FILE")]
-    dev: Option<PathBuf>,
+    dev: Vec<PathBuf>,
+    /// Take a --dev file that shares examples with its --train file
+    #[arg(long)]
+    allow_overlap: bool,
     /// The checkpoint whose encoder is used
     #[arg(long, value_name = "DIR")]
     encoder: PathBuf,
-    /// Where the checkpoint goes; with --tune head it may be --encoder itself, which the task
-    /// then joins
+    /// Where the checkpoint goes; with --tune head it may be --encoder itself, which the tasks
+    /// then join
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// What is trained: encoder and head, or the head alone on the encoder as it is
-    #[arg(long, value_enum, default_value = "full")]
-    tune: TuneArg,
-    /// The head's shape
-    #[arg(long, value_enum, default_value = "linear")]
-    head: HeadArg,
-    /// How often every example is visited [default: 3, with --tune head 20]
-    #[arg(long, conflicts_with = "steps")]
-    epochs: Option<usize>,
-    /// How many batches are taken, instead of --epochs
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Go on from where an interrupted run stopped; without one, begin
+    #[arg(long, conflicts_with = "restart")]
+    resume: bool,
+    /// Forget an interrupted run and begin anew
     #[arg(long)]
-    steps: Option<usize>,
-    /// Examples of a batch
-    #[arg(long, default_value_t = 32)]
-    batch_size: usize,
-    /// The encoder's highest learning rate [default: 5e-5]
-    #[arg(long)]
-    learning_rate: Option<f64>,
-    /// The head's highest learning rate [default: 10 times the encoder's; 3e-3 with --tune head]
-    #[arg(long)]
-    head_learning_rate: Option<f64>,
-    /// Chance of a value being dropped in training
-    #[arg(long, default_value_t = 0.1)]
-    dropout: f32,
-    /// Where randomness begins; the same seed, data and thread count give the same weights
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    restart: bool,
+    /// Steps between two saves of the run's state
+    #[arg(long, value_name = "STEPS", default_value_t = 200, value_parser = at_least_one)]
+    save_every: usize,
     /// Threads that compute [default: all CPUs]
     #[arg(long)]
     threads: Option<usize>,
@@ -73,102 +69,64 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum TuneArg {
-    Full,
-    Head,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum HeadArg {
-    Linear,
-    Mlp,
-}
-
 /// Trains.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    keep_freed_memory();
-    let settings = settings(args);
+    let settings = args.settings.settings();
     settings.check()?;
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    let task_path = args.task.display().to_string();
-    let task = Arc::new(TaskFile::read(&args.task)?);
-    let train = read_csv(&args.train, &task)?;
-    let dev = args.dev.as_deref().map(|path| read_csv(path, &task)).transpose()?;
+    let tasks = tasks(args)?;
     let encoder = Checkpoint::open(&args.encoder)?;
     let runtime = global.runtime()?;
     let interrupt = interrupt::on_signal()?;
-    describe(&task, train.examples.len(), dev.as_ref().map_or(0, |dev| dev.examples.len()));
+    tasks.iter().for_each(describe);
     let job = Job {
-        task,
-        task_path: &task_path,
-        train: &train,
-        dev: dev.as_ref(),
+        tasks,
         encoder: &encoder,
         out: &args.out,
         replace: args.replace,
         settings: &settings,
         runtime: &runtime,
+        unfinished: match (args.resume, args.restart) {
+            (true, _) => Unfinished::Resume,
+            (false, true) => Unfinished::Restart,
+            (false, false) => Unfinished::Refuse,
+        },
+        save_every: args.save_every,
     };
     let trained = training::train(&job, &mut Progress::new(), &interrupt)?;
     report(args, &trained)
 }
 
-/// Every step frees and allocates hundreds of megabytes. glibc would give them back to the system
-/// and have them mapped anew each time, a good part of the time of a step.
-#[cfg(target_env = "gnu")]
-fn keep_freed_memory() {
-    const TRIM_THRESHOLD_BYTES: libc::c_int = 1 << 30;
-    const TOP_PAD_BYTES: libc::c_int = 1 << 26;
-    // The largest that glibc takes.
-    const MMAP_THRESHOLD_BYTES: libc::c_int = 1 << 25;
-    #[allow(unsafe_code)] // there is no other way to the allocator's settings
-    // SAFETY: `mallopt` takes numbers and no pointers; no other thread allocates yet. A setting
-    // that it refuses stays as it was, and costs time only.
-    unsafe {
-        libc::mallopt(libc::M_TRIM_THRESHOLD, TRIM_THRESHOLD_BYTES);
-        libc::mallopt(libc::M_TOP_PAD, TOP_PAD_BYTES);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES);
+/// Reads each task's files.
+fn tasks(args: &Args) -> Result<Vec<JobTask>> {
+    let (tasks, trains, devs) = (args.task.len(), args.train.len(), args.dev.len());
+    if trains != tasks || devs > 0 && devs != tasks {
+        bail!("{tasks} --task, {trains} --train and {devs} --dev: give one of each for every task");
     }
+    let files = args.task.iter().zip(&args.train).enumerate();
+    let read = |(at, (task, train)): (usize, (&PathBuf, &PathBuf))| {
+        let file = Arc::new(TaskFile::read(task)?);
+        let train = read_csv(train, &file)?;
+        let dev = args.dev.get(at).map(|path| read_csv(path, &file)).transpose()?;
+        if let (Some(dev), false) = (&dev, args.allow_overlap) {
+            check_overlap(&train, dev)
+                .map_err(|error| anyhow!("{error}; pass --allow-overlap if that is meant"))?;
+        }
+        Ok(JobTask { file, path: task.display().to_string(), train, dev })
+    };
+    files.map(read).collect()
 }
 
-#[cfg(not(target_env = "gnu"))]
-fn keep_freed_memory() {}
-
-fn settings(args: &Args) -> Settings {
-    let tune = match args.tune {
-        TuneArg::Full => Tune::Full,
-        TuneArg::Head => Tune::Head,
-    };
-    let mut settings = Settings::new(tune);
-    settings.head = match args.head {
-        HeadArg::Linear => HeadShape::Linear,
-        HeadArg::Mlp => HeadShape::Mlp,
-    };
-    settings.length = match (args.epochs, args.steps) {
-        (_, Some(steps)) => Length::Steps(steps),
-        (Some(epochs), None) => Length::Epochs(epochs),
-        (None, None) => settings.length,
-    };
-    if let Some(rate) = args.learning_rate {
-        settings.head_learning_rate *= rate / settings.learning_rate;
-        settings.learning_rate = rate;
-    }
-    settings.head_learning_rate = args.head_learning_rate.unwrap_or(settings.head_learning_rate);
-    settings.batch_size = args.batch_size;
-    settings.dropout = args.dropout;
-    settings.seed = args.seed;
-    settings
-}
-
-fn describe(task: &TaskFile, train: usize, dev: usize) {
-    let prompts = &task.prompts;
+fn describe(task: &JobTask) {
+    let prompts = &task.file.prompts;
     note(&format!(
-        "{}: {} of {train} examples, {dev} for development",
-        task.task.name,
-        task.task.kind.name()
+        "{}: {} of {} examples, {} for development",
+        task.file.task.name,
+        task.file.task.kind.name(),
+        task.train.examples.len(),
+        task.dev.as_ref().map_or(0, |dev| dev.examples.len())
     ));
     let ids: Vec<&str> = prompts.pool.iter().map(|at| prompts.templates[*at].id.as_str()).collect();
     let spread = pool::spread(&prompts.templates, &prompts.pool)
@@ -179,26 +137,41 @@ fn describe(task: &TaskFile, train: usize, dev: usize) {
 }
 
 fn report(args: &Args, trained: &Trained) -> Result<()> {
-    let metrics = trained.score.as_ref().map(|score| score.metrics.clone()).unwrap_or_default();
     if args.json {
+        let metrics: BTreeMap<&String, _> = trained
+            .scores
+            .iter()
+            .map(|(task, score)| (task, score.as_ref().map(|score| &score.metrics)))
+            .collect();
         let json = serde_json::json!({
             "out": args.out,
             "model": trained.manifest.id,
             "step": trained.step,
             "steps": trained.steps,
-            "metrics": metrics,
+            "stopped": trained.stop,
+            "tasks": metrics,
         });
         return output::json(&json);
     }
-    let metrics: Vec<String> =
-        metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-    let dev =
-        if metrics.is_empty() { String::new() } else { format!(": dev {}", metrics.join("  ")) };
-    output::text(&format!(
-        "{} (checkpoint {}, step {} of {}){dev}\n",
+    match &trained.stop {
+        Some(Stop::Patience { step }) => note(&format!("stopped at step {step}: no new best")),
+        Some(Stop::Diverged { reason }) => {
+            note(&format!("warning: {reason}; the best so far, of step {}, is kept", trained.step));
+        }
+        None => {}
+    }
+    let mut text = format!(
+        "{} (checkpoint {}, step {} of {})\n",
         args.out.display(),
         trained.manifest.id,
         trained.step,
         trained.steps
-    ))
+    );
+    for (task, score) in &trained.scores {
+        let Some(score) = score else { continue };
+        let metrics = score.metrics.iter().map(|(name, value)| format!("{name} {value:.4}"));
+        let metrics = metrics.collect::<Vec<_>>().join("  ");
+        writeln!(text, "{task}: dev {metrics}")?;
+    }
+    output::text(&text)
 }

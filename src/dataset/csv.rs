@@ -11,10 +11,10 @@ use crate::{
 };
 
 /// A file gives no more examples than this.
-const MAX_ROWS: usize = 10_000_000;
+pub(super) const MAX_ROWS: usize = 10_000_000;
 
 /// A field's text has no more bytes than this; a longer one is most likely a quote never closed.
-const MAX_TEXT_BYTES: usize = 1 << 20;
+pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// Characters of a faulty value that a message quotes.
 const MAX_SHOWN: usize = 40;
@@ -42,7 +42,9 @@ pub fn read_csv(path: &Path, task: &TaskFile) -> Result<Dataset, DatasetError> {
         let found = match reader.read_record(&mut record) {
             Ok(false) => break,
             Ok(true) => read_row(&record, &columns, task),
-            Err(error) => Err(vec![utf8_fault(&error, &columns).ok_or_else(|| unreadable(error))?]),
+            Err(error) => {
+                Err(vec![utf8_fault(&error, &columns.names).ok_or_else(|| unreadable(error))?])
+            }
         };
         match found {
             Ok(example) => examples.push(example),
@@ -166,11 +168,26 @@ fn shown(text: &str) -> String {
 }
 
 /// Text in another encoding is a fault of its row; the reader goes on with the next.
-fn utf8_fault(error: &csv::Error, columns: &Columns) -> Option<RowFault> {
+pub(super) fn utf8_fault(error: &csv::Error, columns: &[String]) -> Option<RowFault> {
     let csv::ErrorKind::Utf8 { pos, err } = error.kind() else { return None };
     Some(RowFault {
         line: pos.as_ref().map_or(0, csv::Position::line),
-        column: columns.names.get(err.field()).cloned(),
+        column: columns.get(err.field()).cloned(),
         message: format!("not UTF-8 after byte {}", err.valid_up_to()),
     })
+}
+
+/// Writes a task's examples as a file that [`read_csv`] reads.
+pub fn write_csv(path: &Path, file: &TaskFile, data: &Dataset) -> std::io::Result<()> {
+    let mut writer = csv::Writer::from_path(path)?;
+    let target = &file.target_column.0;
+    writer.write_record(file.field_columns.iter().chain([target]))?;
+    for LabeledExample { example, target } in &data.examples {
+        let target = match target {
+            Target::Label(label) => file.labels()[*label].clone(),
+            Target::Value(value) => value.to_string(),
+        };
+        writer.write_record(example.values.iter().chain([&target]))?;
+    }
+    writer.flush()
 }

@@ -1,13 +1,25 @@
-//! Labelled examples from files.
+//! Labelled examples and unlabelled text from files, and what they must be for training.
 
 mod csv;
+mod few_shot;
+mod fingerprint;
 mod labels;
+mod overlap;
+mod text;
 
-use std::fmt;
+use std::fmt::{self, Write};
+
+use sha2::{Digest, Sha256};
 
 use crate::task::{Example, Target};
 
-pub use self::{csv::read_csv, labels::check_labels};
+pub use self::{
+    csv::{read_csv, write_csv},
+    few_shot::{few_shot, sample},
+    labels::check_labels,
+    overlap::{Shared, check_overlap, overlap},
+    text::{Split, TextLimits, Texts, read_texts, split_held_back},
+};
 
 /// An example and its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +40,27 @@ impl Dataset {
     /// The answers.
     pub fn targets(&self) -> Vec<Target> {
         self.examples.iter().map(|labeled| labeled.target).collect()
+    }
+
+    /// A hash of all examples and answers in their order; the path counts nothing.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for LabeledExample { example, target } in &self.examples {
+            for value in &example.values {
+                hash.update((value.len() as u64).to_le_bytes());
+                hash.update(value.as_bytes());
+            }
+            match target {
+                Target::Label(label) => hash.update((*label as u64).to_le_bytes()),
+                Target::Value(value) => hash.update(value.to_le_bytes()),
+            }
+        }
+        let mut hex = String::new();
+        for byte in hash.finalize() {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
     }
 
     /// The examples without their answers.
@@ -56,6 +89,18 @@ pub enum DatasetError {
     Rows { path: String, faults: Vec<RowFault>, more: usize },
     #[error("{path}: {message}")]
     Labels { path: String, message: String },
+    #[error("{path} has no column {column:?}; it has: {known}")]
+    UnknownColumn { path: String, column: String, known: String },
+    #[error("{path} needs --column, which holds the texts; it has: {known}")]
+    WhichColumn { path: String, known: String },
+    #[error("{path}: plain text has no columns, and so none called {column:?}")]
+    NoColumns { path: String, column: String },
+    #[error("{path} holds no text")]
+    NoTexts { path: String },
+    #[error("with {path} there are more than {limit} {what}")]
+    TooMuchText { path: String, limit: usize, what: &'static str },
+    #[error("{}", list_shared(.train, .dev, *.shared, *.examples, .shown))]
+    Overlap { train: String, dev: String, shared: usize, examples: usize, shown: Vec<String> },
 }
 
 /// One fault in a row.
@@ -84,6 +129,18 @@ fn list(path: &str, faults: &[RowFault], more: usize) -> String {
         lines.push(format!("{path}: and {more} more rows with faults"));
     }
     lines.join("\n")
+}
+
+fn list_shared(train: &str, dev: &str, shared: usize, examples: usize, shown: &[String]) -> String {
+    let more = match shared.saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!(
+        "{dev} shares {shared} of its {examples} examples with {train}, so its score would \
+         flatter: {}{more}",
+        shown.join("; ")
+    )
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
-//! Writes an encoder as an ONNX graph of our own design, and reads the weights back from one.
+//! Writes an encoder as an ONNX graph of our own design, and reads the weights back from one; the
+//! same for the language head, which has a file of its own.
 
 mod graph;
+mod language_head;
 mod messages;
 mod read;
 
 pub use graph::{OUTPUT, inputs, to_onnx};
+pub use language_head::{language_head_bytes, read_language_head};
 pub use read::{ReadError, read_weights};

@@ -7,13 +7,17 @@ use prost::Message;
 use super::messages::{DataType, Model, Tensor};
 use crate::weights::{Architecture, Array, EncoderWeights, WeightsError};
 
-/// Why weights cannot be read from an ONNX file.
+/// Why weights cannot be read from a checkpoint's file.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: std::io::Error },
     #[error("{path} is no ONNX file: {source}")]
     Decode { path: String, source: prost::DecodeError },
+    #[error("{path} is no safetensors file: {message}")]
+    Tensors { path: String, message: String },
+    #[error("{path} has {bytes} bytes, but such a file has no more than {limit}")]
+    TooLarge { path: String, bytes: u64, limit: u64 },
     #[error("{path}: {source}")]
     Weights { path: String, source: WeightsError },
 }

@@ -1,5 +1,5 @@
 //! From a Hugging Face directory (config.json, model.safetensors, tokenizer.json) to weights in
-//! our own layout.
+//! our own layout, with the masked-language-model head where there is one.
 
 mod names;
 mod tensors;
@@ -10,10 +10,11 @@ use serde::Deserialize;
 
 use crate::{
     checkpoint::{
-        CheckpointError, Draft, ENCODER_FILE, EncoderEntry, Manifest, Provenance, TOKENIZER_FILE,
+        CheckpointError, Draft, ENCODER_FILE, EncoderEntry, LANGUAGE_HEAD_FILE, Manifest,
+        Provenance, TOKENIZER_FILE,
     },
     export,
-    weights::{Architecture, EncoderWeights, WeightsError},
+    weights::{Architecture, EncoderWeights, LanguageHead, WeightsError},
 };
 
 /// Config files hold no more than this many bytes.
@@ -34,6 +35,8 @@ pub enum ImportError {
     Type { path: String, name: String, dtype: String },
     #[error("{path}: {source}")]
     Weights { path: String, source: WeightsError },
+    #[error("{path}: the decoder's weight is not that of the word embeddings")]
+    Untied { path: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
@@ -42,7 +45,19 @@ pub enum ImportError {
 #[derive(Debug)]
 pub struct Imported {
     pub weights: EncoderWeights,
+    /// The masked-language-model head, if the directory has one.
+    pub language_head: Option<LanguageHead>,
+    /// Why a language head that is there was left out.
+    pub note: Option<String>,
     pub tokenizer: PathBuf,
+}
+
+/// What `to_checkpoint` wrote.
+#[derive(Debug)]
+pub struct Written {
+    pub manifest: Manifest,
+    /// What of the directory was left out, and why.
+    pub note: Option<String>,
 }
 
 /// What of config.json matters; the rest is left alone.
@@ -77,33 +92,41 @@ pub fn read(directory: &Path) -> Result<Imported, ImportError> {
     std::fs::metadata(&tokenizer)
         .map_err(|source| ImportError::Read { path: tokenizer.display().to_string(), source })?;
     let path = directory.join("model.safetensors");
-    let arrays = tensors::read(&path, &architecture)?;
-    let weights = EncoderWeights::new(architecture, arrays)
-        .map_err(|source| ImportError::Weights { path: path.display().to_string(), source })?;
-    Ok(Imported { weights, tokenizer })
+    let tensors::Found { weights, language_head, note } = tensors::read(&path, &architecture)?;
+    Ok(Imported { weights, language_head, note, tokenizer })
 }
 
-/// Makes the encoder in `directory` an encoder checkpoint at `out`, called `name`.
+/// Makes the encoder in `directory`, and the language head if there is one, an encoder checkpoint
+/// at `out`, called `name`.
 pub fn to_checkpoint(
     directory: &Path,
     name: &str,
     out: &Path,
     replace: bool,
-) -> Result<Manifest, ImportError> {
+) -> Result<Written, ImportError> {
     // Before the work, so that a mistake in `out` costs no time.
     let mut draft = Draft::new(out, replace)?;
-    let Imported { weights, tokenizer } = read(directory)?;
+    let Imported { weights, language_head, note, tokenizer } = read(directory)?;
     let tokenizer = std::fs::read(&tokenizer)
         .map_err(|source| ImportError::Read { path: tokenizer.display().to_string(), source })?;
     draft.add(ENCODER_FILE, &export::to_onnx(&weights))?;
     draft.add(TOKENIZER_FILE, &tokenizer)?;
+    if let Some(head) = &language_head {
+        let bytes = export::language_head_bytes(head).map_err(|source| ImportError::Weights {
+            path: LANGUAGE_HEAD_FILE.to_owned(),
+            source,
+        })?;
+        draft.add(LANGUAGE_HEAD_FILE, &bytes)?;
+    }
     let encoder = EncoderEntry {
         name: name.to_owned(),
         file: ENCODER_FILE.to_owned(),
         architecture: weights.architecture,
+        language_head: language_head.map(|_| LANGUAGE_HEAD_FILE.to_owned()),
     };
     let provenance = Provenance::new(format!("Hugging Face directory {name}"));
-    Ok(draft.publish(encoder, TOKENIZER_FILE, provenance)?)
+    let manifest = draft.publish(encoder, TOKENIZER_FILE, provenance)?;
+    Ok(Written { manifest, note })
 }
 
 fn read_config(path: &Path) -> Result<Architecture, ImportError> {

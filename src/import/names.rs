@@ -39,6 +39,23 @@ pub fn source(parameter: &str) -> Source {
     if kind == "weight" { Source::Transpose(path) } else { Source::Copy(path) }
 }
 
+/// The source of the language head's parameter with this name.
+pub fn language_head_source(parameter: &str) -> Source {
+    let copy = |name: &str| Source::Copy(name.to_owned());
+    match parameter.strip_prefix("language_head.").unwrap_or(parameter) {
+        "transform.weight" => {
+            Source::Transpose("cls.predictions.transform.dense.weight".to_owned())
+        }
+        "transform.bias" => copy("cls.predictions.transform.dense.bias"),
+        "norm.weight" => copy("cls.predictions.transform.LayerNorm.weight"),
+        "norm.bias" => copy("cls.predictions.transform.LayerNorm.bias"),
+        _ => copy("cls.predictions.bias"),
+    }
+}
+
+/// The language head's own copy of the word embeddings, which some files hold.
+pub const DECODER: &str = "cls.predictions.decoder.weight";
+
 fn embedding(parameter: &str) -> Source {
     let name = match parameter {
         "embeddings.word" => "embeddings.word_embeddings.weight",
@@ -51,12 +68,14 @@ fn embedding(parameter: &str) -> Source {
 }
 
 /// The names that a tensor may have: with and without the prefix, norms also in the TensorFlow
-/// way.
+/// way, the language head's bias also as its decoder's.
 pub fn spellings(name: &str) -> Vec<String> {
     let mut all = vec![name.to_owned(), format!("bert.{name}")];
-    for (modern, old) in
-        [("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta")]
-    {
+    for (modern, old) in [
+        ("LayerNorm.weight", "LayerNorm.gamma"),
+        ("LayerNorm.bias", "LayerNorm.beta"),
+        ("cls.predictions.bias", "cls.predictions.decoder.bias"),
+    ] {
         if let Some(stem) = name.strip_suffix(modern) {
             all.push(format!("{stem}{old}"));
             all.push(format!("bert.{stem}{old}"));

@@ -9,25 +9,31 @@ use super::{
     ImportError,
     names::{self, Source},
 };
-use crate::weights::{Architecture, Array, WeightsError};
+use crate::weights::{Architecture, Array, EncoderWeights, LanguageHead, WeightsError};
 
-/// The arrays that the architecture asks for, read from a safetensors file.
-pub fn read(
-    path: &Path,
-    architecture: &Architecture,
-) -> Result<BTreeMap<String, Array>, ImportError> {
+/// What a safetensors file holds of a model.
+pub struct Found {
+    pub weights: EncoderWeights,
+    pub language_head: Option<LanguageHead>,
+    /// Why a language head that is there was left out.
+    pub note: Option<String>,
+}
+
+/// The encoder of this architecture in a safetensors file, and its language head.
+pub fn read(path: &Path, architecture: &Architecture) -> Result<Found, ImportError> {
     let name = path.display().to_string();
     let bytes =
         std::fs::read(path).map_err(|source| ImportError::Read { path: name.clone(), source })?;
     let tensors = SafeTensors::deserialize(&bytes)
         .map_err(|error| ImportError::Tensors { path: name.clone(), message: error.to_string() })?;
     let file = File { path: name, tensors };
-    let mut arrays = BTreeMap::new();
-    for (parameter, shape) in architecture.parameters() {
-        let array = file.parameter(&parameter, &shape)?;
-        arrays.insert(parameter, array);
-    }
-    Ok(arrays)
+    let arrays = file.parameters(architecture.parameters(), names::source)?;
+    let weights = EncoderWeights::new(architecture.clone(), arrays).map_err(|s| file.fault(s))?;
+    let (language_head, note) = match file.language_head(&weights) {
+        Ok(head) => (head, None),
+        Err(why) => (None, Some(format!("{why}; the language head is left out"))),
+    };
+    Ok(Found { weights, language_head, note })
 }
 
 struct File<'a> {
@@ -36,8 +42,47 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn parameter(&self, parameter: &str, shape: &[usize]) -> Result<Array, ImportError> {
-        match names::source(parameter) {
+    fn parameters(
+        &self,
+        parameters: Vec<(String, Vec<usize>)>,
+        source: fn(&str) -> Source,
+    ) -> Result<BTreeMap<String, Array>, ImportError> {
+        let mut arrays = BTreeMap::new();
+        for (parameter, shape) in parameters {
+            let array = self.parameter(source(&parameter), &shape)?;
+            arrays.insert(parameter, array);
+        }
+        Ok(arrays)
+    }
+
+    /// `None` when the file has none. The encoder can do without it, so no fault of it is fatal.
+    fn language_head(&self, encoder: &EncoderWeights) -> Result<Option<LanguageHead>, ImportError> {
+        if !self.tensors.names().iter().any(|name| name.contains("cls.predictions.")) {
+            return Ok(None);
+        }
+        let embeddings = encoder.word_embeddings();
+        if self.tensor(names::DECODER).is_some()
+            && self.array(names::DECODER, &embeddings.shape)? != *embeddings
+        {
+            return Err(ImportError::Untied { path: self.path.clone() });
+        }
+        let parameters = LanguageHead::parameters(&encoder.architecture);
+        let arrays = self.parameters(parameters, names::language_head_source)?;
+        let head = LanguageHead::new(&encoder.architecture, arrays).map_err(|s| self.fault(s))?;
+        Ok(Some(head))
+    }
+
+    fn fault(&self, source: WeightsError) -> ImportError {
+        ImportError::Weights { path: self.path.clone(), source }
+    }
+
+    fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
+        let mut spellings = names::spellings(name).into_iter();
+        spellings.find_map(|spelling| self.tensors.tensor(&spelling).ok())
+    }
+
+    fn parameter(&self, source: Source, shape: &[usize]) -> Result<Array, ImportError> {
+        match source {
             Source::Copy(name) => self.array(&name, shape),
             Source::Transpose(name) => {
                 let array = self.array(&name, &[shape[1], shape[0]])?;
@@ -57,15 +102,11 @@ impl File<'_> {
     }
 
     fn array(&self, name: &str, expected: &[usize]) -> Result<Array, ImportError> {
-        let weights = |source| ImportError::Weights { path: self.path.clone(), source };
-        let found = names::spellings(name)
-            .into_iter()
-            .find_map(|spelling| self.tensors.tensor(&spelling).ok());
-        let Some(tensor) = found else {
-            return Err(weights(WeightsError::Missing { name: name.to_owned() }));
+        let Some(tensor) = self.tensor(name) else {
+            return Err(self.fault(WeightsError::Missing { name: name.to_owned() }));
         };
         if tensor.shape() != expected {
-            return Err(weights(WeightsError::Shape {
+            return Err(self.fault(WeightsError::Shape {
                 name: name.to_owned(),
                 found: tensor.shape().to_vec(),
                 expected: expected.to_vec(),

@@ -48,3 +48,139 @@ fn tensors_of_the_wrong_shape_or_type_are_named() {
     let half = file(vec![20, 8], Dtype::F16, 320);
     check(CONFIG, Some(&half), "no parameter embeddings.position_embeddings.weight");
 }
+
+/// The small encoder as a directory of Hugging Face, with these changes to its tensors.
+fn complete(change: impl FnOnce(&mut Tensors)) -> tempfile::TempDir {
+    let mut tensors = Tensors::new();
+    let mut put = |name: String, shape: Vec<usize>| {
+        let at = tensors.len() as f32;
+        let count = shape.iter().product::<usize>();
+        // Different in every place.
+        let data = (0..count).map(|i| (at + i as f32 * 0.1).sin()).collect();
+        tensors.insert(name, (shape, data));
+    };
+    for (name, shape) in [
+        ("embeddings.word_embeddings.weight", vec![20, 8]),
+        ("embeddings.position_embeddings.weight", vec![16, 8]),
+        ("embeddings.token_type_embeddings.weight", vec![2, 8]),
+        ("embeddings.LayerNorm.weight", vec![8]),
+        ("embeddings.LayerNorm.bias", vec![8]),
+    ] {
+        put(format!("bert.{name}"), shape);
+    }
+    for (name, out, width) in [
+        ("attention.self.query", 8, 8),
+        ("attention.self.key", 8, 8),
+        ("attention.self.value", 8, 8),
+        ("attention.output.dense", 8, 8),
+        ("intermediate.dense", 12, 8),
+        ("output.dense", 8, 12),
+    ] {
+        put(format!("bert.encoder.layer.0.{name}.weight"), vec![out, width]);
+        put(format!("bert.encoder.layer.0.{name}.bias"), vec![out]);
+    }
+    for name in ["attention.output.LayerNorm", "output.LayerNorm"] {
+        put(format!("bert.encoder.layer.0.{name}.weight"), vec![8]);
+        put(format!("bert.encoder.layer.0.{name}.bias"), vec![8]);
+    }
+    for (name, shape) in [
+        ("transform.dense.weight", vec![8, 8]),
+        ("transform.dense.bias", vec![8]),
+        ("transform.LayerNorm.gamma", vec![8]),
+        ("transform.LayerNorm.beta", vec![8]),
+        ("bias", vec![20]),
+    ] {
+        put(format!("cls.predictions.{name}"), shape);
+    }
+    change(&mut tensors);
+    directory(CONFIG, Some(&serialised(&tensors)))
+}
+
+/// Shape and values of each tensor.
+type Tensors = std::collections::BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+
+fn serialised(tensors: &Tensors) -> Vec<u8> {
+    use safetensors::{Dtype, tensor::TensorView};
+    let bytes: Vec<Vec<u8>> = tensors
+        .values()
+        .map(|(_, data)| data.iter().flat_map(|value| value.to_le_bytes()).collect())
+        .collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, (shape, _)), bytes)| {
+        (name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("sizes agree"))
+    });
+    safetensors::serialize(views, None).expect("serialised")
+}
+
+#[test]
+fn a_language_head_is_kept_in_our_layout() {
+    let mut source = Tensors::new();
+    let directory = complete(|tensors| {
+        let words = tensors["bert.embeddings.word_embeddings.weight"].clone();
+        tensors.insert("cls.predictions.decoder.weight".to_owned(), words);
+        source = tensors.clone();
+    });
+    let imported = read(directory.path()).expect("complete");
+    assert_eq!(imported.note, None);
+    let head = imported.language_head.expect("it is there");
+    let theirs = |name: &str| source[&format!("cls.predictions.{name}")].1.clone();
+    let dense = theirs("transform.dense.weight");
+    let turned: Vec<f32> = (0..64).map(|at| dense[at % 8 * 8 + at / 8]).collect();
+    assert_eq!(head.transform.weight.data, turned, "[in, out]");
+    assert_eq!(head.transform.bias.data, theirs("transform.dense.bias"));
+    assert_eq!(head.norm.weight.data, theirs("transform.LayerNorm.gamma"));
+    assert_eq!(head.norm.bias.data, theirs("transform.LayerNorm.beta"));
+    assert_eq!(head.bias.data, theirs("bias"));
+
+    let out = directory.path().join("out");
+    let written = to_checkpoint(directory.path(), "small", &out, false).expect("written");
+    let encoder = &written.manifest.encoder;
+    assert_eq!(encoder.language_head.as_deref(), Some(LANGUAGE_HEAD_FILE));
+    let read = export::read_language_head(&out.join(LANGUAGE_HEAD_FILE), &encoder.architecture);
+    assert_eq!(read.expect("readable"), head);
+}
+
+#[test]
+fn the_bias_may_be_the_decoders() {
+    let directory = complete(|tensors| {
+        let mut bias = tensors.remove("cls.predictions.bias").expect("there");
+        bias.1[7] = 77.0;
+        tensors.insert("cls.predictions.decoder.bias".to_owned(), bias);
+    });
+    let head = read(directory.path()).expect("complete").language_head.expect("a head");
+    assert_eq!(head.bias.data[7], 77.0);
+}
+
+#[test]
+fn an_encoder_without_a_language_head_needs_no_note() {
+    let directory = complete(|tensors| tensors.retain(|name, _| !name.starts_with("cls.")));
+    let imported = read(directory.path()).expect("complete");
+    assert!(imported.language_head.is_none() && imported.note.is_none());
+    let out = directory.path().join("out");
+    let written = to_checkpoint(directory.path(), "small", &out, false).expect("written");
+    assert_eq!(written.manifest.encoder.language_head, None);
+    assert!(!out.join(LANGUAGE_HEAD_FILE).exists());
+}
+
+#[test]
+fn a_language_head_that_does_not_fit_is_left_out_with_a_note() {
+    let check = |change: &dyn Fn(&mut Tensors), words: &str| {
+        let directory = complete(change);
+        let out = directory.path().join("out");
+        let written = to_checkpoint(directory.path(), "small", &out, false).expect("written");
+        assert_eq!(written.manifest.encoder.language_head, None);
+        let note = written.note.expect(words);
+        assert!(note.contains(words) && note.ends_with("is left out"), "{note}");
+    };
+    let decoder = |change: fn(&mut (Vec<usize>, Vec<f32>))| {
+        move |tensors: &mut Tensors| {
+            let mut words = tensors["bert.embeddings.word_embeddings.weight"].clone();
+            change(&mut words);
+            tensors.insert("cls.predictions.decoder.weight".to_owned(), words);
+        }
+    };
+    check(&decoder(|words| words.1[100] += 1e-3), "not that of the word embeddings");
+    check(&decoder(|words| words.0.reverse()), "[8, 20], expected [20, 8]");
+    let norm = "cls.predictions.transform.LayerNorm.beta";
+    check(&|t| drop(t.remove(norm)), "no parameter cls.predictions.transform.LayerNorm.bias");
+    check(&|t| t.get_mut(norm).expect("there").1[0] = f32::NAN, "not finite");
+}

@@ -1,15 +1,17 @@
 //! From examples to predictions, synchronously. Training, evaluation and the server all predict
 //! through here.
 
+mod calibration;
 mod encoder;
 mod head;
 mod model;
 mod onnx_runtime;
 mod predictor;
 
+pub use calibration::Calibration;
 pub use encoder::{Encoder, EncoderError, Runtime};
-pub use head::{Activation, Calibration, Dense, Head, HeadError, Layer, Scaling};
-pub use model::{LoadError, Model, ServedTask, load_tokenizer};
+pub use head::{Activation, Dense, Head, HeadError, Layer, Scaling};
+pub use model::{LoadError, Model, ServedTask, language_head, load_tokenizer};
 pub use onnx_runtime::RuntimeNotFound;
 pub use predictor::{
     MaskEncoder, PredictError, SelectionError, TaskPredictor, TemplateChoice, encode_all, predict,

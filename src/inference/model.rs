@@ -10,9 +10,10 @@ use super::{
 use crate::{
     checkpoint::{Checkpoint, CheckpointError, TaskEntry},
     evaluation::Report,
+    export::{self, ReadError},
     prompt::{TaskFile, TaskFileError},
     tokenization::{PromptSetError, PromptTokenizer, TokenizerError},
-    weights::Architecture,
+    weights::{Architecture, LanguageHead},
 };
 
 /// One task of a loaded checkpoint.
@@ -54,6 +55,8 @@ pub enum LoadError {
     Report { path: String, source: serde_json::Error },
     #[error("{path} is damaged: it describes the task {found:?}, not {expected:?}")]
     TaskName { path: String, found: String, expected: String },
+    #[error(transparent)]
+    LanguageHead(#[from] ReadError),
     #[error(transparent)]
     Encoder(#[from] EncoderError),
 }
@@ -104,6 +107,14 @@ pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<PromptTokenizer, LoadEr
         return Err(LoadError::Vocabulary { path, tokens, embeddings });
     }
     Ok(tokenizer)
+}
+
+/// The masked-language-model head of a checkpoint's encoder, if it has one; checked for shape and
+/// finiteness.
+pub fn language_head(checkpoint: &Checkpoint) -> Result<Option<LanguageHead>, LoadError> {
+    let encoder = &checkpoint.manifest.encoder;
+    let Some(file) = &encoder.language_head else { return Ok(None) };
+    Ok(Some(export::read_language_head(&checkpoint.path(file), &encoder.architecture)?))
 }
 
 fn load_task(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::head::Head;
 use crate::{
+    evaluation::Threshold,
     prompt::{InferenceMode, PromptPool, TaskFile},
     task::{Example, Output, Prediction},
     tokenization::{Prompt, PromptSet, PromptSetError, PromptTokenizer, TokenizerError},
@@ -75,9 +76,21 @@ impl TaskPredictor {
         Ok(Self { file, tokenizer, prompts, head })
     }
 
+    /// The tokenizer that makes its prompts.
+    pub fn tokenizer(&self) -> &PromptTokenizer {
+        &self.tokenizer
+    }
+
     /// The same with another head.
     pub fn with_head(&self, head: Head) -> Self {
         Self { head, ..self.clone() }
+    }
+
+    /// Of two labels the one that is looked for and from which probability on: 0.5 unless another
+    /// was fitted.
+    pub fn threshold(&self) -> Option<Threshold> {
+        let value = self.head.calibration.threshold.unwrap_or(0.5);
+        self.file.positive.map(|positive| Threshold { positive, value })
     }
 
     /// Indices of the chosen templates; never empty.

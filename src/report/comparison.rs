@@ -69,7 +69,7 @@ pub struct TaskResults {
 }
 
 /// How many training examples there were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Shot {
     /// So many of each label (for regression: in all). As JSON its number in a string.
@@ -155,6 +155,14 @@ impl fmt::Display for Shot {
 impl From<Shot> for String {
     fn from(shot: Shot) -> Self {
         shot.to_string()
+    }
+}
+
+impl std::str::FromStr for Shot {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::try_from(text.to_owned())
     }
 }
 

@@ -71,6 +71,26 @@ impl PromptTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
+    /// Every token with its id.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (String, u32)> {
+        self.tokenizer.get_vocab(true).into_iter()
+    }
+
+    /// The ids of the tokens that are declared special.
+    pub(super) fn special_ids(&self) -> Vec<u32> {
+        let added = self.tokenizer.get_added_tokens_decoder().into_iter();
+        added.filter(|(_, token)| token.special).map(|(id, _)| id).collect()
+    }
+
+    /// The id of a word as it stands within a text, if it is one token.
+    pub fn word_id(&self, word: &str) -> Result<Option<u32>, TokenizerError> {
+        // To a byte-level tokenizer a word after a space is another one than at the beginning.
+        match *self.ids(&format!(" {word}"))? {
+            [id] => Ok(Some(id)),
+            _ => Ok(None),
+        }
+    }
+
     /// One more than the largest token id, added ones included.
     pub fn vocabulary_size(&self) -> usize {
         let largest = self.tokenizer.get_vocab(true).into_values().max();

@@ -1,54 +1,94 @@
-//! What turns prompts into mask vectors while a head is trained on them.
+//! What turns prompts into mask vectors while heads are trained on them.
 
 use std::collections::HashMap;
 
-use candle_core::{Device, Tensor, Var};
-
 use super::{
     TrainingError,
-    encoder::{Dropout, TrainableEncoder},
+    encoder::{Dropout, ReadOut, TrainableEncoder},
+    parameter::Parameter,
+    sampling::Draw,
 };
 use crate::{
     inference::{Encoder, MaskEncoder, PredictError, encode_all},
-    tokenization::{PackedBatch, Prompt},
+    tokenization::{PackedBatch, Prompt, TokenizerError},
 };
 
 /// An encoder under training, or one that stays as it is.
 pub enum Body {
-    Trainable(TrainableEncoder),
-    Frozen(CachedEncoder),
+    Trainable(Box<TrainableEncoder>),
+    Frozen(Box<FrozenEncoder>),
+}
+
+impl From<TrainableEncoder> for Body {
+    fn from(encoder: TrainableEncoder) -> Self {
+        Self::Trainable(Box::new(encoder))
+    }
+}
+
+impl From<FrozenEncoder> for Body {
+    fn from(encoder: FrozenEncoder) -> Self {
+        Self::Frozen(Box::new(encoder))
+    }
+}
+
+/// The prompts of a batch, which only one task makes.
+pub struct Batch<'a> {
+    /// The task's place among those that are trained together.
+    pub task: usize,
+    pub draws: &'a [Draw],
+    /// Examples of the task's training set.
+    pub examples: usize,
+    /// Wraps an example in a template.
+    pub prompt: &'a dyn Fn(Draw) -> Result<Prompt, TokenizerError>,
 }
 
 impl Body {
-    /// `[prompts, hidden]`; gradients reach the parameters of a trainable encoder.
+    /// `[draws, hidden]`: the vector at each prompt's mask.
     pub fn forward(
         &mut self,
-        prompts: &[Prompt],
+        batch: &Batch<'_>,
         dropout: Dropout,
-    ) -> Result<Tensor, TrainingError> {
+    ) -> Result<Vec<f32>, TrainingError> {
         match self {
-            Self::Trainable(encoder) => Ok(encoder.forward(&PackedBatch::new(prompts), dropout)?),
-            Self::Frozen(encoder) => {
-                let vectors = encoder.mask_vectors(&prompts.iter().collect::<Vec<_>>())?;
-                let shape = (prompts.len(), encoder.hidden_size());
-                Ok(Tensor::from_vec(vectors, shape, &Device::Cpu)?)
+            Self::Trainable(encoder) => {
+                let prompts = batch.draws.iter().map(|draw| (batch.prompt)(*draw));
+                let prompts = prompts.collect::<Result<Vec<_>, _>>()?;
+                let packed = PackedBatch::new(&prompts);
+                Ok(encoder.forward(&packed, &ReadOut::masks(&packed), dropout)?)
             }
+            Self::Frozen(encoder) => encoder.vectors(batch),
+        }
+    }
+
+    /// Adds to the gradients of a trainable encoder, given that of the last forward pass's vectors.
+    pub fn backward(&mut self, gradient: &[f32]) -> Result<(), TrainingError> {
+        match self {
+            Self::Trainable(encoder) => Ok(encoder.backward(gradient)?),
+            Self::Frozen(_) => Ok(()),
         }
     }
 
     /// The parameters to train.
-    pub fn parameters(&self) -> Vec<(String, Var)> {
+    pub fn parameters(&self) -> &[Parameter] {
         match self {
             Self::Trainable(encoder) => encoder.parameters(),
-            Self::Frozen(_) => Vec::new(),
+            Self::Frozen(_) => &[],
+        }
+    }
+
+    /// The same to change.
+    pub fn parameters_mut(&mut self) -> &mut [Parameter] {
+        match self {
+            Self::Trainable(encoder) => encoder.parameters_mut(),
+            Self::Frozen(_) => &mut [],
         }
     }
 
     /// For predictions.
     pub fn encoder(&mut self) -> &mut dyn MaskEncoder {
         match self {
-            Self::Trainable(encoder) => encoder,
-            Self::Frozen(encoder) => encoder,
+            Self::Trainable(encoder) => encoder.as_mut(),
+            Self::Frozen(encoder) => encoder.as_mut(),
         }
     }
 }
@@ -56,42 +96,85 @@ impl Body {
 /// Vectors beyond this many bytes are computed anew each time.
 const MAX_CACHED_BYTES: usize = 1 << 30;
 
-fn owned(prompts: &[&Prompt]) -> Vec<Prompt> {
-    prompts.iter().map(|prompt| (*prompt).clone()).collect()
-}
+/// Examples of a training set that are encoded together, whichever of them a batch asks for: the
+/// last bits of a vector depend on what it was computed beside, and a resumed run must see the same.
+const BLOCK_EXAMPLES: usize = 64;
 
 /// A frozen encoder that computes each prompt's vector once.
-pub struct CachedEncoder {
+pub struct FrozenEncoder {
     encoder: Encoder,
-    vectors: HashMap<Prompt, Vec<f32>>,
+    /// By task, template and block of examples: `[examples of the block, hidden]`.
+    blocks: HashMap<(usize, usize, usize), Vec<f32>>,
+    /// Of prompts outside training sets.
+    others: HashMap<Prompt, Vec<f32>>,
 }
 
-impl CachedEncoder {
+impl FrozenEncoder {
     /// Begins with nothing computed.
     pub fn new(encoder: Encoder) -> Self {
-        Self { encoder, vectors: HashMap::new() }
+        Self { encoder, blocks: HashMap::new(), others: HashMap::new() }
     }
 
-    /// Whether so many more vectors would take too much memory.
-    fn is_full(&self, more: usize) -> bool {
-        let vector_bytes = self.encoder.hidden_size() * size_of::<f32>();
-        (self.vectors.len() + more) * vector_bytes > MAX_CACHED_BYTES
+    /// The vectors of a batch of training examples.
+    fn vectors(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>, TrainingError> {
+        let hidden = self.encoder.hidden_size();
+        // Decided by the set's size, not by what is at hand: see `BLOCK_EXAMPLES`.
+        if batch.examples * hidden * size_of::<f32>() > MAX_CACHED_BYTES {
+            let alone = |draw: &Draw| Ok(self.encoder.mask_vectors(&[&(batch.prompt)(*draw)?])?);
+            let vectors: Result<Vec<Vec<f32>>, TrainingError> =
+                batch.draws.iter().map(alone).collect();
+            return Ok(vectors?.concat());
+        }
+        let mut vectors = Vec::with_capacity(batch.draws.len() * hidden);
+        for draw in batch.draws {
+            let block = self.block(batch, draw.template, draw.example / BLOCK_EXAMPLES)?;
+            let row = draw.example % BLOCK_EXAMPLES * hidden;
+            vectors.extend_from_slice(&block[row..row + hidden]);
+        }
+        Ok(vectors)
+    }
+
+    fn block(
+        &mut self,
+        batch: &Batch<'_>,
+        template: usize,
+        block: usize,
+    ) -> Result<&[f32], TrainingError> {
+        let key = (batch.task, template, block);
+        if !self.blocks.contains_key(&key) {
+            let first = block * BLOCK_EXAMPLES;
+            let examples = first..(first + BLOCK_EXAMPLES).min(batch.examples);
+            let prompts = examples
+                .map(|example| (batch.prompt)(Draw { example, template }))
+                .collect::<Result<Vec<_>, _>>()?;
+            let vectors = encode_all(&mut self.encoder, &prompts)?.concat();
+            self.make_room(vectors.len());
+            self.blocks.insert(key, vectors);
+        }
+        Ok(&self.blocks[&key])
+    }
+
+    /// Forgets everything if so many more numbers would be too many.
+    fn make_room(&mut self, numbers: usize) {
+        let held: usize = self.blocks.values().map(Vec::len).sum();
+        if (held + numbers) * size_of::<f32>() > MAX_CACHED_BYTES {
+            self.blocks.clear();
+        }
     }
 }
 
-impl MaskEncoder for CachedEncoder {
+impl MaskEncoder for FrozenEncoder {
     fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
-        let new: Vec<Prompt> = prompts
-            .iter()
-            .filter(|prompt| !self.vectors.contains_key(**prompt))
-            .map(|prompt| (*prompt).clone())
-            .collect();
-        if self.is_full(new.len()) {
-            return Ok(encode_all(&mut self.encoder, &owned(prompts))?.concat());
+        let is_new = |prompt: &&&Prompt| !self.others.contains_key(**prompt);
+        let new: Vec<Prompt> =
+            prompts.iter().filter(is_new).map(|prompt| (*prompt).clone()).collect();
+        let bytes = self.encoder.hidden_size() * size_of::<f32>();
+        if (self.others.len() + new.len()) * bytes > MAX_CACHED_BYTES {
+            return self.encoder.mask_vectors(prompts);
         }
         let encoded = encode_all(&mut self.encoder, &new)?;
-        self.vectors.extend(new.into_iter().zip(encoded));
-        Ok(prompts.iter().flat_map(|prompt| self.vectors[*prompt].iter().copied()).collect())
+        self.others.extend(new.into_iter().zip(encoded));
+        Ok(prompts.iter().flat_map(|prompt| self.others[*prompt].iter().copied()).collect())
     }
 
     fn hidden_size(&self) -> usize {

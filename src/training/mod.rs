@@ -1,18 +1,30 @@
 //! Trains a task's head, with the encoder or on a frozen one, and writes the checkpoint.
 
 mod body;
+mod calibration;
 mod encoder;
 mod head;
-mod loss;
+mod label_words;
+mod learner;
+mod masking;
+mod objective;
 mod ops;
 mod optimizer;
+mod parameter;
+mod parity;
+pub mod pretrain;
+#[cfg(test)]
+mod profile;
 mod publish;
 mod random;
 mod sampling;
 mod schedule;
 mod score;
 mod settings;
+mod state;
 mod trainer;
+mod transform;
+mod turns;
 
 use std::sync::atomic::AtomicBool;
 
@@ -21,13 +33,24 @@ use crate::{
     dataset::DatasetError,
     inference::{EncoderError, HeadError, LoadError, PredictError},
     tokenization::TokenizerError,
+    weights::WeightsError,
 };
 
-pub use encoder::TrainableEncoder;
-pub use publish::{Job, Trained, train};
+pub use body::{Body, FrozenEncoder};
+pub use encoder::{Dropout, ReadOut, TrainableEncoder};
+pub use head::TrainableHead;
+pub use label_words::label_word_head;
+pub use learner::Stepper;
+pub use masking::{DEFAULT_SHARE, Masked, Masking};
+pub use objective::Objective;
+pub use ops::ComputeError;
+pub use optimizer::{Optimizer, Rates};
+pub use parameter::{Gradient, Parameter};
+pub use publish::{Job, JobTask, Trained, Unfinished, train};
 pub use score::Score;
-pub use settings::{HeadShape, Length, Settings, Tune};
-pub use trainer::{Observer, StepReport};
+pub use settings::{ClassWeights, HeadShape, Length, Settings, Tune};
+pub use state::StateError;
+pub use trainer::{Observer, Outcome, StepReport, Stop, Trainer, TrainerTask};
 
 /// Set to stop training at the next step.
 pub type Interrupt = AtomicBool;
@@ -35,8 +58,11 @@ pub type Interrupt = AtomicBool;
 /// Why training gave no checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
-    #[error("interrupted; nothing was written")]
-    Interrupted,
+    #[error("{}", interrupted(*.step))]
+    Interrupted {
+        /// The step whose state was kept.
+        step: Option<usize>,
+    },
     #[error("{0}")]
     Settings(String),
     #[error("the loss is {loss} at step {step}: try a lower learning rate")]
@@ -54,6 +80,8 @@ pub enum TrainingError {
          {tolerance:e}; nothing was written"
     )]
     Parity { difference: f32, tolerance: f32 },
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error(transparent)]
     Dataset(#[from] DatasetError),
     #[error(transparent)]
@@ -74,8 +102,21 @@ pub enum TrainingError {
     Head(#[from] HeadError),
 }
 
-impl From<candle_core::Error> for TrainingError {
-    fn from(error: candle_core::Error) -> Self {
+fn interrupted(step: Option<usize>) -> String {
+    match step {
+        None => "interrupted; nothing was written".to_owned(),
+        Some(step) => format!("interrupted after step {step}; pass --resume to go on from there"),
+    }
+}
+
+impl From<ops::ComputeError> for TrainingError {
+    fn from(error: ops::ComputeError) -> Self {
+        Self::Compute(error.to_string())
+    }
+}
+
+impl From<WeightsError> for TrainingError {
+    fn from(error: WeightsError) -> Self {
         Self::Compute(error.to_string())
     }
 }

@@ -1,98 +1,160 @@
 //! A training job from its files to a checkpoint.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use super::{
-    Interrupt, Settings, TrainingError, Tune,
-    body::{Body, CachedEncoder},
+    ClassWeights, HeadShape, Interrupt, Settings, TrainingError, Tune,
+    body::{Body, FrozenEncoder},
     encoder::TrainableEncoder,
+    head::TrainableHead,
+    label_words::label_word_head,
+    parity,
     score::Score,
-    trainer::{Observer, Outcome, Trainer},
+    state::StateFile,
+    trainer::{Observer, Outcome, Saving, Stop, Trainer, TrainerTask},
 };
 use crate::{
     checkpoint::{Checkpoint, Draft, ENCODER_FILE, EncoderEntry, Manifest, Provenance},
     dataset::{Dataset, check_labels},
     evaluation::Report,
     export,
-    inference::{
-        Calibration, Encoder, Head, Layer, MaskEncoder, Runtime, Scaling, TaskPredictor,
-        encode_all, load_tokenizer,
-    },
-    prompt::TaskFile,
+    inference::{Encoder, Head, Runtime, TaskPredictor, language_head, load_tokenizer},
+    prompt::{Sampling, TaskFile},
     tokenization::Prompt,
-    weights::{Array, EncoderWeights},
+    weights::EncoderWeights,
 };
 
-/// The exported graph may differ from the trainer's own forward pass by this much, times the
-/// largest component of a mask vector where that is above 1.
-const PARITY_TOLERANCE: f32 = 1e-4;
-
-/// Prompts on which the two are compared.
+/// Prompts on which the exported graph is compared with the trainer's own forward pass.
 const PARITY_PROMPTS: usize = 16;
+
+/// One task of a job.
+pub struct JobTask {
+    pub file: Arc<TaskFile>,
+    /// The task file's path, for messages.
+    pub path: String,
+    pub train: Dataset,
+    pub dev: Option<Dataset>,
+}
+
+/// What to do about the state of a run that was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// Refuse to begin beside it.
+    Refuse,
+    /// Go on from it; without one, begin.
+    Resume,
+    /// Forget it.
+    Restart,
+}
 
 /// What is to be trained from what, and where to.
 pub struct Job<'a> {
-    pub task: Arc<TaskFile>,
-    /// The task file's path, for messages.
-    pub task_path: &'a str,
-    pub train: &'a Dataset,
-    pub dev: Option<&'a Dataset>,
+    /// At least one; several are trained together on one encoder.
+    pub tasks: Vec<JobTask>,
     pub encoder: &'a Checkpoint,
     pub out: &'a Path,
     /// Whether a checkpoint at `out` may be replaced.
     pub replace: bool,
     pub settings: &'a Settings,
     pub runtime: &'a Runtime,
+    pub unfinished: Unfinished,
+    /// Steps between two saves of the state.
+    pub save_every: usize,
 }
 
 /// What a job ended with.
 #[derive(Debug)]
 pub struct Trained {
     pub manifest: Manifest,
-    /// On the development set, if there is one.
-    pub score: Option<Score>,
+    /// For each task its name and, if it has a development set, its score on it.
+    pub scores: Vec<(String, Option<Score>)>,
     /// The step whose weights were kept, and how many there were.
     pub step: usize,
     pub steps: usize,
+    /// Why it ended early, if it did.
+    pub stop: Option<Stop>,
 }
 
 /// Trains and writes the checkpoint. With `Tune::Head` and `out` the encoder's own directory, the
-/// task joins that checkpoint.
+/// tasks join that checkpoint.
 pub fn train(
     job: &Job<'_>,
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Trained, TrainingError> {
-    job.settings.check()?;
-    check_labels(job.train, &job.task.task)?;
+    job.check()?;
     let draft = job.draft()?;
-    let predictor = job.predictor()?;
-    let mut body = job.body()?;
-    let trainer = Trainer {
-        settings: job.settings,
-        predictor: &predictor,
-        train: job.train,
-        dev: job.dev,
-        interrupt,
-    };
-    let outcome = trainer.run(&mut body, observer)?;
-    job.publish(draft, &predictor, outcome)
+    let saving = job.saving()?;
+    let predictors =
+        job.tasks.iter().map(|task| job.predictor(task)).collect::<Result<Vec<_>, _>>()?;
+    let tasks = job.tasks.iter().zip(&predictors).map(|(task, predictor)| {
+        Ok(TrainerTask {
+            predictor,
+            train: &task.train,
+            dev: task.dev.as_ref(),
+            head: job.head(task, predictor)?,
+        })
+    });
+    let tasks = tasks.collect::<Result<Vec<_>, TrainingError>>()?;
+    let trainer = Trainer::new(job.settings, job.body()?, tasks)?;
+    let (outcome, _) = trainer.run(Some(&saving), observer, interrupt)?;
+    let trained = job.publish(draft, &predictors, outcome)?;
+    saving.file.remove()?;
+    Ok(trained)
 }
 
 impl Job<'_> {
+    fn check(&self) -> Result<(), TrainingError> {
+        self.settings.check()?;
+        let mut names = HashSet::new();
+        for task in &self.tasks {
+            check_labels(&task.train, &task.file.task)?;
+            let name = &task.file.task.name;
+            if !names.insert(name) {
+                return Err(TrainingError::Settings(format!("two tasks are called {name:?}")));
+            }
+            self.check_options(task)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses options that mean nothing for a task.
+    fn check_options(&self, task: &JobTask) -> Result<(), TrainingError> {
+        let (settings, file) = (self.settings, &task.file);
+        let name = &file.task.name;
+        let is_classifier = !file.labels().is_empty();
+        let fault = if settings.contrastive > 0.0 && !is_classifier {
+            "the contrastive loss is for classification"
+        } else if settings.class_weights != ClassWeights::Even && !is_classifier {
+            "class weights are for classification"
+        } else if settings.views() > 1 && file.prompts.sampling == Sampling::All {
+            "with sampling = \"all\" there are no second views for a consistency or contrastive loss"
+        } else if settings.patience.is_some() && self.tasks.iter().all(|task| task.dev.is_none()) {
+            "patience needs a development set"
+        } else {
+            return Ok(());
+        };
+        Err(TrainingError::Settings(format!("task {name:?}: {fault}")))
+    }
+
     /// Begun before the training, so that a mistake in `out` costs no time.
     fn draft(&self) -> Result<Draft, TrainingError> {
         let joins = self.joins();
-        let name = &self.task.task.name;
+        let is_new = |name: &str| self.tasks.iter().any(|task| task.file.task.name == name);
         let mut draft = Draft::new(self.out, self.replace || joins)?;
         if joins {
             for task in &self.encoder.manifest.tasks {
-                if task.name != *name {
+                if !is_new(&task.name) {
                     draft.share_task(self.encoder, task)?;
                 } else if !self.replace {
                     return Err(TrainingError::Settings(format!(
-                        "{} holds a task {name:?} already; pass --replace to train it anew",
-                        self.out.display()
+                        "{} holds a task {:?} already; pass --replace to train it anew",
+                        self.out.display(),
+                        task.name
                     )));
                 }
             }
@@ -100,23 +162,75 @@ impl Job<'_> {
         Ok(draft)
     }
 
-    /// Whether the task is to join the checkpoint that its encoder comes from.
+    /// Whether the tasks are to join the checkpoint that their encoder comes from.
     fn joins(&self) -> bool {
         let same = || self.out.canonicalize().ok() == self.encoder.directory.canonicalize().ok();
         self.settings.tune == Tune::Head && self.out.exists() && same()
     }
 
-    fn predictor(&self) -> Result<TaskPredictor, TrainingError> {
+    /// Where the run's state goes; what is there already is dealt with.
+    fn saving(&self) -> Result<Saving, TrainingError> {
+        let file = StateFile::beside(self.out, self.identity());
+        match self.unfinished {
+            Unfinished::Refuse => file.refuse_unfinished()?,
+            Unfinished::Restart => file.remove()?,
+            Unfinished::Resume => {}
+        }
+        Ok(Saving { file, every: self.save_every })
+    }
+
+    /// What must be the same for a run to go on from a state.
+    fn identity(&self) -> HashMap<String, String> {
+        // Numbers and names: there is nothing that JSON cannot hold.
+        let settings = serde_json::to_string(self.settings).unwrap_or_default();
+        let mut identity = HashMap::from([
+            ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            ("encoder".to_owned(), self.encoder.manifest.id.clone()),
+            ("settings".to_owned(), settings),
+        ]);
+        for (at, task) in self.tasks.iter().enumerate() {
+            let digest = |data: &Dataset| data.digest();
+            identity.insert(format!("task file {}", at + 1), task.file.source.clone());
+            identity.insert(format!("training set {}", at + 1), digest(&task.train));
+            let dev = task.dev.as_ref().map_or(String::new(), digest);
+            identity.insert(format!("development set {}", at + 1), dev);
+        }
+        identity
+    }
+
+    fn predictor(&self, task: &JobTask) -> Result<TaskPredictor, TrainingError> {
         let architecture = &self.encoder.manifest.encoder.architecture;
         let tokenizer = Arc::new(load_tokenizer(self.encoder)?);
-        let (hidden, outputs) = (architecture.hidden_size, self.task.task.kind.outputs());
+        let (hidden, outputs) = (architecture.hidden_size, task.file.task.kind.outputs());
         Ok(TaskPredictor::new(
-            Arc::clone(&self.task),
+            Arc::clone(&task.file),
             tokenizer,
             architecture.max_positions,
-            blank_head(hidden, outputs),
-            self.task_path,
+            Head::blank(hidden, outputs),
+            &task.path,
         )?)
+    }
+
+    fn head(
+        &self,
+        task: &JobTask,
+        predictor: &TaskPredictor,
+    ) -> Result<TrainableHead, TrainingError> {
+        let entry = &self.encoder.manifest.encoder;
+        let (hidden, outputs) = (entry.architecture.hidden_size, task.file.task.kind.outputs());
+        let Settings { head, seed, .. } = *self.settings;
+        if head != HeadShape::LabelWords {
+            return Ok(TrainableHead::new(head, hidden, outputs, seed));
+        }
+        let Some(language) = language_head(self.encoder)? else {
+            return Err(TrainingError::Settings(format!(
+                "the encoder {} has no language-model head, which label words need; pretrain gives \
+                 it one",
+                entry.name
+            )));
+        };
+        let weights = export::read_weights(&self.encoder.path(&entry.file), &entry.architecture)?;
+        label_word_head(&task.file, predictor.tokenizer(), &weights, &language)
     }
 
     fn body(&self) -> Result<Body, TrainingError> {
@@ -125,13 +239,13 @@ impl Job<'_> {
         match self.settings.tune {
             Tune::Full => {
                 let weights = export::read_weights(&path, &entry.architecture)?;
-                Ok(Body::Trainable(TrainableEncoder::new(&weights)?))
+                Ok(Body::from(TrainableEncoder::new(&weights)?))
             }
             Tune::Head => {
                 let threads = rayon::current_num_threads();
                 let hidden = entry.architecture.hidden_size;
                 let encoder = Encoder::load(self.runtime, &path, hidden, threads)?;
-                Ok(Body::Frozen(CachedEncoder::new(encoder)))
+                Ok(Body::from(FrozenEncoder::new(encoder)))
             }
         }
     }
@@ -139,15 +253,21 @@ impl Job<'_> {
     fn publish(
         &self,
         mut draft: Draft,
-        predictor: &TaskPredictor,
+        predictors: &[TaskPredictor],
         outcome: Outcome,
     ) -> Result<Trained, TrainingError> {
         let from = &self.encoder.manifest;
         match &outcome.weights {
-            None => draft.share(self.encoder, &from.encoder.file)?,
+            None => {
+                for file in from.encoder.language_head.iter().chain([&from.encoder.file]) {
+                    draft.share(self.encoder, file)?;
+                }
+            }
             Some(weights) => {
                 draft.add(ENCODER_FILE, &export::to_onnx(weights))?;
-                self.check_parity(weights, &draft.path(ENCODER_FILE), predictor)?;
+                for (task, predictor) in self.tasks.iter().zip(predictors) {
+                    self.check_parity(weights, &draft.path(ENCODER_FILE), task, predictor)?;
+                }
             }
         }
         let encoder = EncoderEntry {
@@ -155,31 +275,45 @@ impl Job<'_> {
                 None => from.encoder.file.clone(),
                 Some(_) => ENCODER_FILE.to_owned(),
             },
+            // It was trained with the old weights.
+            language_head: match outcome.weights {
+                None => from.encoder.language_head.clone(),
+                Some(_) => None,
+            },
             ..from.encoder.clone()
         };
         draft.share(self.encoder, &from.tokenizer)?;
-        let report = serde_json::to_vec_pretty(&self.report(&outcome))
-            .map_err(|error| TrainingError::Compute(error.to_string()))?;
-        let name = &self.task.task.name;
-        draft.add_task(name, &self.task.source, &outcome.head.to_bytes()?, &report)?;
+        for (at, task) in self.tasks.iter().enumerate() {
+            let report = serde_json::to_vec_pretty(&self.report(at, &outcome))
+                .map_err(|error| TrainingError::Compute(error.to_string()))?;
+            let head = outcome.heads[at].to_bytes()?;
+            draft.add_task(&task.file.task.name, &task.file.source, &head, &report)?;
+        }
         let provenance = Provenance::new(format!("checkpoint {}", from.id));
         let manifest = draft.publish(encoder, &from.tokenizer, provenance)?;
-        let Outcome { score, step, steps, .. } = outcome;
-        Ok(Trained { manifest, score, step, steps })
+        let Outcome { scores, step, steps, stop, .. } = outcome;
+        let names = self.tasks.iter().map(|task| task.file.task.name.clone());
+        Ok(Trained { manifest, scores: names.zip(scores).collect(), step, steps, stop })
     }
 
-    fn report(&self, outcome: &Outcome) -> Report {
+    fn report(&self, task: usize, outcome: &Outcome) -> Report {
+        let JobTask { train, dev, .. } = &self.tasks[task];
         let mut training = BTreeMap::from([
-            ("train_examples".to_owned(), self.train.examples.len().into()),
+            ("train_examples".to_owned(), train.examples.len().into()),
             ("steps".to_owned(), outcome.steps.into()),
             ("best_step".to_owned(), outcome.step.into()),
         ]);
         if let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(self.settings) {
             training.extend(settings);
         }
+        if self.tasks.len() > 1 {
+            let names = self.tasks.iter().map(|task| task.file.task.name.as_str());
+            training.insert("trained_together".to_owned(), names.collect::<Vec<_>>().into());
+        }
+        let score = outcome.scores[task].as_ref();
         Report {
-            metrics: outcome.score.as_ref().map(|s| s.metrics.clone()).unwrap_or_default(),
-            dev_examples: self.dev.map_or(0, |dev| dev.examples.len()),
+            metrics: score.map(|score| score.metrics.clone()).unwrap_or_default(),
+            dev_examples: dev.as_ref().map_or(0, |dev| dev.examples.len()),
             training,
         }
     }
@@ -189,35 +323,14 @@ impl Job<'_> {
         &self,
         weights: &EncoderWeights,
         graph: &Path,
+        task: &JobTask,
         predictor: &TaskPredictor,
     ) -> Result<(), TrainingError> {
-        let canonical = self.task.prompts.canonical;
-        let examples = self.train.examples.iter().take(PARITY_PROMPTS);
+        let canonical = task.file.prompts.canonical;
+        let examples = task.train.examples.iter().take(PARITY_PROMPTS);
         let prompts: Vec<Prompt> = examples
             .map(|labeled| predictor.prompt(&labeled.example, canonical))
             .collect::<Result<_, _>>()?;
-        let mut trained = TrainableEncoder::new(weights)?;
-        let hidden = trained.hidden_size();
-        let mut exported = Encoder::load(self.runtime, graph, hidden, 1)?;
-        let expected = encode_all(&mut trained, &prompts)?.concat();
-        let found = encode_all(&mut exported, &prompts)?.concat();
-        let largest = expected.iter().fold(1f32, |largest, value| largest.max(value.abs()));
-        let tolerance = PARITY_TOLERANCE * largest;
-        let differences = || found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
-        // Not by the largest: a comparison with NaN must fail.
-        if differences().all(|difference| difference <= tolerance) {
-            return Ok(());
-        }
-        Err(TrainingError::Parity { difference: differences().fold(0f32, f32::max), tolerance })
+        parity::check_parity(weights, graph, self.runtime, &prompts)
     }
-}
-
-/// Stands for the head that is yet to be trained.
-fn blank_head(hidden: usize, outputs: usize) -> Head {
-    let zeros = |shape: Vec<usize>| {
-        let data = vec![0.0; shape.iter().product()];
-        Array { shape, data }
-    };
-    let output = Layer { weight: zeros(vec![hidden, outputs]), bias: zeros(vec![outputs]) };
-    Head { dense: None, output, scaling: Scaling::IDENTITY, calibration: Calibration::NONE }
 }

@@ -6,6 +6,7 @@ use crate::prompt::{PromptPool, Sampling};
 /// Keeps the purposes of random numbers apart.
 const ORDER: u64 = 1;
 const TEMPLATE: u64 = 2;
+const SECOND_VIEW: u64 = 3;
 
 /// An example in one of its templates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,17 +56,34 @@ impl<'a> Sampler<'a> {
         let pool = &self.prompts.pool;
         let one = |template| vec![Draw { example, template }];
         match self.prompts.sampling {
-            Sampling::PerExample => one(self.draw(&[self.seed, TEMPLATE, visit, example as u64])),
-            Sampling::PerBatch => one(self.draw(&[self.seed, TEMPLATE, step as u64])),
+            Sampling::PerExample => {
+                one(self.draw(pool, &[self.seed, TEMPLATE, visit, example as u64]))
+            }
+            Sampling::PerBatch => one(self.draw(pool, &[self.seed, TEMPLATE, step as u64])),
             Sampling::RoundRobin => one(pool[(visit as usize + example) % pool.len()]),
             Sampling::Static => one(self.prompts.canonical),
             Sampling::All => pool.iter().map(|&template| Draw { example, template }).collect(),
         }
     }
 
-    /// A template of the pool, each with a chance in proportion to its weight.
-    fn draw(&self, purpose: &[u64]) -> usize {
-        let pool = &self.prompts.pool;
+    /// For each draw of a step the same example in another template of the pool, if it has several
+    /// and the sampling uses them.
+    pub fn second_views(&self, step: usize, draws: &[Draw]) -> Vec<Draw> {
+        let view = |draw: &Draw| {
+            let others = self.prompts.pool.iter().copied();
+            let others: Vec<usize> = others.filter(|at| *at != draw.template).collect();
+            let is_static = self.prompts.sampling == Sampling::Static;
+            if others.is_empty() || is_static {
+                return *draw;
+            }
+            let purpose = [self.seed, SECOND_VIEW, step as u64, draw.example as u64];
+            Draw { template: self.draw(&others, &purpose), ..*draw }
+        };
+        draws.iter().map(view).collect()
+    }
+
+    /// One of these templates, each with a chance in proportion to its weight.
+    fn draw(&self, pool: &[usize], purpose: &[u64]) -> usize {
         let weight = |template: &usize| self.prompts.templates[*template].weight;
         let mut left = uniform(purpose) * pool.iter().map(weight).sum::<f64>();
         for template in pool {
@@ -80,7 +98,7 @@ impl<'a> Sampler<'a> {
 }
 
 /// A permutation of the examples: sorted by a hash of each.
-fn shuffled(examples: usize, seed: u64, visit: u64) -> Vec<usize> {
+pub fn shuffled(examples: usize, seed: u64, visit: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..examples).collect();
     order.sort_by_cached_key(|&example| (hash(&[seed, ORDER, visit, example as u64]), example));
     order
@@ -158,5 +176,21 @@ mod tests {
         assert!((share(&round, 3) - 1.0 / 3.0).abs() < 0.01);
         let batch = Sampler::new(&pool(Sampling::PerBatch), 1000, 32, 3).batch(4);
         assert!(batch.iter().all(|draw| draw.template == batch[0].template));
+    }
+    #[test]
+    fn second_views_take_another_template_where_there_is_one() {
+        let pool = pool(Sampling::PerExample);
+        let mut sampler = Sampler::new(&pool, 100, 50, 3);
+        let draws = sampler.batch(1);
+        let views = sampler.second_views(1, &draws);
+        assert_eq!(views, sampler.second_views(1, &draws));
+        for (draw, view) in draws.iter().zip(&views) {
+            assert_eq!(draw.example, view.example);
+            assert!(draw.template != view.template && pool.pool.contains(&view.template));
+        }
+        let fixed = self::pool(Sampling::Static);
+        let mut sampler = Sampler::new(&fixed, 100, 50, 3);
+        let draws = sampler.batch(0);
+        assert_eq!(sampler.second_views(0, &draws), draws);
     }
 }

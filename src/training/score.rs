@@ -1,27 +1,37 @@
-//! How good a head is on the development set, in the mode that serves.
+//! How good heads are on their development sets, in the mode that serves.
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::TrainingError;
 use crate::{
     dataset::Dataset,
-    evaluation::{Metrics, evaluate},
+    evaluation::{Metrics, Options, evaluate_with},
     inference::{MaskEncoder, TaskPredictor, TemplateChoice, predict},
+    task::Prediction,
 };
 
-/// Metrics, and the one by which the best is chosen.
-#[derive(Debug, Clone, PartialEq)]
+/// Metrics, and the ones by which the best is chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub metrics: BTreeMap<String, f64>,
     /// Larger is better; compared in order.
     rank: [f64; 2],
 }
 
-impl Score {
-    /// Whether this is better than the other.
-    pub fn beats(&self, other: &Self) -> bool {
-        self.rank > other.rank
-    }
+/// Whether one look at the development sets found more than another: on average over the tasks that
+/// have one.
+pub fn beats(scores: &[Option<Score>], others: &[Option<Score>]) -> bool {
+    mean_rank(scores) > mean_rank(others)
+}
+
+fn mean_rank(scores: &[Option<Score>]) -> [f64; 2] {
+    let known = scores.iter().flatten();
+    let count = known.clone().count().max(1) as f64;
+    known.fold([0.0; 2], |[first, second], score| {
+        [first + score.rank[0] / count, second + score.rank[1] / count]
+    })
 }
 
 /// Predicts the set as the server would and compares.
@@ -34,13 +44,44 @@ pub fn score(
         .select(&TemplateChoice::Default)
         .map_err(|error| TrainingError::Settings(error.to_string()))?;
     let predictions = predict(encoder, predictor, &data.inputs(), &templates)?;
+    score_of(predictor, data, &predictions)
+}
+
+/// Compares predictions for the set.
+pub fn score_of(
+    predictor: &TaskPredictor,
+    data: &Dataset,
+    predictions: &[Prediction],
+) -> Result<Score, TrainingError> {
     let kind = &predictor.file.task.kind;
-    let metrics = evaluate(kind, &data.targets(), &predictions)
+    let options = Options { threshold: predictor.threshold(), weights: None };
+    let metrics = evaluate_with(kind, &data.targets(), predictions, &options)
         .map_err(|error| TrainingError::Settings(error.to_string()))?;
     let rank = match &metrics {
         // Among equally accurate ones the surer is better.
         Metrics::Classification(metrics) => [metrics.accuracy, -metrics.log_loss],
-        Metrics::Regression(metrics) => [-metrics.rmse, metrics.spearman],
+        // In units of the training targets' spread, to be comparable with other tasks.
+        Metrics::Regression(metrics) => {
+            [-metrics.rmse / predictor.head.scaling.standard_deviation, metrics.spearman]
+        }
     };
     Ok(Score { metrics: metrics.summary(), rank })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_rank(rank: [f64; 2]) -> Option<Score> {
+        Some(Score { metrics: BTreeMap::new(), rank })
+    }
+
+    #[test]
+    fn several_tasks_are_compared_on_average() {
+        let [a, b] = [with_rank([0.5, 0.0]), with_rank([0.9, 0.0])];
+        assert!(beats(std::slice::from_ref(&b), std::slice::from_ref(&a)));
+        assert!(!beats(std::slice::from_ref(&a), std::slice::from_ref(&a)));
+        assert!(beats(&[a.clone(), None, b.clone()], &[a.clone(), None, a.clone()]));
+        assert!(beats(&[with_rank([0.5, 0.1])], &[a]));
+    }
 }

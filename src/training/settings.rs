@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::TrainingError;
 
 /// Epochs or steps of a run at most; times the rows of a file it is still a number.
-const MAX_LENGTH: usize = 100_000_000;
+pub(super) const MAX_LENGTH: usize = 100_000_000;
 
 /// What is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -21,8 +21,23 @@ pub enum Tune {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadShape {
+    /// Dropout, then a linear layer.
     Linear,
+    /// Dropout, a linear layer, tanh, dropout, a linear layer.
     Mlp,
+    /// The encoder's language-model head, its decoder cut down to the label words: the baseline with
+    /// a verbalizer.
+    LabelWords,
+}
+
+/// How much the examples of a label count in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// As many as there are.
+    Even,
+    /// All labels the same, however many examples each has.
+    Balanced,
 }
 
 /// How long to train.
@@ -49,10 +64,24 @@ pub struct Settings {
     /// Share of the steps over which the rates rise.
     pub warm_up: f64,
     pub weight_decay: f64,
+    /// The learning rate of a layer over that of the layer above it.
+    pub layer_decay: f64,
     /// Gradients longer than this are scaled down to it.
     pub max_gradient_norm: f64,
     /// Chance of a value being dropped, in the encoder and before the head.
     pub dropout: f32,
+    pub class_weights: ClassWeights,
+    /// Weight of the disagreement between two templates of an example; 0 for none.
+    pub consistency: f64,
+    /// Weight of the supervised contrastive loss on mask vectors; 0 for none.
+    pub contrastive: f64,
+    /// What the similarities of the contrastive loss are divided by.
+    pub contrastive_temperature: f64,
+    /// Steps between two looks at the development set; `None` for every visit, or ten times in a
+    /// run that counts steps.
+    pub score_every: Option<usize>,
+    /// Looks at the development set without a new best after which training stops.
+    pub patience: Option<usize>,
     pub seed: u64,
 }
 
@@ -72,15 +101,28 @@ impl Settings {
             head_learning_rate: learning_rate * head_factor,
             warm_up: 0.1,
             weight_decay: 0.01,
+            layer_decay: 1.0,
             max_gradient_norm: 1.0,
             dropout: 0.1,
+            class_weights: ClassWeights::Even,
+            consistency: 0.0,
+            contrastive: 0.0,
+            contrastive_temperature: 0.1,
+            score_every: None,
+            patience: None,
             seed: 0,
         }
+    }
+
+    /// How many templates of an example go into a batch.
+    pub fn views(&self) -> usize {
+        if self.consistency > 0.0 || self.contrastive > 0.0 { 2 } else { 1 }
     }
 
     /// Refuses values that cannot be meant.
     pub fn check(&self) -> Result<(), TrainingError> {
         let rate = |value: f64| value.is_finite() && value > 0.0 && value <= 1.0;
+        let weight = |value: f64| (0.0..=1000.0).contains(&value);
         let steps = match self.length {
             Length::Epochs(count) | Length::Steps(count) => count,
         };
@@ -92,6 +134,14 @@ impl Settings {
             "warm-up is a share of the steps, from 0 to 1"
         } else if !(0.0..=1.0).contains(&self.weight_decay) {
             "weight decay must lie between 0 and 1"
+        } else if !rate(self.layer_decay) {
+            "the layers' decay of learning rates must lie above 0 and not above 1"
+        } else if !weight(self.consistency) || !weight(self.contrastive) {
+            "weights of losses must lie between 0 and 1000"
+        } else if !rate(self.contrastive_temperature) {
+            "the contrastive loss's temperature must lie above 0 and not above 1"
+        } else if self.score_every == Some(0) || self.patience == Some(0) {
+            "the steps between scores and the patience must be at least 1"
         } else if self.max_gradient_norm.is_nan() || self.max_gradient_norm <= 0.0 {
             "the largest gradient norm must be above 0"
         } else if !(1..=4096).contains(&self.batch_size) {

@@ -2,31 +2,31 @@
 
 use std::sync::atomic::Ordering;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     Interrupt, TrainingError,
-    body::Body,
-    encoder::Dropout,
+    body::{Batch, Body},
+    calibration::calibrate,
     head::TrainableHead,
-    loss::{loss, z_score},
-    optimizer::Optimizer,
+    learner::{Learner, Moment},
+    objective::Objective,
     random::hash,
     sampling::{Draw, Sampler},
     schedule,
-    score::{Score, score},
+    score::{Score, beats, score},
     settings::{Length, Settings},
+    state::StateFile,
+    turns::Turns,
 };
 use crate::{
     dataset::Dataset,
-    inference::{Head, Scaling, TaskPredictor},
+    inference::{Head, TaskPredictor},
     task::Target,
-    tokenization::Prompt,
     weights::EncoderWeights,
 };
 
-/// Keeps the seeds of dropout apart from others.
-const DROPOUT: u64 = 21;
-
-/// How often the development set is scored in a run that counts steps.
+/// How often the development sets are scored in a run that counts steps.
 const SCORES_PER_RUN: usize = 10;
 
 /// What one step did.
@@ -43,156 +43,327 @@ pub struct StepReport {
 
 /// Is told how training goes.
 pub trait Observer {
-    /// Once, before the first step.
-    fn begin(&mut self, steps: usize);
+    /// Once, before the first step; `done` steps were taken before an interruption.
+    fn begin(&mut self, done: usize, steps: usize);
     /// After each step.
     fn step(&mut self, report: &StepReport);
-    /// After the development set was scored; `best` if this is the best so far.
-    fn scored(&mut self, step: usize, score: &Score, best: bool);
+    /// After the development sets were scored: for each task that has one its name and score;
+    /// `best` if these are the best so far.
+    fn scored(&mut self, step: usize, scores: &[(&str, &Score)], best: bool);
     /// Once, after the last step.
     fn end(&mut self);
 }
 
-/// What training ends with: the best on the development set, or the last.
+/// Why training ended before its last step with something to show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// The development sets brought no new best for long enough.
+    Patience { step: usize },
+    /// A step could not be taken, for this reason; what is kept is the best from before.
+    Diverged { reason: String },
+}
+
+/// What training ends with: the best on the development sets, or the last.
 pub struct Outcome {
     /// Absent where the encoder is frozen.
     pub weights: Option<EncoderWeights>,
-    pub head: Head,
-    pub score: Option<Score>,
-    /// The step after which it was like this, and how many there were.
+    /// Of each task, with its calibration.
+    pub heads: Vec<Head>,
+    /// Of each task that has a development set, after the calibration.
+    pub scores: Vec<Option<Score>>,
+    /// The step after which it was like this, and how many were planned.
     pub step: usize,
     pub steps: usize,
+    /// Why it ended early, if it did.
+    pub stop: Option<Stop>,
+}
+
+/// A task to be trained.
+pub struct TrainerTask<'a> {
+    /// With whatever head: it is replaced.
+    pub predictor: &'a TaskPredictor,
+    pub train: &'a Dataset,
+    pub dev: Option<&'a Dataset>,
+    /// Fresh.
+    pub head: TrainableHead,
+}
+
+/// Where a run keeps its state, and how often.
+#[derive(Debug, Clone)]
+pub struct Saving {
+    pub file: StateFile,
+    /// In steps.
+    pub every: usize,
 }
 
 /// A training run.
 pub struct Trainer<'a> {
-    pub settings: &'a Settings,
-    pub predictor: &'a TaskPredictor,
-    pub train: &'a Dataset,
-    pub dev: Option<&'a Dataset>,
-    pub interrupt: &'a Interrupt,
+    settings: &'a Settings,
+    predictors: Vec<&'a TaskPredictor>,
+    train: Vec<&'a Dataset>,
+    dev: Vec<Option<&'a Dataset>>,
+    objectives: Vec<Objective>,
+    learner: Learner,
+    progress: Progress,
+    /// The parameters' values at the best look at the development sets.
+    best: Option<Vec<Vec<f32>>>,
 }
 
-impl Trainer<'_> {
-    /// Trains the head, and with it the body if that can be trained.
-    pub fn run(
-        &self,
-        body: &mut Body,
-        observer: &mut dyn Observer,
-    ) -> Result<Outcome, TrainingError> {
-        let settings = self.settings;
-        let file = &self.predictor.file;
-        let scaling = z_score(&self.train.targets());
-        if !(scaling.mean.is_finite() && scaling.standard_deviation.is_finite()) {
-            return Err(TrainingError::Targets);
-        }
-        let hidden = body.encoder().hidden_size();
-        let outputs = file.task.kind.outputs();
-        let head = TrainableHead::new(settings.head, hidden, outputs, settings.seed)?;
-        let optimizer = Optimizer::new(body.parameters(), head.parameters(), settings);
-        let mut learner = Learner { body, head, optimizer, scaling };
-        let count = self.train.examples.len();
-        let mut sampler = Sampler::new(&file.prompts, count, settings.batch_size, settings.seed);
-        let (steps, score_every) = self.plan(sampler.steps_per_visit());
-        observer.begin(steps);
-        let mut best: Option<Outcome> = None;
-        for step in 0..steps {
-            if self.interrupt.load(Ordering::Relaxed) {
-                return Err(TrainingError::Interrupted);
+/// How far a run has come, but for the arrays.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    /// The step of the best look at the development sets, and its scores.
+    best: Option<(usize, Vec<Option<Score>>)>,
+    /// Looks since then.
+    misses: usize,
+}
+
+impl<'a> Trainer<'a> {
+    /// Prepares the training of tasks on one encoder.
+    pub fn new(
+        settings: &'a Settings,
+        body: Body,
+        tasks: Vec<TrainerTask<'a>>,
+    ) -> Result<Self, TrainingError> {
+        let mut heads = Vec::new();
+        let (mut predictors, mut train, mut dev) = (Vec::new(), Vec::new(), Vec::new());
+        let mut objectives = Vec::new();
+        for task in tasks {
+            let labels = task.predictor.file.labels().len();
+            let objective = Objective::new(&task.train.targets(), labels, settings);
+            let scaling = objective.scaling;
+            if !(scaling.mean.is_finite() && scaling.standard_deviation.is_finite()) {
+                return Err(TrainingError::Targets);
             }
-            observer.step(&self.step(step, steps, &sampler.batch(step), &mut learner)?);
-            let done = step + 1;
-            if let Some(dev) = self.dev
-                && (done % score_every == 0 || done == steps)
-            {
-                let predictor = self.predictor.with_head(learner.head.head(scaling)?);
-                let score = score(learner.body.encoder(), &predictor, dev)?;
-                let before = best.as_ref().and_then(|best| best.score.as_ref());
-                let better = before.is_none_or(|before| score.beats(before));
-                observer.scored(done, &score, better);
-                if better {
-                    best = Some(learner.outcome(Some(score), done, steps)?);
+            objectives.push(objective);
+            heads.push(task.head);
+            predictors.push(task.predictor);
+            train.push(task.train);
+            dev.push(task.dev);
+        }
+        let learner = Learner::new(body, heads, settings);
+        let progress = Progress::default();
+        Ok(Self { settings, predictors, train, dev, objectives, learner, progress, best: None })
+    }
+
+    /// Trains the heads, and with them the body if that can be trained. With `saving` the run goes
+    /// on from the state that it finds, and leaves one behind until [`StateFile::remove`].
+    pub fn run(
+        mut self,
+        saving: Option<&Saving>,
+        observer: &mut dyn Observer,
+        interrupt: &Interrupt,
+    ) -> Result<(Outcome, Body), TrainingError> {
+        let settings = self.settings;
+        let mut samplers: Vec<Sampler<'_>> = self
+            .predictors
+            .iter()
+            .zip(&self.train)
+            .enumerate()
+            .map(|(task, (predictor, train))| {
+                let seed =
+                    if task == 0 { settings.seed } else { hash(&[settings.seed, task as u64]) };
+                let count = train.examples.len();
+                Sampler::new(&predictor.file.prompts, count, settings.batch_size, seed)
+            })
+            .collect();
+        let visits: Vec<usize> = samplers.iter().map(Sampler::steps_per_visit).collect();
+        let plan = Plan::new(settings, &visits);
+        let done = self.resume(saving)?;
+        let mut turns = Turns::new(&plan.of_tasks);
+        for _ in 0..done {
+            turns.next();
+        }
+        observer.begin(done, plan.steps);
+        let mut stop = None;
+        for step in done..plan.steps {
+            if interrupt.load(Ordering::Relaxed) {
+                return Err(self.interrupted(saving, step));
+            }
+            let Some((task, turn)) = turns.next() else { break };
+            let draws = samplers[task].batch(turn);
+            let views = match settings.views() {
+                2 => samplers[task].second_views(turn, &draws),
+                _ => Vec::new(),
+            };
+            match self.step(task, &[draws, views].concat(), Moment { step, steps: plan.steps }) {
+                Ok(report) => observer.step(&report),
+                Err(error) => {
+                    stop = Some(self.diverged(error)?);
+                    break;
                 }
+            }
+            let step = step + 1;
+            if step % plan.score_every == 0 || step == plan.steps {
+                self.look(step, observer)?;
+            }
+            if settings.patience.is_some_and(|patience| self.progress.misses >= patience) {
+                stop = Some(Stop::Patience { step });
+                break;
+            }
+            if let Some(saving) = saving
+                && step % saving.every == 0
+                && step < plan.steps
+            {
+                self.save(saving, step)?;
             }
         }
         observer.end();
-        match best {
-            Some(best) => Ok(best),
-            None => learner.outcome(None, steps, steps),
-        }
+        self.finish(plan.steps, stop)
     }
 
-    /// Steps in all, and between two looks at the development set.
-    fn plan(&self, steps_per_visit: usize) -> (usize, usize) {
-        match self.settings.length {
-            Length::Epochs(epochs) => (epochs * steps_per_visit, steps_per_visit),
-            Length::Steps(steps) => (steps, steps.div_ceil(SCORES_PER_RUN)),
+    /// Takes a saved state, if there is one; returns the steps taken.
+    fn resume(&mut self, saving: Option<&Saving>) -> Result<usize, TrainingError> {
+        let Some(saving) = saving else { return Ok(0) };
+        let Some((step, progress, mut extra)) = saving.file.load(self.learner.parameters_mut())?
+        else {
+            return Ok(0);
+        };
+        self.progress = progress;
+        self.learner.optimizer.resume(step);
+        if self.progress.best.is_some() {
+            extra.sort_by_key(|(name, _)| name.parse::<usize>().unwrap_or(usize::MAX));
+            self.best = Some(extra.into_iter().map(|(_, values)| values).collect());
+        }
+        Ok(step)
+    }
+
+    fn save(&self, saving: &Saving, step: usize) -> Result<(), TrainingError> {
+        let best = self.best.iter().flatten().enumerate();
+        let best: Vec<(String, &[f32])> =
+            best.map(|(at, values)| (at.to_string(), values.as_slice())).collect();
+        Ok(saving.file.save(step, &self.progress, self.learner.parameters(), &best)?)
+    }
+
+    fn interrupted(&self, saving: Option<&Saving>, step: usize) -> TrainingError {
+        let Some(saving) = saving.filter(|_| step > 0) else {
+            return TrainingError::Interrupted { step: None };
+        };
+        match self.save(saving, step) {
+            Ok(()) => TrainingError::Interrupted { step: Some(step) },
+            Err(error) => error,
         }
     }
 
     fn step(
-        &self,
-        step: usize,
-        steps: usize,
+        &mut self,
+        task: usize,
         draws: &[Draw],
-        learner: &mut Learner<'_>,
+        moment: Moment,
     ) -> Result<StepReport, TrainingError> {
-        let settings = self.settings;
-        let seed = hash(&[settings.seed, DROPOUT, step as u64]);
-        let dropout = Dropout { probability: settings.dropout, seed };
-        let (prompts, targets) = self.prompts(draws)?;
-        let vectors = learner.body.forward(&prompts, dropout)?;
-        let outputs = learner.head.forward(&vectors, dropout)?;
-        let loss = loss(&outputs, &targets, learner.scaling)?;
-        let value: f32 = loss.to_scalar()?;
-        if !value.is_finite() {
-            return Err(TrainingError::Diverged { step: step + 1, loss: value });
-        }
-        let factor = schedule::factor(step, steps, settings.warm_up);
-        learner.optimizer.step(&loss.backward()?, factor)?;
-        let learning_rate = match learner.body {
-            Body::Trainable(_) => settings.learning_rate,
-            Body::Frozen(_) => settings.head_learning_rate,
+        let (predictor, train) = (self.predictors[task], self.train[task]);
+        let targets: Vec<Target> =
+            draws.iter().map(|draw| train.examples[draw.example].target).collect();
+        let prompt =
+            |draw: Draw| predictor.prompt(&train.examples[draw.example].example, draw.template);
+        let batch = Batch { task, draws, examples: train.examples.len(), prompt: &prompt };
+        let loss = self.learner.step(&batch, &targets, &self.objectives[task], moment)?;
+        let peak = match self.learner.body {
+            Body::Trainable(_) => self.settings.learning_rate,
+            Body::Frozen(_) => self.settings.head_learning_rate,
         };
-        let learning_rate = learning_rate * factor;
-        Ok(StepReport { step: step + 1, loss: value, learning_rate, prompts: prompts.len() })
+        let factor = schedule::factor(moment.step, moment.steps, self.settings.warm_up);
+        let (step, learning_rate) = (moment.step + 1, peak * factor);
+        Ok(StepReport { step, loss, learning_rate, prompts: draws.len() })
     }
 
-    fn prompts(&self, draws: &[Draw]) -> Result<(Vec<Prompt>, Vec<Target>), TrainingError> {
-        let mut prompts = Vec::with_capacity(draws.len());
-        let mut targets = Vec::with_capacity(draws.len());
-        for draw in draws {
-            let labeled = &self.train.examples[draw.example];
-            prompts.push(self.predictor.prompt(&labeled.example, draw.template)?);
-            targets.push(labeled.target);
+    /// With a best so far, a step that fails for its numbers ends the run and no more.
+    fn diverged(&self, error: TrainingError) -> Result<Stop, TrainingError> {
+        match error {
+            TrainingError::Diverged { .. } | TrainingError::Gradient { .. }
+                if self.best.is_some() =>
+            {
+                Ok(Stop::Diverged { reason: error.to_string() })
+            }
+            other => Err(other),
         }
-        Ok((prompts, targets))
+    }
+
+    /// The predictor of a task with its head as it is now.
+    fn predictor(&self, task: usize) -> TaskPredictor {
+        let objective = &self.objectives[task];
+        let priors = self.predictors[task].file.priors.as_deref();
+        let calibration = objective.prior_calibration(priors);
+        let head = self.learner.heads[task].head(objective.scaling);
+        self.predictors[task].with_head(Head { calibration, ..head })
+    }
+
+    /// Scores the development sets and keeps what is best.
+    fn look(&mut self, step: usize, observer: &mut dyn Observer) -> Result<(), TrainingError> {
+        let mut scores = Vec::new();
+        for task in 0..self.dev.len() {
+            let predictor = self.predictor(task);
+            let encoder = self.learner.body.encoder();
+            scores.push(self.dev[task].map(|dev| score(encoder, &predictor, dev)).transpose()?);
+        }
+        if scores.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let best = self.progress.best.as_ref().is_none_or(|(_, best)| beats(&scores, best));
+        let named = self.predictors.iter().zip(&scores).filter_map(|(predictor, score)| {
+            score.as_ref().map(|score| (predictor.file.task.name.as_str(), score))
+        });
+        observer.scored(step, &named.collect::<Vec<_>>(), best);
+        self.progress.misses += 1;
+        if best {
+            self.progress = Progress { best: Some((step, scores)), misses: 0 };
+            self.best = Some(self.learner.snapshot());
+        }
+        Ok(())
+    }
+
+    /// Takes the best or the last, and calibrates it.
+    fn finish(
+        mut self,
+        steps: usize,
+        stop: Option<Stop>,
+    ) -> Result<(Outcome, Body), TrainingError> {
+        let (mut step, mut scores) = (steps, vec![None; self.dev.len()]);
+        if let (Some(best), Some((at, found))) = (&self.best, self.progress.best.take()) {
+            self.learner.restore(best);
+            (step, scores) = (at, found);
+        }
+        self.best = None;
+        let mut heads = Vec::new();
+        for (task, score) in scores.iter_mut().enumerate() {
+            let mut predictor = self.predictor(task);
+            let is_classifier = !predictor.file.labels().is_empty();
+            if let (Some(dev), true) = (self.dev[task], is_classifier) {
+                let (calibrated, after) = calibrate(self.learner.body.encoder(), &predictor, dev)?;
+                (predictor, *score) = (calibrated, Some(after));
+            }
+            heads.push(predictor.head);
+        }
+        let weights = self.learner.weights()?;
+        Ok((Outcome { weights, heads, scores, step, steps, stop }, self.learner.body))
     }
 }
 
-/// What changes from step to step.
-struct Learner<'a> {
-    body: &'a mut Body,
-    head: TrainableHead,
-    optimizer: Optimizer,
-    scaling: Scaling,
+/// How long a run is.
+struct Plan {
+    steps: usize,
+    of_tasks: Vec<usize>,
+    /// Between two looks at the development sets.
+    score_every: usize,
 }
 
-impl Learner<'_> {
-    /// All of it as it is now.
-    fn outcome(
-        &self,
-        score: Option<Score>,
-        step: usize,
-        steps: usize,
-    ) -> Result<Outcome, TrainingError> {
-        let weights = match &self.body {
-            Body::Frozen(_) => None,
-            Body::Trainable(encoder) => {
-                let weights = encoder.weights()?;
-                Some(weights.map_err(|error| TrainingError::Compute(error.to_string()))?)
+impl Plan {
+    /// `visits` are the steps that take each task through its examples once.
+    fn new(settings: &Settings, visits: &[usize]) -> Self {
+        let of_tasks: Vec<usize> = match settings.length {
+            Length::Epochs(epochs) => visits.iter().map(|visit| epochs * visit).collect(),
+            // The tasks share the steps; the first ones take what is left.
+            Length::Steps(steps) => {
+                let tasks = visits.len().max(1);
+                (0..tasks).map(|task| steps / tasks + usize::from(task < steps % tasks)).collect()
             }
         };
-        Ok(Outcome { weights, head: self.head.head(self.scaling)?, score, step, steps })
+        let steps = of_tasks.iter().sum();
+        let score_every = settings.score_every.unwrap_or_else(|| match settings.length {
+            Length::Epochs(_) => visits.iter().sum(),
+            Length::Steps(steps) => steps.div_ceil(SCORES_PER_RUN),
+        });
+        Self { steps, of_tasks, score_every }
     }
 }

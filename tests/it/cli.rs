@@ -35,7 +35,8 @@ fn check(arguments: &[&str], code: i32, words: &[&str]) {
 
 #[test]
 fn every_verb_has_help_with_an_example() {
-    for verb in ["serve", "train", "evaluate", "import", "inspect", "health"] {
+    for verb in ["serve", "train", "pretrain", "evaluate", "import", "inspect", "health"]
+    {
         let output = run(&[verb, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         let help = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -129,13 +130,14 @@ fn import_train_evaluate_and_inspect_go_together() {
     let task = "models/tasks/review-intensity.toml";
     let train = ["train", "--task", task, "--train", data, "--dev", data, "--encoder", encoder];
     let settings = ["--out", model, "--tune", "head", "--steps", "20", "--json"];
-    let output = run(&[&train[..], &settings].concat());
+    check(&[&train[..], &settings].concat(), 1, &["data.csv", "--allow-overlap"]);
+    let output = run(&[&train[..], &settings, &["--allow-overlap"]].concat());
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["steps"], 20, "{json}");
     let evaluate = ["evaluate", "--model", model, "--task", "review-intensity", "--data", data];
     let output = run(&[&evaluate[..], &["--json"]].concat());
     let metrics: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let (found, expected) = (&metrics["rmse"], &json["metrics"]["rmse"]);
+    let (found, expected) = (&metrics["rmse"], &json["tasks"]["review-intensity"]["rmse"]);
     let difference = found.as_f64().expect("rmse") - expected.as_f64().expect("rmse");
     assert!(difference.abs() < 1e-6, "training and evaluation agree: {found} {expected}");
     check_templates_and_page(&evaluate, home.path());
@@ -175,6 +177,33 @@ fn check_templates_and_page(evaluate: &[&str], home: &Path) {
 }
 
 #[test]
+fn pretraining_makes_an_encoder_of_unlabelled_text() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (data, out) = (home.path().join("data.csv"), home.path().join("out"));
+    let rows: String = (0..40).map(|at| format!("{at},The case {at} is great.\n")).collect();
+    std::fs::write(&data, format!("id,text\n{rows}")).expect("written");
+    let fixture = fixtures::encoder("bert-tiny");
+    let encoder = fixture.path();
+    let pretrain = ["pretrain", "--text", text(&data), "--encoder", text(&encoder)];
+    let pretrain = [&pretrain[..], &["--out", text(&out)]].concat();
+    check(&pretrain, 1, &["needs --column", "id, text"]);
+    check(&[&pretrain[..], &["--column", "body"]].concat(), 1, &["no column \"body\""]);
+    let long = ["--column", "text", "--max-length", "513"];
+    check(&[&pretrain[..], &long].concat(), 1, &["512 positions"]);
+    assert!(!out.exists());
+    let few = ["--column", "text", "--steps", "2", "--held-back", "0.3", "--json"];
+    let output = run(&[&pretrain[..], &few].concat());
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["steps"], 2, "{json}");
+    assert!(json["after"]["perplexity"].is_f64() && json["after"]["similarity"].is_null());
+    let stdout = run(&["inspect", text(&out)]).stdout;
+    let stdout = String::from_utf8_lossy(&stdout);
+    for words in ["with its language head", "training of 2 steps"] {
+        assert!(stdout.contains(words), "{stdout}");
+    }
+}
+
+#[test]
 fn broken_rows_stop_the_run_before_it_starts() {
     let home = tempfile::tempdir().expect("a directory");
     let (data, out) = (home.path().join("data.csv"), home.path().join("out"));
@@ -188,7 +217,7 @@ fn broken_rows_stop_the_run_before_it_starts() {
 }
 
 #[test]
-fn ctrl_c_leaves_nothing_half_written() {
+fn ctrl_c_leaves_no_half_checkpoint() {
     let home = tempfile::tempdir().expect("a directory");
     let (data, out) = (home.path().join("data.csv"), home.path().join("out"));
     let rows = "good,1\nbad,-1\n".repeat(50);
@@ -212,7 +241,13 @@ fn ctrl_c_leaves_nothing_half_written() {
     let mut rest = String::new();
     stderr.read_to_string(&mut rest).expect("read");
     assert_eq!(child.wait().expect("ended").code(), Some(1), "{rest}");
-    assert!(rest.contains("interrupted; nothing was written"), "{rest}");
-    let left: Vec<_> = std::fs::read_dir(home.path()).expect("a directory").collect();
-    assert_eq!(left.len(), 1, "only the data is there: {left:?}");
+    assert!(rest.contains("error: interrupted"), "{rest}");
+    // The signal came before the first step, or after one, whose state is kept then.
+    let state = rest.contains("--resume").then(|| ".out.training-state".to_owned());
+    let expected: Vec<String> = state.into_iter().chain(["data.csv".to_owned()]).collect();
+    let left = std::fs::read_dir(home.path()).expect("a directory");
+    let mut left: Vec<String> =
+        left.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    left.sort();
+    assert_eq!(left, expected);
 }

@@ -2,7 +2,7 @@
 
 use dynamar::{
     export,
-    inference::{MaskEncoder, Model},
+    inference::{MaskEncoder, Model, language_head},
     tokenization::{Prompt, PromptSet, PromptTokenizer},
     training::TrainableEncoder,
 };
@@ -32,13 +32,20 @@ pub struct ReferencePrompt {
 impl ReferencePrompt {
     /// Our own rendering of the prompt.
     pub fn render(&self, tokenizer: &PromptTokenizer) -> Prompt {
-        let names: Vec<&str> = self.fields.keys().map(String::as_str).collect();
-        let file = fixtures::one_template_task(&names, &self.template);
-        let set = PromptSet::new(&file, tokenizer, 512, "test.toml").expect("a good template");
-        let named = self.fields.clone();
-        let example = file.task.example(named, usize::MAX).expect("a good example");
-        set.encode(tokenizer, &example, 0).expect("encoded")
+        render(&self.template, &self.fields, tokenizer)
     }
+}
+
+fn render(
+    template: &str,
+    fields: &BTreeMap<String, String>,
+    tokenizer: &PromptTokenizer,
+) -> Prompt {
+    let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+    let file = fixtures::one_template_task(&names, template);
+    let set = PromptSet::new(&file, tokenizer, 512, "test.toml").expect("a good template");
+    let example = file.task.example(fields.clone(), usize::MAX).expect("a good example");
+    set.encode(tokenizer, &example, 0).expect("encoded")
 }
 
 /// The reference of one encoder.
@@ -90,4 +97,69 @@ fn minilm_agrees_with_pytorch() {
 #[test]
 fn bert_tiny_agrees_with_pytorch() {
     check("bert-tiny");
+}
+
+#[derive(Deserialize)]
+struct LanguageReference {
+    prompts: Vec<LanguagePrompt>,
+}
+
+#[derive(Deserialize)]
+struct LanguagePrompt {
+    template: String,
+    fields: BTreeMap<String, String>,
+    input_ids: Vec<u32>,
+    mask_position: usize,
+    top: Vec<TokenLogit>,
+    others: Vec<TokenLogit>,
+}
+
+#[derive(Deserialize)]
+struct TokenLogit {
+    id: u32,
+    logit: f32,
+}
+
+/// Of a logit; the five best lie further apart than this.
+const LOGIT_TOLERANCE: f32 = 1e-3;
+
+#[test]
+fn the_language_head_of_bert_tiny_agrees_with_transformers() {
+    let fixture = fixtures::encoder("bert-tiny");
+    let checkpoint = fixture.checkpoint();
+    let head = language_head(&checkpoint).expect("intact").expect("bert-tiny has one");
+    let model = Model::from_checkpoint(&checkpoint).expect("loaded");
+    let mut encoder = model.encoder(&fixtures::runtime(), 1).expect("a session");
+    let tokenizer = PromptTokenizer::load(&checkpoint.path("tokenizer.json")).expect("a tokenizer");
+    let entry = &checkpoint.manifest.encoder;
+    let weights = export::read_weights(&checkpoint.path(&entry.file), &entry.architecture)
+        .expect("our own graph");
+    let vocabulary: Vec<u32> = (0..30_522).collect();
+    let path = fixtures::root().join("tests/data/parity/bert-tiny-language.json");
+    let reference: LanguageReference =
+        serde_json::from_slice(&std::fs::read(path).expect("committed")).expect("JSON");
+    assert_eq!(reference.prompts.len(), 3);
+    for theirs in &reference.prompts {
+        let ours = render(&theirs.template, &theirs.fields, &tokenizer);
+        assert_eq!(ours.input_ids, theirs.input_ids);
+        assert_eq!(ours.mask_position, theirs.mask_position);
+        let vector = encoder.mask_vectors(&[&ours]).expect("encoded");
+        let logits = head.logits(&vector, weights.word_embeddings(), &vocabulary);
+        let mut best = vocabulary.clone();
+        best.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]));
+        let expected: Vec<u32> = theirs.top.iter().map(|token| token.id).collect();
+        assert_eq!(best[..expected.len()], expected, "{}", theirs.template);
+        for token in theirs.top.iter().chain(&theirs.others) {
+            let found = logits[token.id as usize];
+            let close = (found - token.logit).abs() < LOGIT_TOLERANCE;
+            assert!(close, "token {}: {found}, expected {}", token.id, token.logit);
+        }
+    }
+}
+
+#[test]
+fn an_encoder_without_a_language_head_has_none() {
+    let checkpoint = fixtures::encoder("minilm-l6").checkpoint();
+    assert_eq!(language_head(&checkpoint).expect("intact"), None);
+    assert_eq!(checkpoint.manifest.format_version, 1);
 }

@@ -6,8 +6,10 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 mod cli;
+mod cli_training;
 mod fixtures;
 mod import;
+mod pretraining;
 mod server;
 mod structure;
 mod tokenization;

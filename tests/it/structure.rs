@@ -40,22 +40,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("server", &["batching", "config", "inference", "prompt", "registry", "task", "tokenization"]),
 ];
 
-/// Crates that one module alone may name.
-const OWNERS: &[(&str, &str)] = &[
-    ("ort", "inference/encoder.rs"),
-    ("tonic", "server"),
-    ("tonic_health", "server"),
-    ("tonic_reflection", "server"),
-    ("tonic_types", "server"),
-    ("tower", "server"),
-    ("figment", "config"),
-    ("candle_core", "training"),
-    ("gemm", "training"),
-    ("safetensors", "i"),
-    ("anyhow", "cli"),
-    ("clap", "cli"),
-    ("indicatif", "cli"),
-    ("maud", "report"),
+/// Crates that these modules alone may name.
+const OWNERS: &[(&str, &[&str])] = &[
+    ("ort", &["inference/encoder.rs"]),
+    ("tonic", &["server"]),
+    ("tonic_health", &["server"]),
+    ("tonic_reflection", &["server"]),
+    ("tonic_types", &["server"]),
+    ("tower", &["server"]),
+    ("figment", &["config"]),
+    ("gemm", &["training"]),
+    ("safetensors", &["export", "import", "inference", "training"]),
+    ("anyhow", &["cli"]),
+    ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
+    ("maud", &["report"]),
 ];
 
 /// Source files below `directory`, as paths relative to it with their text.
@@ -133,14 +132,14 @@ fn modules_use_only_what_lies_below_them() {
 fn libraries_stay_in_the_module_that_names_them() {
     let mut faults = Vec::new();
     for (file, text) in sources(&fixtures::root().join("src"), "") {
-        for (library, owner) in OWNERS {
+        for (library, owners) in OWNERS {
             let named =
                 text.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
                     line.contains(&format!("use {library}::"))
                         || line.contains(&format!(" {library}::"))
                 });
-            if named && !file.starts_with(owner) {
-                faults.push(format!("{file}: {library} belongs to {owner}"));
+            if named && !owners.iter().any(|owner| file.starts_with(owner)) {
+                faults.push(format!("{file}: {library} belongs to {}", owners.join(", ")));
             }
         }
     }

@@ -165,3 +165,31 @@ proptest! {
         TOKENIZER.with(|tokenizer| check(tokenizer, &title, &text));
     }
 }
+
+#[test]
+fn plain_text_becomes_framed_windows() {
+    let tokenizer = tokenizer("bert-tiny");
+    let plain = |text: &str, length| tokenizer.plain(text, length).expect("tokenised");
+    let france = vec![101, 1996, 3007, 1997, 2605, 2003, 1012, 102];
+    assert_eq!(plain("The capital of France is.", 512), [france]);
+    // Special tokens in a text are text.
+    let spelled = plain("[MASK] [SEP]", 512).concat();
+    assert!(!spelled.contains(&MASK) && spelled.iter().filter(|id| **id == 102).count() == 1);
+    let long = plain(&"word ".repeat(1000), 128);
+    assert_eq!(
+        long.iter().map(Vec::len).collect::<Vec<_>>(),
+        [[128; 7].as_slice(), &[120]].concat()
+    );
+    assert!(long.iter().all(|window| window[0] == 101 && window.ends_with(&[102])));
+    assert!(plain(" ", 512).is_empty());
+}
+
+#[test]
+fn pieces_are_told_apart() {
+    let pieces = tokenizer("bert-tiny").pieces();
+    assert_eq!((pieces.mask, pieces.special.len()), (MASK, 30_522));
+    let special: Vec<usize> = (0..30_522).filter(|id| pieces.special[*id]).collect();
+    assert_eq!(special, [0, 100, 101, 102, 103]);
+    // "the" and "##s"
+    assert!(!pieces.continuation[1996] && pieces.continuation[2015]);
+}

@@ -160,6 +160,12 @@ impl TaskFile {
         Self { prompts, ..self.clone() }
     }
 
+    /// Whether every label has words that stand for it.
+    pub fn has_all_label_words(&self) -> bool {
+        let has = |label| self.label_words.get(label).is_some_and(|words| !words.is_empty());
+        !self.labels().is_empty() && self.labels().iter().all(has)
+    }
+
     /// Of two labels the name of the one that is looked for.
     pub fn positive_label(&self) -> Option<&str> {
         self.labels().get(self.positive?).map(String::as_str)

@@ -1,17 +1,8 @@
 //! The optimizer's arithmetic: one step of AdamW, in place.
 
-use std::cell::RefCell;
-
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var, bail};
-use rayon::prelude::*;
-
-use super::values::values;
 use super::vectorise::vectorise;
 
-/// Values per unit of parallel work.
-const BLOCK: usize = 16_384;
-
-/// The running means that AdamW keeps for one parameter.
+/// The running means that AdamW keeps for one parameter; empty before its first step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Moments {
     /// Of the gradients.
@@ -21,9 +12,10 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Those of `len` values before the first step.
-    pub fn zeros(len: usize) -> Self {
-        Self { first: vec![0.0; len], second: vec![0.0; len] }
+    /// Makes room for `len` values before the first step.
+    pub fn start(&mut self, len: usize) {
+        self.first.resize(len, 0.0);
+        self.second.resize(len, 0.0);
     }
 }
 
@@ -46,72 +38,9 @@ pub struct AdamWStep {
     pub gradient_scale: f64,
 }
 
-/// Moves `param` by one step of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2),
-/// with the weight decay multiplied by the learning rate as PyTorch does:
-///
-/// `m = β₁m + (1-β₁)g`, `v = β₂v + (1-β₂)g²`, `m̂ = m/(1-β₁ᵗ)`, `v̂ = v/(1-β₂ᵗ)`,
-/// `θ = θ - lr·λ·θ - lr·m̂/(√v̂ + ε)`.
-///
-/// The parameter's memory is written, not replaced: other tensors that share it change as well.
-pub fn adamw_step(
-    param: &Var,
-    gradient: &Tensor,
-    moments: &mut Moments,
-    step: &AdamWStep,
-) -> Result<()> {
-    if param.shape() != gradient.shape() {
-        bail!("adamw: parameter {:?}, gradient {:?}", param.shape(), gradient.shape());
-    }
-    let len = param.elem_count();
-    if moments.first.len() != len || moments.second.len() != len {
-        bail!("adamw: the moments are not those of a parameter of {len} values");
-    }
-    if step.number == 0 {
-        bail!("adamw: steps are counted from 1");
-    }
-    param.inplace_op2(&gradient.contiguous()?, &AdamW { step, moments: RefCell::new(moments) })
-}
-
-/// The trait hands out no `&mut self`, hence the cell; the step is its only borrower.
-struct AdamW<'a> {
-    step: &'a AdamWStep,
-    moments: RefCell<&'a mut Moments>,
-}
-
-impl InplaceOp2 for AdamW<'_> {
-    fn name(&self) -> &'static str {
-        "adamw"
-    }
-
-    fn cpu_fwd(
-        &self,
-        param: &mut CpuStorage,
-        param_layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> Result<()> {
-        let Some((start, end)) = param_layout.contiguous_offsets() else {
-            bail!("adamw: the parameter is not contiguous");
-        };
-        let CpuStorage::F32(param) = param else {
-            bail!("adamw: the parameter is not f32");
-        };
-        let mut moments = self.moments.borrow_mut();
-        let Moments { first, second } = &mut **moments;
-        let factors = Factors::new(self.step);
-        let state = first.par_chunks_mut(BLOCK).zip(second.par_chunks_mut(BLOCK));
-        let values = param[start..end]
-            .par_chunks_mut(BLOCK)
-            .zip(values(gradient, gradient_layout)?.par_chunks(BLOCK));
-        values.zip(state).for_each(|((param, gradient), (first, second))| {
-            vectorise!(factors.update(param, gradient, first, second));
-        });
-        Ok(())
-    }
-}
-
 /// The step's coefficients as the inner loop uses them, rounded once from double precision.
-struct Factors {
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWFactors {
     gradient_scale: f32,
     keep: f32,
     beta1: f32,
@@ -125,8 +54,9 @@ struct Factors {
     epsilon: f32,
 }
 
-impl Factors {
-    fn new(step: &AdamWStep) -> Self {
+impl AdamWFactors {
+    /// The coefficients of a step.
+    pub fn new(step: &AdamWStep) -> Self {
         let power = f64::from(step.number);
         let corrections = [1.0 - step.beta1.powf(power), 1.0 - step.beta2.powf(power)];
         Self {
@@ -142,23 +72,36 @@ impl Factors {
         }
     }
 
-    #[inline(always)]
-    fn update(&self, param: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
-        let moments = first.iter_mut().zip(second);
-        for ((p, g), (m, v)) in param.iter_mut().zip(gradient).zip(moments) {
-            let g = g * self.gradient_scale;
-            *m = self.beta1.mul_add(*m, self.one_minus_beta1 * g);
-            *v = self.beta2.mul_add(*v, self.one_minus_beta2 * g * g);
-            let denominator = v.sqrt().mul_add(self.root_correction, self.epsilon);
-            *p = self.keep.mul_add(*p, -self.rate * *m / denominator);
-        }
+    /// Moves values by one step of AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2),
+    /// with the weight decay multiplied by the learning rate as PyTorch does:
+    ///
+    /// `m = β₁m + (1-β₁)g`, `v = β₂v + (1-β₂)g²`, `m̂ = m/(1-β₁ᵗ)`, `v̂ = v/(1-β₂ᵗ)`,
+    /// `θ = θ - lr·λ·θ - lr·m̂/(√v̂ + ε)`.
+    ///
+    /// The four lists are equally long: a part of a parameter and of what belongs to it.
+    pub fn update(
+        self,
+        values: &mut [f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        vectorise!({
+            let moments = first.iter_mut().zip(second.iter_mut());
+            for ((p, g), (m, v)) in values.iter_mut().zip(gradient).zip(moments) {
+                let g = g * self.gradient_scale;
+                *m = self.beta1.mul_add(*m, self.one_minus_beta1 * g);
+                *v = self.beta2.mul_add(*v, self.one_minus_beta2 * g * g);
+                let denominator = v.sqrt().mul_add(self.root_correction, self.epsilon);
+                *p = self.keep.mul_add(*p, -self.rate * *m / denominator);
+            }
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::gradient_check::{assert_close, noise, noise_var};
-    use super::super::values::{read, tensor};
+    use super::super::gradient_check::{assert_close, noise};
     use super::*;
 
     fn step(number: u32) -> AdamWStep {
@@ -174,12 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn follows_the_algorithm_over_several_steps() -> Result<()> {
-        let len = BLOCK + 3;
-        let var = noise_var(&[len], 1)?;
-        let mut expected: Vec<f64> = noise(len, 1).into_iter().map(f64::from).collect();
+    fn follows_the_algorithm_over_several_steps() {
+        let len = 1003;
+        let mut values = noise(len, 1);
+        let mut expected: Vec<f64> = values.iter().copied().map(f64::from).collect();
         let (mut m, mut v) = (vec![0f64; len], vec![0f64; len]);
-        let mut moments = Moments::zeros(len);
+        let mut moments = Moments::default();
+        moments.start(len);
         for number in 1..=4u32 {
             let gradient = noise(len, 10 + number);
             for i in 0..len {
@@ -190,31 +134,10 @@ mod tests {
                 let v_hat = v[i] / (1.0 - 0.999f64.powi(number as i32));
                 expected[i] -= 1e-2 * (m_hat / (v_hat.sqrt() + 1e-8) + 0.1 * expected[i]);
             }
-            adamw_step(&var, &tensor(gradient, len)?, &mut moments, &step(number))?;
+            let Moments { first, second } = &mut moments;
+            AdamWFactors::new(&step(number)).update(&mut values, &gradient, first, second);
         }
         let expected: Vec<f32> = expected.into_iter().map(|e| e as f32).collect();
-        assert_close(&read(&var)?, &expected, 1e-5);
-        Ok(())
-    }
-
-    #[test]
-    fn writes_the_parameter_where_it_lies() -> Result<()> {
-        let var = noise_var(&[2, 3], 1)?;
-        let shared = var.as_detached_tensor();
-        let before = read(&shared)?.to_vec();
-        adamw_step(&var, &var.ones_like()?, &mut Moments::zeros(6), &step(1))?;
-        assert_ne!(read(&shared)?.to_vec(), before);
-        assert_eq!(read(&shared)?.to_vec(), read(&var)?.to_vec());
-        Ok(())
-    }
-
-    #[test]
-    fn refuses_what_does_not_fit() -> Result<()> {
-        let var = noise_var(&[2, 3], 1)?;
-        let gradient = var.ones_like()?;
-        assert!(adamw_step(&var, &gradient.t()?, &mut Moments::zeros(6), &step(1)).is_err());
-        assert!(adamw_step(&var, &gradient, &mut Moments::zeros(5), &step(1)).is_err());
-        assert!(adamw_step(&var, &gradient, &mut Moments::zeros(6), &step(0)).is_err());
-        Ok(())
+        assert_close(&values, &expected, 1e-5);
     }
 }

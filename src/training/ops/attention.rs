@@ -1,79 +1,65 @@
 //! Multi-head attention within the sequences of a packed batch.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::attention_layout::AttentionLayout;
+use super::error::{ComputeError, check_len};
 use super::matmul::{Matrix, MatrixMut, Threads, multiply};
 use super::reduce::{dot, max, sum};
 use super::transcendental::exp;
-use super::values::{matrix_dims, read, tensor, values};
 use super::vectorise::vectorise;
 
 /// Scaled dot-product attention with several heads (Vaswani et al. 2017, arXiv:1706.03762):
 /// `softmax(q·kᵀ/√d)·v` for each sequence of `layout` and each range of `d` columns.
 ///
-/// `q` is `[R, H]`; `kv` is `[T, 2H]`, keys in the columns `0..H` and values in `H..2H`; the result
-/// is `[R, H]`. Nothing is masked: a query sees all keys of its own sequence and no others.
-pub fn attention(q: &Tensor, kv: &Tensor, layout: &Arc<AttentionLayout>) -> Result<Tensor> {
-    let layout = Arc::clone(layout);
-    q.contiguous()?.apply_op2(&kv.contiguous()?, Attention { layout })
+/// `q` is `[R, width]`; `kv` is `[T, 2·width]`, keys in the first half of the columns and values in
+/// the second; `out` is like `q`. Nothing is masked: a query sees all keys of its own sequence and
+/// no others.
+pub fn attention(
+    out: &mut [f32],
+    q: &[f32],
+    kv: &[f32],
+    width: usize,
+    layout: &AttentionLayout,
+) -> Result<(), ComputeError> {
+    layout.check(q, kv, width)?;
+    check_len("attention's output", out.len(), q.len())?;
+    let outs = layout.split_queries(out, width);
+    outs.into_par_iter().enumerate().try_for_each_init(Vec::new, |scratch, (i, out)| {
+        Sequence::new(layout, i, width, q, kv).attend(out, scratch)
+    })
 }
 
-struct Attention {
-    layout: Arc<AttentionLayout>,
+/// What [`attention`]'s backward pass reads: its inputs, and the gradient of its output.
+#[derive(Clone, Copy, Debug)]
+pub struct AttentionPass<'a> {
+    pub q: &'a [f32],
+    pub kv: &'a [f32],
+    pub dout: &'a [f32],
 }
 
-impl CustomOp2 for Attention {
-    fn name(&self) -> &'static str {
-        "packed-attention"
-    }
-
-    fn cpu_fwd(
-        &self,
-        q: &CpuStorage,
-        q_layout: &Layout,
-        kv: &CpuStorage,
-        kv_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let layout = &*self.layout;
-        let width = layout.width(matrix_dims(q_layout)?, matrix_dims(kv_layout)?)?;
-        let (q, kv) = (values(q, q_layout)?, values(kv, kv_layout)?);
-        let mut out = vec![0.0; q.len()];
-        let outs = layout.split_queries(&mut out, width);
-        outs.into_par_iter().enumerate().try_for_each_init(Vec::new, |scratch, (i, out)| {
-            Sequence::new(layout, i, width, q, kv).attend(out, scratch)
-        })?;
-        Ok((CpuStorage::F32(out), q_layout.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        q: &Tensor,
-        kv: &Tensor,
-        _out: &Tensor,
-        dout: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let layout = &*self.layout;
-        let width = layout.width(q.dims2()?, kv.dims2()?)?;
-        let dout = dout.contiguous()?;
-        let (q_values, kv_values, dout) = (read(q)?, read(kv)?, read(&dout)?);
-        let (q_values, kv_values, dout): (&[f32], &[f32], &[f32]) = (&q_values, &kv_values, &dout);
-
-        let (mut dq, mut dkv) = (vec![0.0; q_values.len()], vec![0.0; kv_values.len()]);
-        let dqs = layout.split_queries(&mut dq, width);
-        let dkvs = layout.split_keys(&mut dkv, 2 * width);
-        let sequences = dqs.into_par_iter().zip(dkvs).enumerate();
-        sequences.try_for_each_init(Vec::new, |scratch, (i, (dq, dkv))| {
-            let dout = rows(dout, layout.queries(i), width);
-            Sequence::new(layout, i, width, q_values, kv_values)
-                .differentiate(dq, dkv, dout, scratch)
-        })?;
-        Ok((Some(tensor(dq, q.shape())?), Some(tensor(dkv, kv.shape())?)))
-    }
+/// Writes the gradients of `q` and `kv`. The probabilities are computed again: they are as many as a
+/// sequence's tokens squared.
+pub fn attention_gradient(
+    dq: &mut [f32],
+    dkv: &mut [f32],
+    pass: AttentionPass,
+    width: usize,
+    layout: &AttentionLayout,
+) -> Result<(), ComputeError> {
+    let AttentionPass { q, kv, dout } = pass;
+    layout.check(q, kv, width)?;
+    layout.check(dq, dkv, width)?;
+    check_len("attention's gradient", dout.len(), q.len())?;
+    let dqs = layout.split_queries(dq, width);
+    let dkvs = layout.split_keys(dkv, 2 * width);
+    let sequences = dqs.into_par_iter().zip(dkvs).enumerate();
+    sequences.try_for_each_init(Vec::new, |scratch, (i, (dq, dkv))| {
+        let dout = rows(dout, layout.queries(i), width);
+        Sequence::new(layout, i, width, q, kv).differentiate(dq, dkv, dout, scratch)
+    })
 }
 
 /// One sequence's share of the batch.
@@ -106,7 +92,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// Writes `P·v` for each head, `P` being its probabilities.
-    fn attend(&self, out: &mut [f32], scratch: &mut Vec<f32>) -> Result<()> {
+    fn attend(&self, out: &mut [f32], scratch: &mut Vec<f32>) -> Result<(), ComputeError> {
         if self.queries == 0 {
             return Ok(());
         }
@@ -128,8 +114,9 @@ impl<'a> Sequence<'a> {
         dkv: &mut [f32],
         dout: &[f32],
         scratch: &mut Vec<f32>,
-    ) -> Result<()> {
+    ) -> Result<(), ComputeError> {
         if self.queries == 0 {
+            dkv.fill(0.0);
             return Ok(());
         }
         let Self { queries, keys, width, head_width, .. } = *self;
@@ -157,7 +144,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// Writes `softmax(q·kᵀ/√d)`, a row per query.
-    fn probabilities(&self, head: usize, p: &mut [f32]) -> Result<()> {
+    fn probabilities(&self, head: usize, p: &mut [f32]) -> Result<(), ComputeError> {
         let scores = MatrixMut::new(p, self.queries, self.keys, self.keys)?;
         let k = self.k(head)?.transposed();
         multiply(scores, 0.0, self.q(head)?, k, self.scale(), Threads::One)?;
@@ -169,15 +156,15 @@ impl<'a> Sequence<'a> {
         1.0 / (self.head_width as f32).sqrt()
     }
 
-    fn q(&self, head: usize) -> Result<Matrix<'_>> {
+    fn q(&self, head: usize) -> Result<Matrix<'_>, ComputeError> {
         Matrix::new(&self.q[head..], self.queries, self.head_width, self.width)
     }
 
-    fn k(&self, head: usize) -> Result<Matrix<'_>> {
+    fn k(&self, head: usize) -> Result<Matrix<'_>, ComputeError> {
         Matrix::new(&self.kv[head..], self.keys, self.head_width, 2 * self.width)
     }
 
-    fn v(&self, head: usize) -> Result<Matrix<'_>> {
+    fn v(&self, head: usize) -> Result<Matrix<'_>, ComputeError> {
         Matrix::new(&self.kv[self.width + head..], self.keys, self.head_width, 2 * self.width)
     }
 }
@@ -217,21 +204,36 @@ fn softmax_gradient(dp: &mut [f32], p: &[f32], row_len: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gradient_check::{assert_close, assert_gradients, noise, noise_var};
+    use super::super::gradient_check::{assert_close, assert_gradients, noise};
     use super::*;
 
     const H: usize = 8;
     const HEADS: usize = 2;
 
     /// Sequences of lengths 1, 3 and 1; every token asks.
-    fn full() -> Arc<AttentionLayout> {
+    fn full() -> AttentionLayout {
         let offsets = vec![0, 1, 4, 5];
-        Arc::new(AttentionLayout::new(HEADS, offsets.clone(), offsets).unwrap())
+        AttentionLayout::new(HEADS, offsets.clone(), offsets).unwrap()
     }
 
     /// The same sequences, one query each.
-    fn single() -> Arc<AttentionLayout> {
-        Arc::new(AttentionLayout::new(HEADS, vec![0, 1, 2, 3], vec![0, 1, 4, 5]).unwrap())
+    fn single() -> AttentionLayout {
+        AttentionLayout::new(HEADS, vec![0, 1, 2, 3], vec![0, 1, 4, 5]).unwrap()
+    }
+
+    /// The same sequences, with no query, two and one.
+    fn some() -> AttentionLayout {
+        AttentionLayout::new(HEADS, vec![0, 0, 2, 3], vec![0, 1, 4, 5]).unwrap()
+    }
+
+    fn inputs(queries: usize) -> [Vec<f32>; 2] {
+        [noise(queries * H, 1), noise(5 * 2 * H, 2)]
+    }
+
+    fn forward(t: &[Vec<f32>], layout: &AttentionLayout) -> Vec<f32> {
+        let mut out = vec![f32::NAN; t[0].len()];
+        attention(&mut out, &t[0], &t[1], H, layout).unwrap();
+        out
     }
 
     /// Attention by the definition, one query, head and column at a time.
@@ -255,36 +257,38 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_the_definition() -> Result<()> {
-        for (layout, queries) in [(full(), 5), (single(), 3)] {
-            let (q, kv) = (noise(queries * H, 1), noise(5 * 2 * H, 2));
-            let expected = naive(&layout, &q, &kv);
-            let out = attention(&tensor(q, (queries, H))?, &tensor(kv, (5, 2 * H))?, &layout)?;
-            assert_close(&read(&out)?, &expected, 1e-5);
+    fn agrees_with_the_definition() {
+        for (layout, queries) in [(full(), 5), (single(), 3), (some(), 3)] {
+            let t = inputs(queries);
+            assert_close(&forward(&t, &layout), &naive(&layout, &t[0], &t[1]), 1e-5);
         }
-        Ok(())
     }
 
     #[test]
-    fn gradients_are_right() -> Result<()> {
-        for (layout, queries) in [(full(), 5), (single(), 3)] {
-            let inputs = [noise_var(&[queries, H], 1)?, noise_var(&[5, 2 * H], 2)?];
-            assert_gradients(&inputs, |t| attention(&t[0], &t[1], &layout))?;
+    fn gradients_are_right() {
+        for (layout, queries) in [(full(), 5), (single(), 3), (some(), 3)] {
+            assert_gradients(
+                &inputs(queries),
+                |t| forward(t, &layout),
+                |t, dout| {
+                    let mut dq = vec![f32::NAN; t[0].len()];
+                    let mut dkv = vec![f32::NAN; t[1].len()];
+                    let pass = AttentionPass { q: &t[0], kv: &t[1], dout };
+                    attention_gradient(&mut dq, &mut dkv, pass, H, &layout).unwrap();
+                    vec![dq, dkv]
+                },
+            );
         }
-        Ok(())
     }
 
     #[test]
-    fn sequences_do_not_see_each_other() -> Result<()> {
-        let q = tensor(noise(5 * H, 1), (5, H))?;
-        let mut kv = noise(5 * 2 * H, 2);
-        let before = attention(&q, &tensor(kv.clone(), (5, 2 * H))?, &full())?;
-        kv[..2 * H].fill(7.0);
-        let after = attention(&q, &tensor(kv, (5, 2 * H))?, &full())?;
-        let (before, after) = (read(&before)?, read(&after)?);
+    fn sequences_do_not_see_each_other() {
+        let mut t = inputs(5);
+        let before = forward(&t, &full());
+        t[1][..2 * H].fill(7.0);
+        let after = forward(&t, &full());
         assert_ne!(before[..H], after[..H]);
         assert_eq!(before[H..], after[H..]);
-        Ok(())
     }
 
     #[test]
@@ -295,17 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_without_queries_is_skipped() -> Result<()> {
-        let layout = Arc::new(AttentionLayout::new(HEADS, vec![0, 0, 2], vec![0, 3, 5])?);
-        let inputs = [noise_var(&[2, H], 1)?, noise_var(&[5, 2 * H], 2)?];
-        assert_gradients(&inputs, |t| attention(&t[0], &t[1], &layout))
-    }
-
-    #[test]
-    fn refuses_inputs_the_layout_does_not_cover() -> Result<()> {
-        let (q, kv) = (noise_var(&[4, H], 1)?, noise_var(&[5, 2 * H], 2)?);
-        assert!(attention(&q, &kv, &full()).is_err());
-        assert!(attention(&kv, &kv, &full()).is_err());
-        Ok(())
+    fn refuses_inputs_the_layout_does_not_cover() {
+        let [q, kv] = inputs(5);
+        let mut out = vec![0.0; 5 * H];
+        assert!(attention(&mut out, &q, &kv, H, &full()).is_ok());
+        assert!(attention(&mut out, &q[H..], &kv, H, &full()).is_err());
+        assert!(attention(&mut out, &q, &kv[H..], H, &full()).is_err());
+        assert!(attention(&mut out[H..], &q, &kv, H, &full()).is_err());
     }
 }

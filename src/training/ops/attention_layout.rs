@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use candle_core::{Result, bail};
+use super::error::{ComputeError, check_len};
 
 /// Which rows of a packed batch belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,31 +16,31 @@ impl AttentionLayout {
     /// The queries of sequence `i` are rows `q_offsets[i]..q_offsets[i + 1]`; they see the keys and
     /// values `kv_offsets[i]..kv_offsets[i + 1]`. Both lists start at zero and never fall, and a
     /// sequence with queries has keys.
-    pub fn new(heads: usize, q_offsets: Vec<usize>, kv_offsets: Vec<usize>) -> Result<Self> {
+    pub fn new(
+        heads: usize,
+        q_offsets: Vec<usize>,
+        kv_offsets: Vec<usize>,
+    ) -> Result<Self, ComputeError> {
         let partitions = |offsets: &[usize]| offsets.first() == Some(&0) && offsets.is_sorted();
         if heads == 0 || !partitions(&q_offsets) || !partitions(&kv_offsets) {
-            bail!("attention needs heads, and offsets that start at zero and never fall");
+            return Err(ComputeError::Layout("offsets must start at zero and never fall"));
         }
-        if q_offsets.len() != kv_offsets.len() {
-            bail!("attention: {} query offsets, {} key", q_offsets.len(), kv_offsets.len());
-        }
+        check_len("attention's offsets", q_offsets.len(), kv_offsets.len())?;
         let mut pairs = q_offsets.windows(2).zip(kv_offsets.windows(2));
         if pairs.any(|(q, kv)| q[0] < q[1] && kv[0] == kv[1]) {
-            bail!("attention: a sequence has queries but no keys");
+            return Err(ComputeError::Layout("a sequence has queries but no keys"));
         }
         Ok(Self { heads, q_offsets, kv_offsets })
     }
 
-    /// Checks the inputs' shapes, `[R, H]` and `[T, 2H]`, and returns `H`.
-    pub(super) fn width(&self, q: (usize, usize), kv: (usize, usize)) -> Result<usize> {
-        let (queries, width) = q;
-        if self.q_offsets.last() != Some(&queries) || self.kv_offsets.last() != Some(&kv.0) {
-            bail!("attention: the layout does not cover {queries} queries and {} keys", kv.0);
+    /// Checks the lengths of `[R, H]` and `[T, 2H]`.
+    pub(super) fn check(&self, q: &[f32], kv: &[f32], width: usize) -> Result<(), ComputeError> {
+        if width == 0 || !width.is_multiple_of(self.heads) {
+            return Err(ComputeError::Layout("the width is no multiple of the heads"));
         }
-        if kv.1 != 2 * width || width == 0 || !width.is_multiple_of(self.heads) {
-            bail!("attention: {} heads, queries {q:?}, keys and values {kv:?}", self.heads);
-        }
-        Ok(width)
+        let last = |offsets: &[usize]| offsets.last().copied().unwrap_or(0);
+        check_len("attention's queries", q.len(), last(&self.q_offsets) * width)?;
+        check_len("attention's keys and values", kv.len(), last(&self.kv_offsets) * 2 * width)
     }
 
     /// The number of heads.
@@ -96,12 +96,14 @@ mod tests {
     #[test]
     fn refuses_shapes_it_does_not_cover() {
         let layout = AttentionLayout::new(2, vec![0, 1, 2], vec![0, 3, 5]).unwrap();
-        assert!(layout.width((2, 8), (5, 16)).is_ok_and(|width| width == 8));
-        assert!(layout.width((3, 8), (5, 16)).is_err());
-        assert!(layout.width((2, 8), (4, 16)).is_err());
-        assert!(layout.width((2, 8), (5, 8)).is_err());
-        assert!(layout.width((2, 7), (5, 14)).is_err());
-        assert!(layout.width((2, 0), (5, 0)).is_err());
+        let check =
+            |q: usize, kv: usize, width| layout.check(&vec![0.0; q], &vec![0.0; kv], width).is_ok();
+        assert!(check(2 * 8, 5 * 16, 8));
+        assert!(!check(3 * 8, 5 * 16, 8));
+        assert!(!check(2 * 8, 4 * 16, 8));
+        assert!(!check(2 * 8, 5 * 8, 8));
+        assert!(!check(2 * 7, 5 * 14, 7));
+        assert!(!check(0, 0, 0));
     }
 
     #[test]

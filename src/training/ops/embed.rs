@@ -1,173 +1,133 @@
 //! BERT's input: the sum of three embeddings.
 
-use std::sync::Arc;
-
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::gather::{check_ids, row, scatter_add_rows};
+use super::error::{ComputeError, check_len};
+use super::gather::{check_ids, row};
 use super::reduce::{ROWS_PER_BLOCK, block_len};
-use super::values::{matrix_dims, read, tensor, values};
 use super::vectorise::vectorise;
 
 /// What to look up for each token of a packed batch. The three are equally long.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EmbeddingIds {
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddingIds<'a> {
     /// Rows of the word table: the tokenizer's input ids.
-    pub words: Arc<[u32]>,
+    pub words: &'a [u32],
     /// Rows of the position table: the tokens' places within their sequences.
-    pub positions: Arc<[u32]>,
+    pub positions: &'a [u32],
     /// Rows of the segment table: BERT's token type ids.
-    pub segments: Arc<[u32]>,
+    pub segments: &'a [u32],
 }
 
-/// `word[words[i]] + position[positions[i]] + segment[segments[i]]` for each token `i` (Devlin et
-/// al. 2018, arXiv:1810.04805, figure 2): three tables `[_, H]` give `[T, H]`.
+/// Where to look it up: three tables `[_, width]`.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbeddingTables<'a> {
+    pub words: &'a [f32],
+    pub positions: &'a [f32],
+    pub segments: &'a [f32],
+    pub width: usize,
+}
+
+/// Row `i` of `sums` becomes `words[ids.words[i]] + positions[ids.positions[i]] +
+/// segments[ids.segments[i]]` (Devlin et al. 2018, arXiv:1810.04805, figure 2).
 pub fn embed(
-    word: &Tensor,
-    position: &Tensor,
-    segment: &Tensor,
+    sums: &mut [f32],
+    tables: EmbeddingTables,
     ids: EmbeddingIds,
-) -> Result<Tensor> {
-    word.contiguous()?.apply_op3(&position.contiguous()?, &segment.contiguous()?, Embed { ids })
+) -> Result<(), ComputeError> {
+    check(sums, tables, ids)?;
+    let blocks = sums.par_chunks_mut(block_len(tables.width)).enumerate();
+    blocks.for_each(|(i, block)| {
+        vectorise!(sum_rows(block, i * ROWS_PER_BLOCK, tables, ids));
+    });
+    Ok(())
 }
 
-struct Embed {
-    ids: EmbeddingIds,
+/// Checks the ids against the tables.
+fn check(sums: &[f32], tables: EmbeddingTables, ids: EmbeddingIds) -> Result<(), ComputeError> {
+    let width = tables.width.max(1);
+    check_len("embedded tokens", sums.len(), ids.words.len() * width)?;
+    check_len("positions", ids.positions.len(), ids.words.len())?;
+    check_len("segments", ids.segments.len(), ids.words.len())?;
+    check_ids("word embeddings", ids.words, tables.words.len() / width)?;
+    check_ids("position embeddings", ids.positions, tables.positions.len() / width)?;
+    check_ids("segment embeddings", ids.segments, tables.segments.len() / width)
 }
 
-impl CustomOp3 for Embed {
-    fn name(&self) -> &'static str {
-        "embed"
-    }
-
-    fn cpu_fwd(
-        &self,
-        word: &CpuStorage,
-        word_layout: &Layout,
-        position: &CpuStorage,
-        position_layout: &Layout,
-        segment: &CpuStorage,
-        segment_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let layouts = [word_layout, position_layout, segment_layout];
-        let width = self.check(layouts)?;
-        let tables = [
-            values(word, word_layout)?,
-            values(position, position_layout)?,
-            values(segment, segment_layout)?,
-        ];
-        let tokens = self.ids.words.len();
-        let mut out = vec![0.0; tokens * width];
-        let blocks = out.par_chunks_mut(block_len(width)).enumerate();
-        blocks.for_each(|(i, block)| {
-            vectorise!(self.sum_rows(block, i * ROWS_PER_BLOCK, tables, width));
-        });
-        Ok((CpuStorage::F32(out), Shape::from((tokens, width))))
-    }
-
-    fn bwd(
-        &self,
-        word: &Tensor,
-        position: &Tensor,
-        segment: &Tensor,
-        _out: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let grad = grad.contiguous()?;
-        let grad = read(&grad)?;
-        let gradient_of = |table: &Tensor, ids: &[u32]| {
-            if !table.track_op() {
-                return Ok(None);
-            }
-            let (height, width) = table.dims2()?;
-            tensor(scatter_add_rows(&grad, ids, height, width), table.shape()).map(Some)
-        };
-        Ok((
-            gradient_of(word, &self.ids.words)?,
-            gradient_of(position, &self.ids.positions)?,
-            gradient_of(segment, &self.ids.segments)?,
-        ))
-    }
-}
-
-impl Embed {
-    /// Checks the tables against each other and the ids against the tables; returns the width.
-    fn check(&self, layouts: [&Layout; 3]) -> Result<usize> {
-        let EmbeddingIds { words, positions, segments } = &self.ids;
-        if words.len() != positions.len() || words.len() != segments.len() {
-            let (words, positions) = (words.len(), positions.len());
-            bail!("embed: {words} words, {positions} positions, {} segments", segments.len());
-        }
-        let (_, width) = matrix_dims(layouts[0])?;
-        let names = ["word embeddings", "position embeddings", "segment embeddings"];
-        for ((layout, ids), name) in
-            layouts.into_iter().zip([words, positions, segments]).zip(names)
-        {
-            let (height, table_width) = matrix_dims(layout)?;
-            if table_width != width {
-                bail!("embed: {name} are {table_width} wide, word embeddings {width}");
-            }
-            check_ids(name, ids, height)?;
-        }
-        Ok(width)
-    }
-
-    /// Fills a block of rows, the first of which is token `first`.
-    #[inline(always)]
-    fn sum_rows(&self, block: &mut [f32], first: usize, tables: [&[f32]; 3], width: usize) {
-        for (token, out) in (first..).zip(block.chunks_exact_mut(width)) {
-            let word = row(tables[0], self.ids.words[token], width);
-            let position = row(tables[1], self.ids.positions[token], width);
-            let segment = row(tables[2], self.ids.segments[token], width);
-            for (((out, w), p), s) in out.iter_mut().zip(word).zip(position).zip(segment) {
-                *out = w + p + s;
-            }
+/// Fills a block of rows, the first of which is token `first`.
+#[inline(always)]
+fn sum_rows(block: &mut [f32], first: usize, tables: EmbeddingTables, ids: EmbeddingIds) {
+    let width = tables.width;
+    for (token, out) in (first..).zip(block.chunks_exact_mut(width)) {
+        let word = row(tables.words, ids.words[token], width);
+        let position = row(tables.positions, ids.positions[token], width);
+        let segment = row(tables.segments, ids.segments[token], width);
+        for (((out, w), p), s) in out.iter_mut().zip(word).zip(position).zip(segment) {
+            *out = w + p + s;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::gradient_check::{assert_close, assert_gradients, noise_var};
+    use super::super::gather::add_rows_at;
+    use super::super::gradient_check::{assert_gradients, noise};
     use super::*;
 
-    fn ids() -> EmbeddingIds {
-        EmbeddingIds {
-            words: Arc::from([6, 2, 6, 0, 3]),
-            positions: Arc::from([0, 0, 1, 2, 0]),
-            segments: Arc::from([0, 0, 1, 1, 0]),
+    const IDS: EmbeddingIds<'static> = EmbeddingIds {
+        words: &[6, 2, 6, 0, 3],
+        positions: &[0, 0, 1, 2, 0],
+        segments: &[0, 0, 1, 1, 0],
+    };
+
+    fn tables(t: &[Vec<f32>]) -> EmbeddingTables<'_> {
+        EmbeddingTables { words: &t[0], positions: &t[1], segments: &t[2], width: 8 }
+    }
+
+    fn inputs() -> [Vec<f32>; 3] {
+        [noise(7 * 8, 1), noise(3 * 8, 2), noise(2 * 8, 3)]
+    }
+
+    fn forward(t: &[Vec<f32>]) -> Vec<f32> {
+        let mut sums = vec![f32::NAN; 5 * 8];
+        embed(&mut sums, tables(t), IDS).unwrap();
+        sums
+    }
+
+    #[test]
+    fn adds_the_three_rows() {
+        let t = inputs();
+        let sums = forward(&t);
+        for (token, row) in sums.chunks(8).enumerate() {
+            for (column, sum) in row.iter().enumerate() {
+                let at = |table: usize, id: u32| t[table][id as usize * 8 + column];
+                let expected = at(0, IDS.words[token])
+                    + at(1, IDS.positions[token])
+                    + at(2, IDS.segments[token]);
+                assert_eq!(*sum, expected);
+            }
         }
     }
 
     #[test]
-    fn adds_the_three_rows() -> Result<()> {
-        let (w, p, s) = (noise_var(&[7, 8], 1)?, noise_var(&[3, 8], 2)?, noise_var(&[2, 8], 3)?);
-        let picked = |table: &Tensor, rows: &[u32]| {
-            table.index_select(&Tensor::new(rows, table.device())?, 0)
-        };
-        let expected = ((picked(&w, &ids().words)? + picked(&p, &ids().positions)?)?
-            + picked(&s, &ids().segments)?)?;
-        assert_close(&read(&embed(&w, &p, &s, ids())?)?, &read(&expected)?, 1e-6);
-        Ok(())
+    fn gradients_are_right() {
+        assert_gradients(&inputs(), forward, |t, dy| {
+            let of = |table: usize, ids: &[u32]| {
+                let mut gradient = vec![0.0; t[table].len()];
+                add_rows_at(&mut gradient, ids, dy, 8).unwrap();
+                gradient
+            };
+            vec![of(0, IDS.words), of(1, IDS.positions), of(2, IDS.segments)]
+        });
     }
 
     #[test]
-    fn gradients_are_right() -> Result<()> {
-        let tables = [noise_var(&[7, 8], 1)?, noise_var(&[3, 8], 2)?, noise_var(&[2, 8], 3)?];
-        assert_gradients(&tables, |t| embed(&t[0], &t[1], &t[2], ids()))
-    }
-
-    #[test]
-    fn refuses_ids_out_of_range_and_shapes_that_disagree() -> Result<()> {
-        let (w, p, s) = (noise_var(&[7, 8], 1)?, noise_var(&[3, 8], 2)?, noise_var(&[2, 8], 3)?);
-        let too_large = EmbeddingIds { words: Arc::from([6, 2, 7, 0, 3]), ..ids() };
-        let error = embed(&w, &p, &s, too_large);
-        assert!(error.is_err_and(|e| e.to_string().contains("no row 7 in a table of 7")));
-        let too_few = EmbeddingIds { segments: Arc::from([0]), ..ids() };
-        assert!(embed(&w, &p, &s, too_few).is_err());
-        let narrow = noise_var(&[3, 7], 2)?;
-        assert!(embed(&w, &narrow, &s, ids()).is_err());
-        Ok(())
+    fn refuses_ids_out_of_range_and_lengths_that_disagree() {
+        let t = inputs();
+        let mut sums = vec![0.0; 5 * 8];
+        let too_large = EmbeddingIds { words: &[6, 2, 7, 0, 3], ..IDS };
+        let error = embed(&mut sums, tables(&t), too_large).expect_err("refused");
+        assert!(error.to_string().contains("no row 7 in a table of 7"));
+        assert!(embed(&mut sums, tables(&t), EmbeddingIds { segments: &[0], ..IDS }).is_err());
+        assert!(embed(&mut sums[1..], tables(&t), IDS).is_err());
     }
 }

@@ -1,74 +1,77 @@
-//! The activation of BERT, in its exact form.
+//! The activation of BERT, in its exact form: `x·Φ(x)` element by element, `Φ` being the standard
+//! normal's distribution function (Hendrycks & Gimpel 2016, arXiv:1606.08415), not its approximation
+//! by `tanh`. The bias of the layer before is added on the way.
 
-#[cfg(test)]
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::error::{ComputeError, check_len};
+use super::reduce::{accumulate, block_len, sum_partials};
 use super::transcendental::{normal_cdf, normal_density};
-#[cfg(test)]
-use super::values::{read, tensor, values};
 use super::vectorise::vectorise;
 
-/// Values per unit of parallel work: enough to hide its cost, few enough to stay in a core's cache.
-const BLOCK: usize = 8192;
-
-/// `x·Φ(x)` element by element, `Φ` being the standard normal's distribution function (Hendrycks &
-/// Gimpel 2016, arXiv:1606.08415), not its approximation by `tanh`. Any shape.
-///
-/// The network uses it fused into the product that follows; this is what that is tested against.
-#[cfg(test)]
-pub fn gelu(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Gelu)
-}
-
-#[cfg(test)]
-struct Gelu;
-
-#[cfg(test)]
-impl CustomOp1 for Gelu {
-    fn name(&self) -> &'static str {
-        "exact-gelu"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        Ok((CpuStorage::F32(gelu_values(values(x, layout)?)), layout.shape().clone()))
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let dy = dy.contiguous()?;
-        let mut dx = read(&dy)?.to_vec();
-        multiply_by_gelu_slope(&mut dx, &read(x)?);
-        Ok(Some(tensor(dx, x.shape())?))
-    }
-}
-
-/// `gelu(x)` in a new list.
-pub(super) fn gelu_values(x: &[f32]) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
-    y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| {
+/// With `z = x + bias` for each row of `x: [rows, bias.len()]`: writes `gelu(z)` to `y` and leaves
+/// the slope `gelu'(z) = Φ(z) + z·φ(z)` in `x`, all that the backward pass needs.
+pub fn gelu_and_slope(y: &mut [f32], x: &mut [f32], bias: &[f32]) -> Result<(), ComputeError> {
+    check_len("gelu", y.len(), x.len())?;
+    let width = bias.len().max(1);
+    let block = block_len(width);
+    y.par_chunks_mut(block).zip(x.par_chunks_mut(block)).for_each(|(y, x)| {
         vectorise!({
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = x * normal_cdf(*x);
+            for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact_mut(width)) {
+                for ((y, x), bias) in y.iter_mut().zip(x).zip(bias) {
+                    let z = *x + bias;
+                    let cdf = normal_cdf(z);
+                    *y = z * cdf;
+                    *x = z.mul_add(normal_density(z), cdf);
+                }
             }
         });
     });
-    y
+    Ok(())
 }
 
-/// `gradient *= gelu'(x)`, with `gelu'(x) = Φ(x) + x·φ(x)`.
-pub(super) fn multiply_by_gelu_slope(gradient: &mut [f32], x: &[f32]) {
-    gradient.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(gradient, x)| {
+/// `x = gelu(x + bias)` for each row, where no backward pass follows.
+pub fn gelu_in_place(x: &mut [f32], bias: &[f32]) {
+    let width = bias.len().max(1);
+    x.par_chunks_mut(block_len(width)).for_each(|x| {
         vectorise!({
-            for (gradient, x) in gradient.iter_mut().zip(x) {
-                *gradient *= x.mul_add(normal_density(*x), normal_cdf(*x));
+            for x in x.chunks_exact_mut(width) {
+                for (x, bias) in x.iter_mut().zip(bias) {
+                    let z = *x + bias;
+                    *x = z * normal_cdf(z);
+                }
             }
         });
     });
+}
+
+/// `gradient *= slope`, and the sum of each of its `width` columns thereafter: the bias's gradient.
+pub fn multiply_by_slope(
+    gradient: &mut [f32],
+    slope: &[f32],
+    width: usize,
+) -> Result<Vec<f32>, ComputeError> {
+    check_len("gelu's slope", slope.len(), gradient.len())?;
+    let block = block_len(width);
+    let blocks = gradient.par_chunks_mut(block).zip(slope.par_chunks(block));
+    let partials = blocks.map(|(gradient, slope)| {
+        let mut sums = vec![0.0; width];
+        vectorise!({
+            for (g, slope) in gradient.iter_mut().zip(slope) {
+                *g *= slope;
+            }
+            for row in gradient.chunks_exact(width) {
+                accumulate(&mut sums, row);
+            }
+        });
+        sums
+    });
+    Ok(sum_partials(partials.collect(), width))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::gradient_check::{assert_gradients, noise_var};
+    use super::super::gradient_check::{assert_close, assert_gradients, noise};
     use super::*;
 
     /// `(x, gelu(x), gelu'(x))`; digits from a computation with 30 significant places.
@@ -103,9 +106,9 @@ mod tests {
     #[test]
     fn agrees_with_the_true_values() {
         let xs: Vec<f32> = TABLE.iter().map(|(x, ..)| *x).collect();
-        let mut slopes = vec![1.0; xs.len()];
-        multiply_by_gelu_slope(&mut slopes, &xs);
-        for (((x, gelu, slope), y), dy) in TABLE.iter().zip(gelu_values(&xs)).zip(slopes) {
+        let (mut values, mut slopes) = (vec![f32::NAN; xs.len()], xs);
+        gelu_and_slope(&mut values, &mut slopes, &[0.0]).unwrap();
+        for (((x, gelu, slope), y), dy) in TABLE.iter().zip(values).zip(slopes) {
             let scale = f64::from(x.abs().max(1.0));
             let error = (f64::from(y) - gelu).abs() / scale;
             assert!(error < 5e-7, "gelu({x}) is {y}, expected {gelu}");
@@ -115,14 +118,30 @@ mod tests {
     }
 
     #[test]
-    fn gradient_is_right() -> Result<()> {
-        assert_gradients(&[noise_var(&[5, 8], 1)?], |t| gelu(&(&t[0] * 3.0)?))?;
-        assert_gradients(&[noise_var(&[5, 8], 1)?], |t| gelu(&t[0].t()?)?.t())
+    fn gradients_are_right() {
+        let inputs = [noise(70 * 3, 1).iter().map(|x| 3.0 * x).collect(), noise(3, 2)];
+        let forward = |t: &[Vec<f32>]| {
+            let (mut y, mut x) = (vec![f32::NAN; t[0].len()], t[0].clone());
+            gelu_and_slope(&mut y, &mut x, &t[1]).unwrap();
+            y
+        };
+        assert_gradients(&inputs, forward, |t, dy| {
+            let (mut y, mut slope) = (vec![f32::NAN; t[0].len()], t[0].clone());
+            gelu_and_slope(&mut y, &mut slope, &t[1]).unwrap();
+            let mut dx = dy.to_vec();
+            let bias = multiply_by_slope(&mut dx, &slope, 3).unwrap();
+            vec![dx, bias]
+        });
     }
 
     #[test]
-    fn is_the_same_across_block_borders() {
-        let x = vec![0.5; BLOCK + 3];
-        assert!(gelu_values(&x).windows(2).all(|pair| pair[0] == pair[1]));
+    fn is_the_same_with_and_without_a_backward_pass() {
+        let (x, bias) = (noise(40 * 8, 1), noise(8, 2));
+        let (mut y, mut slope, mut alone) = (vec![f32::NAN; x.len()], x.clone(), x);
+        gelu_and_slope(&mut y, &mut slope, &bias).unwrap();
+        gelu_in_place(&mut alone, &bias);
+        assert_close(&alone, &y, 1e-6);
+        assert!(gelu_and_slope(&mut y[1..], &mut slope, &bias).is_err());
+        assert!(multiply_by_slope(&mut y, &slope[1..], 8).is_err());
     }
 }

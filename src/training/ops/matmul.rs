@@ -1,8 +1,9 @@
 //! Matrix products over strided views of slices, so that transposes and column ranges need no
 //! copies. The only kernel with `unsafe` code: a checked wrapper around [`gemm::gemm`].
 
-use candle_core::{Result, bail};
 use gemm::Parallelism;
+
+use super::error::ComputeError;
 
 /// A matrix to read: `values[row * row_stride + column * column_stride]`.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +23,7 @@ impl<'a> Matrix<'a> {
         rows: usize,
         columns: usize,
         row_stride: usize,
-    ) -> Result<Self> {
+    ) -> Result<Self, ComputeError> {
         check_bounds(values.len(), rows, columns, row_stride)?;
         Ok(Self { values, rows, columns, row_stride, column_stride: 1 })
     }
@@ -55,7 +56,7 @@ impl<'a> MatrixMut<'a> {
         rows: usize,
         columns: usize,
         row_stride: usize,
-    ) -> Result<Self> {
+    ) -> Result<Self, ComputeError> {
         check_bounds(values.len(), rows, columns, row_stride)?;
         Ok(Self { values, rows, columns, row_stride })
     }
@@ -78,17 +79,13 @@ pub(super) fn multiply(
     b: Matrix,
     beta: f32,
     threads: Threads,
-) -> Result<()> {
+) -> Result<(), ComputeError> {
     if a.columns != b.rows || dst.rows != a.rows || dst.columns != b.columns {
-        bail!(
-            "cannot multiply [{}, {}] by [{}, {}] into [{}, {}]",
-            a.rows,
-            a.columns,
-            b.rows,
-            b.columns,
-            dst.rows,
-            dst.columns
-        );
+        return Err(ComputeError::Product {
+            a: [a.rows, a.columns],
+            b: [b.rows, b.columns],
+            into: [dst.rows, dst.columns],
+        });
     }
     let parallelism = match threads {
         Threads::One => Parallelism::None,
@@ -126,14 +123,19 @@ pub(super) fn multiply(
 }
 
 /// Checks that a row-major matrix lies within `len` values and that its rows do not overlap.
-fn check_bounds(len: usize, rows: usize, columns: usize, row_stride: usize) -> Result<()> {
+fn check_bounds(
+    len: usize,
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+) -> Result<(), ComputeError> {
     let end = match rows.checked_sub(1) {
         Some(last_row) => last_row.checked_mul(row_stride).and_then(|s| s.checked_add(columns)),
         None => Some(0),
     };
     let inside = end.is_some_and(|end| end <= len) && isize::try_from(row_stride).is_ok();
     if !inside || row_stride < columns {
-        bail!("no [{rows}, {columns}] matrix with rows {row_stride} apart in {len} values");
+        return Err(ComputeError::View { rows, columns, row_stride, len });
     }
     Ok(())
 }

@@ -1,21 +1,21 @@
-//! The encoder's differentiable kernels for the CPU, as candle custom operations.
+//! The encoder's kernels for the CPU, forward and backward, on slices of `f32`.
 //!
 //! The tokens of a batch are packed: activations are `[tokens, features]` without padding, weights
-//! are `[in, out]` (`y = x·W + b`). Everything is `f32`. Products go through `gemm`, the row-wise
-//! rest through `rayon`, with loops the compiler vectorises for the machine at hand.
+//! are `[in, out]` (`y = x·W + b`). Products go through `gemm`, the row-wise rest through `rayon`,
+//! with loops the compiler vectorises for the machine at hand. Who calls owns the memory.
 //!
 //! Invariants:
-//! - an operation returns a gradient for every input that is tracked. A missing one would be
-//!   dropped in silence by candle, or make its backward pass panic;
-//! - reductions run in a fixed order over blocks of a fixed size, so that results do not depend on
-//!   how the work falls on threads;
-//! - inputs may be strided or offset views: they are made contiguous at the entrance.
+//! - a kernel writes every value of its output, unless it says that it adds; buffers come with the
+//!   contents of the step before;
+//! - reductions run in a fixed order over blocks of a fixed size, so that they do not depend on how
+//!   the work falls on threads.
 
 mod adamw;
 mod attention;
 mod attention_layout;
 mod dropout;
 mod embed;
+mod error;
 mod gather;
 mod gelu;
 #[cfg(test)]
@@ -26,15 +26,20 @@ mod linear;
 mod matmul;
 mod reduce;
 mod transcendental;
-mod values;
 mod vectorise;
 
-pub use adamw::{AdamWStep, Moments, adamw_step};
-pub use attention::attention;
+pub use adamw::{AdamWFactors, AdamWStep, Moments};
+pub use attention::{AttentionPass, attention, attention_gradient};
 pub use attention_layout::AttentionLayout;
-pub use dropout::{dropout, dropout_add};
-pub use embed::{EmbeddingIds, embed};
-pub use gather::gather_rows;
+pub use dropout::Mask;
+pub use embed::{EmbeddingIds, EmbeddingTables, embed};
+pub use error::ComputeError;
+pub(in crate::training) use error::check_len;
+pub use gather::{add_rows_at, gather_rows};
+pub use gelu::{gelu_and_slope, gelu_in_place, multiply_by_slope};
+#[cfg(test)]
+pub(in crate::training) use gradient_check::{assert_close, noise};
 pub use gradient_norm::squared_norm;
-pub use layer_norm::layer_norm;
-pub use linear::{gelu_linear, linear};
+pub use layer_norm::{Branch, Norm, NormPass, Normalised};
+pub use linear::Dense;
+pub use reduce::{accumulate_all, column_sums};

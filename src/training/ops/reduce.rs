@@ -78,8 +78,15 @@ pub(super) fn accumulate(target: &mut [f32], addend: &[f32]) {
     }
 }
 
+/// `target += addend` for lists of any length.
+pub fn accumulate_all(target: &mut [f32], addend: &[f32]) {
+    const BLOCK: usize = 16_384;
+    let blocks = target.par_chunks_mut(BLOCK).zip(addend.par_chunks(BLOCK));
+    blocks.for_each(|(target, addend)| vectorise!(accumulate(target, addend)));
+}
+
 /// The sum of each column of a row-major matrix: the gradient of a bias.
-pub(super) fn column_sums(matrix: &[f32], width: usize) -> Vec<f32> {
+pub fn column_sums(matrix: &[f32], width: usize) -> Vec<f32> {
     let partials = matrix.par_chunks(block_len(width)).map(|block| {
         let mut sums = vec![0.0; width];
         vectorise!({

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use dynamar::{
-    checkpoint::{Checkpoint, Draft, ENCODER_FILE, Provenance, TOKENIZER_FILE},
+    checkpoint::{Checkpoint, Draft, ENCODER_FILE, EncoderEntry, Provenance, TOKENIZER_FILE},
     evaluation::Report,
     inference::{Activation, Calibration, Dense, Head, Layer, Scaling},
     prompt::TaskFile,
@@ -126,7 +126,8 @@ pub fn write_encoder(target: &Path) {
 }
 
 fn publish(draft: Draft, encoder: &Checkpoint) {
-    let entry = encoder.manifest.encoder.clone();
+    let encoder = encoder.manifest.encoder.clone();
+    let entry = EncoderEntry { language_head: None, ..encoder };
     let provenance = Provenance::new("a test");
     draft.publish(entry, TOKENIZER_FILE, provenance).expect("published");
 }

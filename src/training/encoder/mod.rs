@@ -1,0 +1,246 @@
+//! The encoder as differentiable computation: the same function that the exported graph computes.
+
+mod embeddings;
+mod layer;
+mod layer_gradient;
+mod read_out;
+#[cfg(test)]
+mod tests;
+mod workspace;
+
+use std::collections::BTreeMap;
+
+use super::{
+    ops::{AttentionLayout, ComputeError, Mask, add_rows_at, check_len, gather_rows},
+    parameter::Parameter,
+    random::hash,
+};
+use crate::{
+    inference::{MaskEncoder, PredictError},
+    tokenization::{PackedBatch, Prompt},
+    weights::{Architecture, Array, EncoderWeights, WeightsError},
+};
+use layer::Layer;
+pub use read_out::ReadOut;
+use workspace::{Batch, Workspace};
+
+/// Parameters before those of the layers.
+const EMBEDDING_PARAMETERS: usize = 5;
+
+/// Parameters of a layer.
+const LAYER_PARAMETERS: usize = 14;
+
+/// Dropout of one forward pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Dropout {
+    /// Chance of a value being dropped.
+    pub probability: f32,
+    /// Of this pass; each place in the network derives its own.
+    pub seed: u64,
+}
+
+impl Dropout {
+    /// Drops nothing.
+    pub const OFF: Self = Self { probability: 0.0, seed: 0 };
+
+    fn at(self, layer: usize, site: u64) -> Result<Mask, ComputeError> {
+        Mask::new(self.probability, hash(&[self.seed, layer as u64, site]))
+    }
+
+    fn of_embeddings(self) -> Result<Mask, ComputeError> {
+        self.at(usize::MAX, 0)
+    }
+}
+
+/// An encoder whose parameters can be trained, and the memory of its passes.
+pub struct TrainableEncoder {
+    architecture: Architecture,
+    /// In the order of [`Architecture::parameters`].
+    parameters: Vec<Parameter>,
+    /// What the last [`Self::forward`] leaves for [`Self::backward`].
+    tracked: Workspace,
+    /// Of passes with nothing to follow.
+    untracked: Workspace,
+}
+
+impl TrainableEncoder {
+    /// Begins with these weights.
+    pub fn new(weights: &EncoderWeights) -> Result<Self, WeightsError> {
+        weights.architecture.check()?;
+        let parameters = weights
+            .iter()
+            .map(|(name, array)| Parameter::new(name, array.shape.clone(), array.data.clone()))
+            .collect();
+        Ok(Self {
+            architecture: weights.architecture.clone(),
+            parameters,
+            tracked: Workspace::default(),
+            untracked: Workspace::default(),
+        })
+    }
+
+    /// The shape of the encoder.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Every parameter, in the order of a forward pass.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// The same to change.
+    pub fn parameters_mut(&mut self) -> &mut [Parameter] {
+        &mut self.parameters
+    }
+
+    /// The parameter with this name, as `weights` has it.
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters.iter().find(|parameter| parameter.name == name)
+    }
+
+    /// The same to change, for instance the word embeddings by a decoder that shares them.
+    pub fn parameter_mut(&mut self, name: &str) -> Option<&mut Parameter> {
+        self.parameters.iter_mut().find(|parameter| parameter.name == name)
+    }
+
+    /// The weights as they are now; refused if one is not finite.
+    pub fn weights(&self) -> Result<EncoderWeights, WeightsError> {
+        let array = |parameter: &Parameter| {
+            let array = Array { shape: parameter.shape.clone(), data: parameter.values.clone() };
+            (parameter.name.clone(), array)
+        };
+        let arrays: BTreeMap<String, Array> = self.parameters.iter().map(array).collect();
+        EncoderWeights::new(self.architecture.clone(), arrays)
+    }
+
+    /// `[read_out.len(), hidden]`: the last hidden states of the tokens read out. Keeps what
+    /// [`Self::backward`] needs, in memory that the next pass uses again.
+    pub fn forward(
+        &mut self,
+        batch: &PackedBatch,
+        read_out: &ReadOut,
+        dropout: Dropout,
+    ) -> Result<Vec<f32>, ComputeError> {
+        let layers = self.architecture.layers;
+        self.tracked.begin(Batch::new(batch, read_out, dropout), layers);
+        let result = Pass::new(&self.architecture, &self.parameters, &mut self.tracked, true).run();
+        if result.is_err() {
+            self.tracked.batch = None;
+        }
+        result
+    }
+
+    /// The same without dropout, and with nothing kept.
+    pub fn encode(
+        &mut self,
+        batch: &PackedBatch,
+        read_out: &ReadOut,
+    ) -> Result<Vec<f32>, ComputeError> {
+        self.untracked.begin(Batch::new(batch, read_out, Dropout::OFF), 1);
+        Pass::new(&self.architecture, &self.parameters, &mut self.untracked, false).run()
+    }
+
+    /// Adds to the parameters' gradients, given that of the last forward pass's result; each forward
+    /// pass can be followed by one backward pass.
+    pub fn backward(&mut self, gradient: &[f32]) -> Result<(), ComputeError> {
+        let Some(batch) = self.tracked.batch.take() else { return Err(ComputeError::NoForward) };
+        let hidden = self.architecture.hidden_size;
+        check_len("the encoder's gradient", gradient.len(), batch.read_out.len() * hidden)?;
+        let layouts = Layouts::new(&batch, self.architecture.heads)?;
+        let Workspace { inputs, layers, gradients, embeddings, rows, .. } = &mut self.tracked;
+        let (embedding_parameters, layer_parameters) =
+            self.parameters.split_at_mut(EMBEDDING_PARAMETERS);
+        gradients.hidden.clear();
+        gradients.hidden.extend_from_slice(gradient);
+        let each = layer_parameters.chunks_exact_mut(LAYER_PARAMETERS).zip(layers).zip(inputs);
+        for (at, ((parameters, space), input)) in each.enumerate().rev() {
+            let layer = Layer::new(&self.architecture, at, batch.dropout, &layouts);
+            let queries = if layer.picks { &rows[..] } else { &input[..] };
+            layer.backward(parameters, space, input, queries, gradients)?;
+            // `gradients.hidden` is that of the queries now, `gradients.input` that of the rest.
+            if layer.picks {
+                let rows = &batch.read_out.rows;
+                add_rows_at(&mut gradients.input, rows, &gradients.hidden, hidden)?;
+                std::mem::swap(&mut gradients.input, &mut gradients.hidden);
+            }
+        }
+        embeddings.backward(embedding_parameters, &batch, &mut gradients.hidden)
+    }
+}
+
+impl MaskEncoder for TrainableEncoder {
+    fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
+        let batch = PackedBatch::new(prompts.iter().copied());
+        let vectors = self.encode(&batch, &ReadOut::masks(&batch));
+        vectors.map_err(|error| PredictError::Encoder(error.to_string()))
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.architecture.hidden_size
+    }
+}
+
+/// Which rows attend to which, in the last layer and in those before.
+struct Layouts {
+    all: AttentionLayout,
+    last: AttentionLayout,
+}
+
+impl Layouts {
+    fn new(batch: &Batch, heads: usize) -> Result<Self, ComputeError> {
+        let keys = &batch.tokens.offsets;
+        Ok(Self {
+            all: AttentionLayout::new(heads, keys.clone(), keys.clone())?,
+            last: AttentionLayout::new(heads, batch.read_out.offsets.clone(), keys.clone())?,
+        })
+    }
+}
+
+/// One forward pass.
+struct Pass<'a> {
+    architecture: &'a Architecture,
+    parameters: &'a [Parameter],
+    space: &'a mut Workspace,
+    /// Whether a backward pass follows.
+    tracked: bool,
+}
+
+impl<'a> Pass<'a> {
+    fn new(
+        architecture: &'a Architecture,
+        parameters: &'a [Parameter],
+        space: &'a mut Workspace,
+        tracked: bool,
+    ) -> Self {
+        Self { architecture, parameters, space, tracked }
+    }
+
+    fn run(self) -> Result<Vec<f32>, ComputeError> {
+        let Self { architecture, parameters, space, tracked } = self;
+        let Workspace { batch, inputs, layers, embeddings, rows, scratch, .. } = space;
+        let Some(batch) = batch else { return Err(ComputeError::NoForward) };
+        let layouts = Layouts::new(batch, architecture.heads)?;
+        let (embedding_parameters, layer_parameters) = parameters.split_at(EMBEDDING_PARAMETERS);
+        let epsilon = architecture.layer_norm_eps as f32;
+        embeddings.forward(embedding_parameters, batch, epsilon, &mut inputs[0])?;
+        for (at, parameters) in layer_parameters.chunks_exact(LAYER_PARAMETERS).enumerate() {
+            let layer = Layer::new(architecture, at, batch.dropout, &layouts);
+            let place = if tracked { at } else { 0 };
+            let (before, after) = inputs.split_at_mut(place + 1);
+            let (input, output) = (&before[place], &mut after[0]);
+            if layer.picks {
+                rows.resize(batch.read_out.len() * architecture.hidden_size, 0.0);
+                gather_rows(rows, input, &batch.read_out.rows, architecture.hidden_size)?;
+            }
+            let queries = if layer.picks { &rows[..] } else { &input[..] };
+            let space = &mut layers[place];
+            layer.forward(parameters, space, input, queries, output, scratch, tracked)?;
+            if !tracked {
+                inputs.swap(0, 1);
+            }
+        }
+        let last = if tracked { architecture.layers } else { 0 };
+        Ok(inputs[last].clone())
+    }
+}

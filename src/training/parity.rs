@@ -1,0 +1,35 @@
+//! Whether an exported graph computes what the trainer does.
+
+use std::path::Path;
+
+use super::{TrainingError, encoder::TrainableEncoder};
+use crate::{
+    inference::{Encoder, MaskEncoder, Runtime, encode_all},
+    tokenization::Prompt,
+    weights::EncoderWeights,
+};
+
+/// The two may differ by this much, times the largest component of a vector where that is above 1.
+const TOLERANCE: f32 = 1e-4;
+
+/// Compares the vectors that the graph in this file gives for some prompts with those of the
+/// trainer's own forward pass.
+pub fn check_parity(
+    weights: &EncoderWeights,
+    graph: &Path,
+    runtime: &Runtime,
+    prompts: &[Prompt],
+) -> Result<(), TrainingError> {
+    let mut trained = TrainableEncoder::new(weights)?;
+    let mut exported = Encoder::load(runtime, graph, trained.hidden_size(), 1)?;
+    let expected = encode_all(&mut trained, prompts)?.concat();
+    let found = encode_all(&mut exported, prompts)?.concat();
+    let largest = expected.iter().fold(1f32, |largest, value| largest.max(value.abs()));
+    let tolerance = TOLERANCE * largest;
+    let differences = || found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+    // Not by the largest: a comparison with NaN must fail.
+    if differences().all(|difference| difference <= tolerance) {
+        return Ok(());
+    }
+    Err(TrainingError::Parity { difference: differences().fold(0f32, f32::max), tolerance })
+}

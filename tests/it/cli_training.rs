@@ -1,0 +1,122 @@
+//! Training and comparing from outside: a killed process, a full disk, an experiment.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use crate::fixtures;
+
+const TASK: &str = "models/tasks/review-polarity.toml";
+
+fn dynamar(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dynamar"));
+    command.args(arguments).current_dir(fixtures::root()).env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn succeed(arguments: &[&str]) -> Output {
+    let output = dynamar(arguments).output().expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    output
+}
+
+fn fail(arguments: &[&str], words: &[&str]) {
+    let output = dynamar(arguments).output().expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+    assert!(words.iter().all(|word| stderr.contains(word)), "{stderr:?} says {words:?}");
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Writes reviews of things that `name` tells from those in other files.
+fn reviews(directory: &Path, name: &str, pairs: usize) -> String {
+    let mut rows = "text,sentiment\n".to_owned();
+    for at in 0..pairs {
+        rows +=
+            &format!("The {name} {at} is great.,positive\nThe {name} {at} is awful.,negative\n");
+    }
+    let path = directory.join(format!("{name}.csv"));
+    fs::write(&path, rows).expect("written");
+    text(&path).to_owned()
+}
+
+#[test]
+fn a_run_killed_at_once_goes_on_to_the_same_weights() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fixture = fixtures::encoder("bert-tiny");
+    let encoder = fixture.path();
+    let (train, dev) = (reviews(home.path(), "phone", 20), reviews(home.path(), "case", 4));
+    let (whole, parts) = (home.path().join("whole"), home.path().join("parts"));
+    let arguments = |out: &'static str| {
+        let out = home.path().join(out);
+        let files = ["--task", TASK, "--train", &train, "--dev", &dev].map(str::to_owned);
+        let rest = ["--steps", "8", "--batch-size", "8", "--score-every", "1", "--save-every", "1"];
+        let places = ["--encoder", text(&encoder), "--out", text(&out), "--json"];
+        let all = ["train".to_owned()].into_iter().chain(files);
+        let all = all.chain(rest.map(str::to_owned)).chain(places.map(str::to_owned));
+        all.collect::<Vec<String>>()
+    };
+    let as_strs = |arguments: &[String]| -> Vec<String> { arguments.to_vec() };
+    let run =
+        |arguments: Vec<String>| succeed(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let expected = json(&run(arguments("whole")))["model"].clone();
+    let first = as_strs(&arguments("parts"));
+    let first: Vec<&str> = first.iter().map(String::as_str).collect();
+    let mut child = dynamar(&first).stderr(Stdio::piped()).stdout(Stdio::null()).spawn();
+    let child = child.as_mut().expect("the binary runs");
+    let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    // The state of the step before lies on disk when a step's score is told.
+    let told = lines.map_while(Result::ok).any(|line| line.contains("step 4/8  dev"));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!(told, "it was killed in the middle");
+    assert!(!parts.exists() && whole.exists());
+    fail(&first, &["--resume", "--restart"]);
+    let resumed = run([arguments("parts"), vec!["--resume".to_owned()]].concat());
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("going on after step"));
+    assert_eq!(json(&resumed)["model"], expected);
+    let names: Vec<String> = fs::read_dir(home.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("state"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn a_disk_that_takes_no_more_is_said_and_leaves_no_half_checkpoint() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fixture = fixtures::encoder("bert-tiny");
+    let train = reviews(home.path(), "phone", 8);
+    let out = home.path().join("out");
+    let (encoder, program) = (fixture.path(), env!("CARGO_BIN_EXE_dynamar"));
+    // A limit on the size of files stands for a full disk: writing fails half way. Without the
+    // trap the signal would end the process.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 2000; exec {program} train --task {TASK} --train {train} \
+         --encoder {} --out {} --steps 2",
+        text(&encoder),
+        text(&out)
+    );
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(fixtures::root())
+        .output()
+        .expect("bash runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("error: cannot write") && stderr.contains("encoder.onnx"), "{stderr}");
+    let left: Vec<_> = fs::read_dir(home.path()).expect("a directory").collect();
+    assert_eq!(left.len(), 1, "the data alone: {left:?}");
+}
