@@ -20,7 +20,7 @@ BENCH_VENV := target/bench-venv
 # A directory with further tasks to measure training on; see benches/train/main.rs --help.
 DATA ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients study-small lint format clean-models
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -71,6 +71,20 @@ $(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(CLIENT_PACKAGES) --requirement $<
 	@touch $@
+
+# The experiment on the demo's reviews with a tiny encoder: minutes, and no figure to quote.
+study-small: fetch build $(TINY)/manifest.json ## Runs a small experiment (target/study-small/report.html)
+	@mkdir -p target/study-small
+	@$(DYNAMAR) compare --encoder $(TINY) --work target/study-small/work \
+		$(foreach task,review-polarity review-intensity,--task $(TASKS)/$(task).toml \
+			--train $(DEMO_DATA)/$(task)/train.csv --dev $(DEMO_DATA)/$(task)/dev.csv \
+			--test $(DEMO_DATA)/$(task)/test.csv) \
+		--allow-overlap --shots 16,32 --seeds 3 --steps 60 --batch-size 16 --max-scored 300 \
+		--learning-rates 1e-4,3e-4 --html target/study-small/report.html
+	@echo "study-small: target/study-small/report.html"
+
+$(TINY)/manifest.json: | fetch build
+	@$(DYNAMAR) import models/fetched/bert-tiny --out $(TINY)
 
 lint: ## Formatting and clippy, warnings as errors
 	@$(CARGO) fmt --check

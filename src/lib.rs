@@ -3,6 +3,7 @@
 pub mod batching;
 pub mod checkpoint;
 pub mod cli;
+pub mod comparison;
 pub mod config;
 pub mod dataset;
 pub mod evaluation;

@@ -1,5 +1,7 @@
 //! The command line: one file per verb. The only place that prints.
 
+mod compare;
+mod compare_progress;
 mod evaluate;
 mod health;
 mod import;
@@ -44,6 +46,8 @@ enum Command {
     Train(train::Args),
     Pretrain(pretrain::Args),
     Evaluate(evaluate::Args),
+    // Boxed: it has many more arguments than the others.
+    Compare(Box<compare::Args>),
     Import(import::Args),
     Inspect(inspect::Args),
     Health(health::Args),
@@ -58,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args, &cli.global),
         Command::Pretrain(args) => pretrain::run(&args, &cli.global),
         Command::Evaluate(args) => evaluate::run(&args, &cli.global),
+        Command::Compare(args) => compare::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Health(args) => health::run(&args, &cli.global),

@@ -120,3 +120,108 @@ fn a_disk_that_takes_no_more_is_said_and_leaves_no_half_checkpoint() {
     let left: Vec<_> = fs::read_dir(home.path()).expect("a directory").collect();
     assert_eq!(left.len(), 1, "the data alone: {left:?}");
 }
+
+/// The arguments of a small experiment.
+fn experiment(home: &Path, encoder: &Path) -> Vec<String> {
+    let files = [("--train", "phone", 8), ("--dev", "case", 4), ("--test", "radio", 6)];
+    let files = files.map(|(flag, name, pairs)| [flag.to_owned(), reviews(home, name, pairs)]);
+    let work = home.join("work");
+    let rest = [
+        "--encoder",
+        text(encoder),
+        "--work",
+        text(&work),
+        "--shots",
+        "2,4,all",
+        "--seeds",
+        "2",
+        "--steps",
+        "3",
+        "--batch-size",
+        "4",
+        "--learning-rates",
+        "1e-4,1e-3",
+        "--json",
+    ];
+    let all = ["compare", "--task", TASK].map(str::to_owned).into_iter();
+    all.chain(files.concat()).chain(rest.map(str::to_owned)).collect()
+}
+
+#[test]
+fn an_experiment_goes_on_where_it_stopped_and_tells_the_same() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fixture = fixtures::encoder("bert-tiny");
+    let arguments = experiment(home.path(), &fixture.path());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let page = home.path().join("report.html");
+    let page = ["--html", text(&page)];
+    let first = succeed(&[&arguments[..], &page].concat());
+    let record = json(&first);
+    let methods: Vec<&str> = record["methods"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|m| m["id"].as_str())
+        .collect();
+    assert_eq!(
+        methods,
+        ["frozen mean", "M0 standard", "M1 label words", "M2 static", "M3 DynaMaR", "M3 ensemble"]
+    );
+    let results = &record["tasks"][0]["methods"]["M3 DynaMaR"];
+    assert_eq!(results.as_array().map(Vec::len), Some(3), "{results}");
+    assert_eq!(results[0]["shot"], "2");
+    assert_eq!(results[0]["runs"].as_array().map(Vec::len), Some(2));
+    let roles: Vec<&str> = results[0]["runs"][0]["templates"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|template| template["role"].as_str())
+        .collect();
+    assert_eq!(roles, ["canonical", "held_out"]);
+    let html = fs::read_to_string(page[1]).expect("a page");
+    assert!(html.contains("M3 ensemble") && html.contains("<svg"), "a page with plots");
+    let drawn = home.path().join("work/review-polarity/k2-seed1/train.csv");
+    assert_eq!(fs::read_to_string(drawn).expect("drawn").lines().count(), 5, "a header and 2 + 2");
+    // One cell is lost; the others are not computed again.
+    let lost = home.path().join("work/cells/review-polarity.dynamic.k4.s1.g");
+    let cells = fs::read_dir(home.path().join("work/cells")).expect("a directory");
+    let lost_cells: Vec<_> = cells
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| text(path).starts_with(text(&lost)) && text(path).contains("final"))
+        .collect();
+    assert_eq!(lost_cells.len(), 1);
+    fs::remove_file(&lost_cells[0]).expect("removed");
+    let second = succeed(&[&arguments[..], &page].concat());
+    let stderr = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(stderr.contains("30 runs for the test sets, 29 of them finished before"), "{stderr}");
+    let metrics = |record: &serde_json::Value| {
+        record["tasks"][0]["methods"]["M3 DynaMaR"][1]["runs"][1]["metrics"].clone()
+    };
+    assert_eq!(metrics(&json(&second)), metrics(&record));
+}
+
+#[test]
+fn an_experiment_that_cannot_be_is_refused() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fixture = fixtures::encoder("bert-tiny");
+    let arguments = experiment(home.path(), &fixture.path());
+    let with = |flag: &str, value: &str| -> Vec<String> {
+        let mut arguments = arguments.clone();
+        let at = arguments.iter().position(|argument| argument == flag).expect("there");
+        arguments[at + 1] = value.to_owned();
+        arguments
+    };
+    let check = |arguments: &[String], words: &[&str]| {
+        fail(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), words);
+    };
+    check(&with("--shots", "9"), &["negative", "phone.csv", "8"]);
+    let train =
+        arguments[arguments.iter().position(|a| a == "--train").expect("there") + 1].clone();
+    check(&with("--test", &train), &["phone.csv", "--allow-overlap"]);
+    check(
+        &[arguments.clone(), vec!["--metric".to_owned(), "x=f1".to_owned()]].concat(),
+        &["x", "no such task"],
+    );
+    let metric = ["--metric", "review-polarity=speed"].map(str::to_owned).to_vec();
+    check(&[arguments, metric].concat(), &["no figure \"speed\"", "accuracy"]);
+}

@@ -1,0 +1,229 @@
+//! `dynamar compare`.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::{Result, anyhow, bail, ensure};
+
+use super::{
+    compare_progress::CellProgress, interrupt, output, output::Page, progress::note,
+    settings::SettingsArgs,
+};
+use crate::{
+    checkpoint::Checkpoint,
+    comparison::{ComparedTask, Design, Experiment, Grid, Method, read_outside, summarise},
+    dataset::{check_overlap, read_csv},
+    prompt::TaskFile,
+    report::{Shot, Style, comparison_page, comparison_tables},
+    training::Length,
+};
+
+/// Steps of a few-shot run, where nothing is said.
+const DEFAULT_STEPS: usize = 100;
+
+/// Compares standard fine-tuning, static prompts and DynaMaR on your own data
+///
+/// Every method sees the same examples, the same number of steps and the same trials; settings are
+/// chosen on --dev, and --test is scored once, at the end. Finished cells are kept in --work, so the
+/// same command goes on after an interruption. Several --task, --train, --dev and --test in the same
+/// order make one experiment.
+///
+/// Example: dynamar compare --task task.toml --train train.csv --dev dev.csv --test test.csv \
+///              --encoder models/encoders/minilm-l6 --shots 4,8,16,32 --seeds 5 \
+///              --work target/compare --html report.html
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// The task file (TOML); may be given several times
+    #[arg(long, value_name = "FILE", required = true)]
+    task: Vec<PathBuf>,
+    /// Labelled examples from which the training sets are drawn (CSV)
+    #[arg(long, value_name = "FILE", required = true)]
+    train: Vec<PathBuf>,
+    /// Labelled examples by which settings are chosen (CSV)
+    #[arg(long, value_name = "FILE", required = true)]
+    dev: Vec<PathBuf>,
+    /// Labelled examples that are scored at the end (CSV)
+    #[arg(long, value_name = "FILE", required = true)]
+    test: Vec<PathBuf>,
+    /// The checkpoint whose encoder all methods begin with
+    #[arg(long, value_name = "DIR")]
+    encoder: PathBuf,
+    /// Training examples of each label (regression: in all), and "all"
+    #[arg(long, value_name = "K,…", value_delimiter = ',', default_value = "4,8,16,32")]
+    shots: Vec<Shot>,
+    /// Draws of the training examples, and of all else that is drawn
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
+    /// Methods: frozen, standard, label-words, static, dynamic [default: all]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = method)]
+    methods: Vec<Method>,
+    /// The figure by which methods are compared, for one task [default: accuracy, or spearman]
+    #[arg(long, value_name = "TASK=NAME", value_parser = task_metric)]
+    metric: Vec<(String, String)>,
+    /// Learning rates to choose from, for every method
+    #[arg(long, value_name = "RATE,…", value_delimiter = ',')]
+    learning_rates: Vec<f64>,
+    /// Consistency weights to choose from, instead of --consistency
+    #[arg(long, value_name = "WEIGHT,…", value_delimiter = ',')]
+    consistency_weights: Vec<f64>,
+    /// Contrastive weights to choose from, instead of --contrastive
+    #[arg(long, value_name = "WEIGHT,…", value_delimiter = ',')]
+    contrastive_weights: Vec<f64>,
+    /// Trainings by which each setting is judged
+    #[arg(long, default_value_t = 1)]
+    trial_seeds: u64,
+    /// Examples of --dev and of --test that are scored at most: a draw that stays the same
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    max_scored: usize,
+    /// Results of other programs, as further columns (JSON)
+    #[arg(long, value_name = "FILE")]
+    add_results: Vec<PathBuf>,
+    /// Where finished cells, drawn training sets and the record (results.json) are kept
+    #[arg(long, value_name = "DIR", default_value = "target/compare")]
+    work: PathBuf,
+    /// Write the report as a page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print the tables as Markdown
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Take files of a task that share examples
+    #[arg(long)]
+    allow_overlap: bool,
+    /// Threads that compute [default: all CPUs]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Print the record as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    Method::ALL.into_iter().find(|method| method.name() == text).ok_or_else(|| {
+        let names: Vec<&str> = Method::ALL.iter().map(|method| method.name()).collect();
+        format!("there are: {}", names.join(", "))
+    })
+}
+
+fn task_metric(text: &str) -> Result<(String, String), String> {
+    let (task, metric) = text.split_once('=').ok_or("write it as TASK=NAME")?;
+    Ok((task.to_owned(), metric.to_owned()))
+}
+
+/// Runs the experiment and prints its tables.
+pub fn run(args: &Args) -> Result<()> {
+    if let Some(threads) = args.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let design = design(args)?;
+    let tasks = tasks(args)?;
+    let page = args.html.as_deref().map(Page::new).transpose()?;
+    let outside = args.add_results.iter().map(|path| read_outside(path));
+    let outside = outside.collect::<Result<Vec<_>, _>>()?;
+    let encoder = Checkpoint::open(&args.encoder)?;
+    let interrupt = interrupt::on_signal()?;
+    let experiment = Experiment::new(&tasks, &design, &encoder)?;
+    let results = experiment.run(&mut CellProgress::new(), &interrupt)?;
+    let entry = &encoder.manifest.encoder;
+    let encoder = format!("{} (checkpoint {})", entry.name, encoder.manifest.id);
+    let record = summarise(&tasks, &design, &encoder, &results, &outside, vec![command_line()]);
+    record.check()?;
+    let json = serde_json::to_string_pretty(&record)? + "\n";
+    Page::new(&args.work.join("results.json"))?.write(&json)?;
+    if let Some(page) = page {
+        page.write(&comparison_page(&record))?;
+    }
+    if args.json {
+        return output::text(&json);
+    }
+    let style = if args.markdown { Style::Markdown } else { Style::Text };
+    output::text(&comparison_tables(&record, style))
+}
+
+/// The command as it was typed.
+fn command_line() -> String {
+    let quoted = |word: String| {
+        if word.contains(char::is_whitespace) { format!("'{word}'") } else { word }
+    };
+    let words = std::env::args().skip(1).map(quoted);
+    ["dynamar".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+fn design(args: &Args) -> Result<Design> {
+    let mut settings = args.settings.settings();
+    let epochs = match settings.length {
+        Length::Epochs(epochs) => epochs,
+        Length::Steps(_) => 3,
+    };
+    if let Length::Epochs(_) = settings.length {
+        settings.length = Length::Steps(DEFAULT_STEPS);
+    }
+    settings.check()?;
+    ensure!(settings.patience.is_none(), "all methods get equal steps: --patience cannot be");
+    ensure!(args.seeds > 0 && args.trial_seeds > 0, "at least one seed is needed");
+    ensure!(args.max_scored > 0, "at least one example must be scored");
+    let or = |given: &[f64], one: f64| if given.is_empty() { vec![one] } else { given.to_vec() };
+    let grid = Grid {
+        learning_rates: or(&args.learning_rates, settings.learning_rate),
+        consistency: or(&args.consistency_weights, settings.consistency),
+        contrastive: or(&args.contrastive_weights, settings.contrastive),
+    };
+    let unique: BTreeSet<Shot> = args.shots.iter().copied().collect();
+    ensure!(!unique.contains(&Shot::Count(0)), "--shots: at least 1 example must be taken");
+    let methods = if args.methods.is_empty() { Method::ALL.to_vec() } else { args.methods.clone() };
+    Ok(Design {
+        methods,
+        shots: unique.into_iter().collect(),
+        seeds: args.seeds,
+        grid,
+        trial_seeds: args.trial_seeds,
+        settings,
+        epochs,
+        max_scored: args.max_scored,
+        work: args.work.clone(),
+    })
+}
+
+/// Reads each task's files.
+fn tasks(args: &Args) -> Result<Vec<ComparedTask>> {
+    let count = args.task.len();
+    for (name, files) in [("train", &args.train), ("dev", &args.dev), ("test", &args.test)] {
+        ensure!(
+            files.len() == count,
+            "{count} --task and {} --{name}: give one for every task",
+            files.len()
+        );
+    }
+    let mut metrics: HashMap<&str, &str> =
+        args.metric.iter().map(|(task, metric)| (task.as_str(), metric.as_str())).collect();
+    let mut tasks = Vec::new();
+    for at in 0..count {
+        let file = Arc::new(TaskFile::read(&args.task[at])?);
+        let [train, dev, test] = [&args.train[at], &args.dev[at], &args.test[at]];
+        let (train, dev, test) =
+            (read_csv(train, &file)?, read_csv(dev, &file)?, read_csv(test, &file)?);
+        for (seen, scored) in [(&train, &dev), (&train, &test), (&dev, &test)] {
+            if let (Err(error), false) = (check_overlap(seen, scored), args.allow_overlap) {
+                bail!("{error}; pass --allow-overlap if that is meant");
+            }
+        }
+        let usual = if file.labels().is_empty() { "spearman" } else { "accuracy" };
+        let metric = metrics.remove(file.task.name.as_str()).unwrap_or(usual).to_owned();
+        let path = args.task[at].display().to_string();
+        tasks.push(ComparedTask { file, path, train, dev, test, metric });
+    }
+    if let Some(task) = metrics.keys().next() {
+        return Err(anyhow!("--metric {task}=…: there is no such task"));
+    }
+    note(&format!(
+        "{count} tasks, {}",
+        tasks.iter().map(|t| t.file.task.name.as_str()).collect::<Vec<_>>().join(", ")
+    ));
+    Ok(tasks)
+}

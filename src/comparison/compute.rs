@@ -1,0 +1,231 @@
+//! Computes one cell: trains or fits, and scores.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    as_training,
+    cells::AnswerResult,
+    linear,
+    method::{Answer, Method},
+    plan::{Cell, Setting, Stage},
+    run::Experiment,
+};
+use crate::{
+    dataset::Dataset,
+    evaluation::{Metrics, Options, evaluate_with, is_collapsed},
+    inference::{Head, MaskEncoder, TaskPredictor, TemplateChoice, predict},
+    prompt::InferenceMode,
+    report::{Shot, TemplateRole, TemplateScore},
+    task::Prediction,
+    training::{
+        Body, Interrupt, Length, Observer, Score, Settings, StepReport, TrainableEncoder,
+        TrainableHead, Trainer, TrainerTask, TrainingError, label_word_head,
+    },
+};
+
+/// Penalties of the linear model: the grid's first setting, its second, and so on round.
+const PENALTIES: [f64; 3] = [1.0, 0.1, 10.0];
+
+impl Experiment<'_> {
+    fn settings(&self, cell: &Cell) -> Settings {
+        let Setting { learning_rate, consistency, contrastive, .. } = cell.setting;
+        let base = &self.design.settings;
+        let head_factor = base.head_learning_rate / base.learning_rate;
+        Settings {
+            head: cell.method.head(base.head),
+            length: match cell.shot {
+                Shot::Count(_) => base.length,
+                Shot::All => Length::Epochs(self.design.epochs),
+            },
+            learning_rate,
+            head_learning_rate: learning_rate * head_factor,
+            consistency,
+            // Regressors have no labels to contrast.
+            contrastive: match self.tasks[cell.task].file.labels() {
+                [] => 0.0,
+                _ => contrastive,
+            },
+            seed: cell.seed,
+            ..base.clone()
+        }
+    }
+
+    fn predictor(&self, cell: &Cell) -> Result<TaskPredictor, TrainingError> {
+        let task = &self.tasks[cell.task];
+        let file = Arc::new(cell.method.task_file(&task.file));
+        let architecture = &self.weights.architecture;
+        let head = Head::blank(architecture.hidden_size, file.task.kind.outputs());
+        let tokenizer = Arc::clone(&self.tokenizer);
+        Ok(TaskPredictor::new(file, tokenizer, architecture.max_positions, head, &task.path)?)
+    }
+
+    /// Trains and scores.
+    pub(super) fn train(
+        &self,
+        cell: &Cell,
+        train: &Dataset,
+        interrupt: &Interrupt,
+    ) -> Result<(Vec<AnswerResult>, f64), TrainingError> {
+        let settings = self.settings(cell);
+        let predictor = self.predictor(cell)?;
+        let hidden = self.weights.architecture.hidden_size;
+        let outputs = predictor.file.task.kind.outputs();
+        let head = match (&self.language, cell.method) {
+            (Some(language), Method::LabelWords) => {
+                label_word_head(&predictor.file, &self.tokenizer, &self.weights, language)?
+            }
+            _ => TrainableHead::new(settings.head, hidden, outputs, settings.seed),
+        };
+        // Few examples come without a development set; the last step is kept.
+        let dev = matches!(cell.shot, Shot::All).then_some(&self.scored[cell.task][0]);
+        let started = Instant::now();
+        let body = Body::from(TrainableEncoder::new(&self.weights)?);
+        let task = TrainerTask { predictor: &predictor, train, dev, head };
+        let trainer = Trainer::new(&settings, body, vec![task])?;
+        let (outcome, mut body) = trainer.run(None, &mut Quiet, interrupt)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let Some(head) = outcome.heads.into_iter().next() else {
+            return Err(as_training("a task has a head"));
+        };
+        let predictor = predictor.with_head(head);
+        let answers = self.answers(cell, body.encoder(), &predictor)?;
+        Ok((answers, seconds))
+    }
+
+    /// Scores every way in which a method answers.
+    fn answers(
+        &self,
+        cell: &Cell,
+        encoder: &mut dyn MaskEncoder,
+        predictor: &TaskPredictor,
+    ) -> Result<Vec<AnswerResult>, TrainingError> {
+        let data = self.scored(cell);
+        let mut results = Vec::new();
+        for answer in cell.method.answers() {
+            let choice = match answer.inference {
+                InferenceMode::Single => TemplateChoice::Single(None),
+                InferenceMode::Ensemble => TemplateChoice::Ensemble(Vec::new()),
+            };
+            let templates = predictor.select(&choice).map_err(as_training)?;
+            let predictions = predict(encoder, predictor, &data.inputs(), &templates)?;
+            results.push(self.result(cell, &answer, predictor, &predictions)?);
+        }
+        if cell.stage == Stage::Final
+            && cell.method.has_templates()
+            && let Some(first) = results.first_mut()
+        {
+            first.templates = self.templates(cell, encoder, predictor)?;
+        }
+        Ok(results)
+    }
+
+    /// The headline figure of the canonical template and of those that were held out, each alone.
+    fn templates(
+        &self,
+        cell: &Cell,
+        encoder: &mut dyn MaskEncoder,
+        predictor: &TaskPredictor,
+    ) -> Result<Vec<TemplateScore>, TrainingError> {
+        let data = self.scored(cell);
+        let metric = &self.tasks[cell.task].metric;
+        let prompts = &predictor.file.prompts;
+        let mut scores = Vec::new();
+        for (at, template) in prompts.templates.iter().enumerate() {
+            let role = match (template.held_out, at == prompts.canonical) {
+                (true, _) => TemplateRole::HeldOut,
+                (false, true) => TemplateRole::Canonical,
+                (false, false) => continue,
+            };
+            let predictions = predict(encoder, predictor, &data.inputs(), &[at])?;
+            let metrics = metrics(predictor, data, &predictions)?;
+            if let Some(value) = metrics.summary().get(metric) {
+                scores.push(TemplateScore { id: template.id.clone(), role, value: *value });
+            }
+        }
+        Ok(scores)
+    }
+
+    fn result(
+        &self,
+        cell: &Cell,
+        answer: &Answer,
+        predictor: &TaskPredictor,
+        predictions: &[Prediction],
+    ) -> Result<AnswerResult, TrainingError> {
+        let data = self.scored(cell);
+        let metrics = metrics(predictor, data, predictions)?;
+        let reliability = match &metrics {
+            Metrics::Classification(metrics) => metrics.reliability.clone(),
+            Metrics::Regression(_) => Vec::new(),
+        };
+        Ok(AnswerResult {
+            id: answer.id.to_owned(),
+            metrics: metrics.summary(),
+            templates: Vec::new(),
+            reliability,
+            collapsed: is_collapsed(&data.targets(), predictions),
+        })
+    }
+
+    /// Fits and scores the linear model.
+    pub(super) fn linear(
+        &self,
+        cell: &Cell,
+        train: &Dataset,
+    ) -> Result<(Vec<AnswerResult>, f64), TrainingError> {
+        let started = Instant::now();
+        let predictor = self.predictor(cell)?;
+        let file = &predictor.file;
+        let mut encoder = TrainableEncoder::new(&self.weights)?;
+        let mut vectors = |data: &Dataset| {
+            let prompts = predictor.prompts(&data.inputs(), &[file.prompts.canonical])?;
+            linear::mean_vectors(&mut encoder, &prompts)
+        };
+        let inputs = vectors(train)?;
+        let objective =
+            linear::objective(&train.targets(), file.labels().len(), &self.design.settings);
+        let penalty = PENALTIES[cell.setting.index % PENALTIES.len()];
+        let outputs = file.task.kind.outputs();
+        let head = linear::fit(&inputs, &train.targets(), outputs, &objective, penalty)?;
+        let seconds = started.elapsed().as_secs_f64();
+        let calibration = objective.prior_calibration(file.priors.as_deref());
+        let head = Head { calibration, ..head.head(objective.scaling) };
+        let predictor = predictor.with_head(head);
+        let vectors = vectors(self.scored(cell))?;
+        let predictions: Vec<Prediction> =
+            vectors.iter().map(|vector| predictor.answer([vector.as_slice()], false)).collect();
+        let answers = cell.method.answers();
+        let results =
+            answers.iter().map(|answer| self.result(cell, answer, &predictor, &predictions));
+        Ok((results.collect::<Result<_, _>>()?, seconds))
+    }
+
+    /// The set that a cell is scored on.
+    fn scored(&self, cell: &Cell) -> &Dataset {
+        let [dev, test] = &self.scored[cell.task];
+        match cell.stage {
+            Stage::Trial => dev,
+            Stage::Final => test,
+        }
+    }
+}
+
+fn metrics(
+    predictor: &TaskPredictor,
+    data: &Dataset,
+    predictions: &[Prediction],
+) -> Result<Metrics, TrainingError> {
+    let options = Options { threshold: predictor.threshold(), weights: None };
+    let kind = &predictor.file.task.kind;
+    evaluate_with(kind, &data.targets(), predictions, &options).map_err(as_training)
+}
+
+/// Training within a cell says nothing.
+struct Quiet;
+
+impl Observer for Quiet {
+    fn begin(&mut self, _: usize, _: usize) {}
+    fn step(&mut self, _: &StepReport) {}
+    fn scored(&mut self, _: usize, _: &[(&str, &Score)], _: bool) {}
+    fn end(&mut self) {}
+}
