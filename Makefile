@@ -20,7 +20,7 @@ BENCH_VENV := target/bench-venv
 # A directory with further tasks to measure training on; see benches/train/main.rs --help.
 DATA ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients study-small lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench-train study-small lint format clean-models
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,6 +70,16 @@ $(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt
 	@rm -rf $(CLIENT_PACKAGES)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(CLIENT_PACKAGES) --requirement $<
+	@touch $@
+
+bench-train: fetch $(BENCH_VENV)/.complete ## Measures training against PyTorch (7 GB; DATA=DIR for more tasks)
+	@$(CARGO) bench --locked --quiet --bench train -- \
+		--python $(BENCH_VENV)/bin/python $(if $(DATA),--data '$(DATA)')
+
+$(BENCH_VENV)/.complete: benches/train/requirements.txt
+	@rm -rf $(BENCH_VENV)
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # The experiment on the demo's reviews with a tiny encoder: minutes, and no figure to quote.
