@@ -18,7 +18,7 @@ says what was used.
     python3 -m venv target/setfit-venv
     target/setfit-venv/bin/pip install --requirement studies/requirements-setfit.txt
     target/setfit-venv/bin/python studies/setfit_baseline.py --work target/compare \\
-        --task review-polarity --test models/data/review-polarity/test.csv \\
+        --task review-polarity --test target/compare/review-polarity/test.csv \\
         --text-columns text --label-column sentiment --shots 8 16 32 --seeds 0 1 2 \\
         --encoder models/fetched/minilm-l6 --out target/compare/setfit.json
 

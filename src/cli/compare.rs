@@ -9,16 +9,22 @@ use std::{
 use anyhow::{Result, anyhow, bail, ensure};
 
 use super::{
-    compare_progress::CellProgress, interrupt, output, output::Page, progress::note,
-    settings::SettingsArgs,
+    compare_progress::CellProgress,
+    interrupt, output,
+    output::Page,
+    progress::note,
+    settings::{SettingsArgs, at_least_one},
 };
 use crate::{
     checkpoint::Checkpoint,
-    comparison::{ComparedTask, Design, Experiment, Grid, Method, read_outside, summarise},
+    comparison::{
+        ComparedTask, Design, Experiment, Grid, Method, OutsideResults, Setting, read_outside,
+        summarise,
+    },
     dataset::{check_overlap, read_csv},
     prompt::TaskFile,
     report::{Shot, Style, comparison_page, comparison_tables},
-    training::Length,
+    training::{Length, Settings},
 };
 
 /// Steps of a few-shot run, where nothing is said.
@@ -76,6 +82,9 @@ pub struct Args {
     /// Trainings by which each setting is judged
     #[arg(long, default_value_t = 1)]
     trial_seeds: u64,
+    /// Visits of every example in runs on the whole training set; few-shot runs take --steps [100]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = at_least_one)]
+    full_epochs: usize,
     /// Examples of --dev and of --test that are scored at most: a draw that stays the same
     #[arg(long, value_name = "N", default_value_t = 5000)]
     max_scored: usize,
@@ -126,6 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
     let page = args.html.as_deref().map(Page::new).transpose()?;
     let outside = args.add_results.iter().map(|path| read_outside(path));
     let outside = outside.collect::<Result<Vec<_>, _>>()?;
+    check_outside(&outside, &tasks)?;
     let encoder = Checkpoint::open(&args.encoder)?;
     let interrupt = interrupt::on_signal()?;
     let experiment = Experiment::new(&tasks, &design, &encoder)?;
@@ -146,6 +156,24 @@ pub fn run(args: &Args) -> Result<()> {
     output::text(&comparison_tables(&record, style))
 }
 
+/// Refuses outside results that would be overlooked or mixed up.
+fn check_outside(outside: &[OutsideResults], tasks: &[ComparedTask]) -> Result<()> {
+    let own = Method::ALL.into_iter().flat_map(Method::answers).map(|answer| answer.id.to_owned());
+    let mut columns: BTreeSet<String> = own.collect();
+    for results in outside {
+        let name = &results.method;
+        ensure!(columns.insert(name.clone()), "--add-results: there is a column {name:?} already");
+        let known: Vec<&str> = tasks.iter().map(|task| task.file.task.name.as_str()).collect();
+        if let Some(task) = results.tasks().find(|task| !known.contains(task)) {
+            bail!(
+                "--add-results: {name:?} has results of {task:?}; the tasks are: {}",
+                known.join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The command as it was typed.
 fn command_line() -> String {
     let quoted = |word: String| {
@@ -156,38 +184,51 @@ fn command_line() -> String {
 }
 
 fn design(args: &Args) -> Result<Design> {
+    if let Some(flag) = args.settings.not_for_compare() {
+        bail!("{flag} cannot be: all methods are trained alike, each with its own input and head");
+    }
     let mut settings = args.settings.settings();
-    let epochs = match settings.length {
-        Length::Epochs(epochs) => epochs,
-        Length::Steps(_) => 3,
-    };
     if let Length::Epochs(_) = settings.length {
         settings.length = Length::Steps(DEFAULT_STEPS);
     }
-    settings.check()?;
-    ensure!(settings.patience.is_none(), "all methods get equal steps: --patience cannot be");
+    // Probabilities are compared as they come.
+    settings.calibrate = false;
     ensure!(args.seeds > 0 && args.trial_seeds > 0, "at least one seed is needed");
     ensure!(args.max_scored > 0, "at least one example must be scored");
-    let or = |given: &[f64], one: f64| if given.is_empty() { vec![one] } else { given.to_vec() };
-    let grid = Grid {
-        learning_rates: or(&args.learning_rates, settings.learning_rate),
-        consistency: or(&args.consistency_weights, settings.consistency),
-        contrastive: or(&args.contrastive_weights, settings.contrastive),
-    };
-    let unique: BTreeSet<Shot> = args.shots.iter().copied().collect();
-    ensure!(!unique.contains(&Shot::Count(0)), "--shots: at least 1 example must be taken");
+    let grid = grid(args, &settings);
+    for setting in grid.settings() {
+        let Setting { learning_rate, consistency, contrastive, .. } = setting;
+        Settings { learning_rate, consistency, contrastive, ..settings.clone() }.check()?;
+    }
+    let shots: BTreeSet<Shot> = args.shots.iter().copied().collect();
+    ensure!(!shots.contains(&Shot::Count(0)), "--shots: at least 1 example must be taken");
     let methods = if args.methods.is_empty() { Method::ALL.to_vec() } else { args.methods.clone() };
     Ok(Design {
         methods,
-        shots: unique.into_iter().collect(),
+        shots: shots.into_iter().collect(),
         seeds: args.seeds,
         grid,
         trial_seeds: args.trial_seeds,
         settings,
-        epochs,
+        epochs: args.full_epochs,
         max_scored: args.max_scored,
         work: args.work.clone(),
     })
+}
+
+/// The values to choose from, or the one that all runs have.
+fn grid(args: &Args, settings: &Settings) -> Grid {
+    let or = |given: &[f64], one: f64| {
+        let mut values = if given.is_empty() { vec![one] } else { given.to_vec() };
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        values
+    };
+    Grid {
+        learning_rates: or(&args.learning_rates, settings.learning_rate),
+        consistency: or(&args.consistency_weights, settings.consistency),
+        contrastive: or(&args.contrastive_weights, settings.contrastive),
+    }
 }
 
 /// Reads each task's files.
@@ -213,6 +254,9 @@ fn tasks(args: &Args) -> Result<Vec<ComparedTask>> {
                 bail!("{error}; pass --allow-overlap if that is meant");
             }
         }
+        let name = &file.task.name;
+        let taken = tasks.iter().any(|task: &ComparedTask| task.file.task.name == *name);
+        ensure!(!taken, "two tasks are called {name:?}");
         let usual = if file.labels().is_empty() { "spearman" } else { "accuracy" };
         let metric = metrics.remove(file.task.name.as_str()).unwrap_or(usual).to_owned();
         let path = args.task[at].display().to_string();

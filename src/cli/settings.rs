@@ -78,6 +78,19 @@ enum ClassWeightsArg {
 }
 
 impl SettingsArgs {
+    /// What was asked for that `compare` decides otherwise, by its flag.
+    pub fn not_for_compare(&self) -> Option<&'static str> {
+        let asked = [
+            (matches!(self.tune, TuneArg::Head), "--tune head"),
+            (matches!(self.head, HeadArg::LabelWords), "--head label-words"),
+            (self.epochs.is_some(), "--epochs (use --full-epochs)"),
+            (self.head_learning_rate.is_some(), "--head-learning-rate"),
+            (self.patience.is_some(), "--patience"),
+            (self.seed != 0, "--seed (use --seeds)"),
+        ];
+        asked.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, flag)| flag)
+    }
+
     /// What was asked for; what was not has its default.
     pub fn settings(&self) -> Settings {
         let tune = match self.tune {

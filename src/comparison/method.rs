@@ -94,7 +94,8 @@ impl Method {
             }
             Self::Dynamic => {
                 let sampling = match file.prompts.sampling {
-                    Sampling::Static => Sampling::PerExample,
+                    // Equal steps: one template for each example, as with the other methods.
+                    Sampling::Static | Sampling::All => Sampling::PerExample,
                     other => other,
                 };
                 file.with_templates(sampling, InferenceMode::Single)

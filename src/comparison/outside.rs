@@ -58,6 +58,11 @@ pub fn read_outside(path: &Path) -> Result<OutsideResults, ComparisonError> {
 }
 
 impl OutsideResults {
+    /// The tasks that there are results of.
+    pub fn tasks(&self) -> impl Iterator<Item = &str> {
+        self.results.iter().map(|run| run.task.as_str())
+    }
+
     /// Adds the runs of a task to those of other methods.
     pub(super) fn add_to(&self, task: &str, methods: &mut BTreeMap<String, Vec<ShotResults>>) {
         for run in self.results.iter().filter(|run| run.task == task) {

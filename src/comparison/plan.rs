@@ -6,7 +6,7 @@ use super::method::Method;
 use crate::report::Shot;
 
 /// Seeds of the trials are kept apart from those of the runs that are reported.
-const FIRST_TRIAL_SEED: u64 = 1000;
+const FIRST_TRIAL_SEED: u64 = 1 << 32;
 
 /// The values among which a method's setting is chosen, the same for all methods.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -121,6 +121,7 @@ pub fn best(scores: &[(Setting, f64)], grid: &Grid) -> Option<Setting> {
             continue;
         }
         let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let mean = if mean.is_nan() { f64::NEG_INFINITY } else { mean };
         if best.is_none_or(|(_, other)| mean > other) {
             best = Some((setting, mean));
         }

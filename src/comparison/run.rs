@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
+    path::Path,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -16,17 +17,21 @@ use super::{
 };
 use crate::{
     checkpoint::Checkpoint,
-    dataset::{Dataset, few_shot, sample, write_csv},
+    dataset::{Dataset, check_labels, few_shot, sample, write_csv},
     export,
     inference::{language_head, load_tokenizer},
+    prompt::TaskFile,
     report::Shot,
     tokenization::PromptTokenizer,
-    training::{Interrupt, TrainingError},
+    training::{Interrupt, TrainingError, label_word_head},
     weights::{EncoderWeights, LanguageHead},
 };
 
 /// The seed with which long development and test sets are cut.
 const CUT_SEED: u64 = 77;
+
+/// Changes whenever a cell of an older program would come out otherwise.
+const REVISION: &str = "1";
 
 /// Is told how an experiment goes.
 pub trait Observer {
@@ -71,6 +76,9 @@ impl<'a> Experiment<'a> {
                 [cut(&task.dev), cut(&task.test)]
             })
             .collect();
+        for task in tasks {
+            check_examples(task, &design.shots)?;
+        }
         let identities =
             tasks.iter().map(|task| identity(task, design, &encoder.manifest.id)).collect();
         Ok(Self {
@@ -106,6 +114,7 @@ impl<'a> Experiment<'a> {
             scores.get(&(task, method, shot)).and_then(|scores| best(scores, grid)).unwrap_or(first)
         };
         let finals = finals(&methods, shots, *seeds, chosen);
+        self.write_sets()?;
         self.stage(Stage::Final, &finals, observer, interrupt)
     }
 
@@ -114,13 +123,41 @@ impl<'a> Experiment<'a> {
         let mut methods = Vec::new();
         for (at, task) in self.tasks.iter().enumerate() {
             for &method in &self.design.methods {
-                match method.obstacle(&task.file, self.language.is_some()) {
+                match self.obstacle(method, &task.file) {
                     None => methods.push((at, method)),
-                    Some(reason) => observer.left_out(&task.file.task.name, method, reason),
+                    Some(reason) => observer.left_out(&task.file.task.name, method, &reason),
                 }
             }
         }
         methods
+    }
+
+    /// Why a method cannot be tried on a task, if so.
+    fn obstacle(&self, method: Method, file: &TaskFile) -> Option<String> {
+        if let Some(reason) = method.obstacle(file, self.language.is_some()) {
+            return Some(reason.to_owned());
+        }
+        let language = self.language.as_ref().filter(|_| method == Method::LabelWords)?;
+        label_word_head(file, &self.tokenizer, &self.weights, language)
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    /// Writes the training sets of the reported runs and what they are scored on, for methods outside
+    /// of this program.
+    fn write_sets(&self) -> Result<(), ComparisonError> {
+        for (task, [_, test]) in self.tasks.iter().zip(&self.scored) {
+            let directory = self.design.work.join(&task.file.task.name);
+            write_set(&directory, "test.csv", &task.file, test)?;
+            for &shot in &self.design.shots {
+                let Shot::Count(shots) = shot else { continue };
+                for seed in 0..self.design.seeds {
+                    let directory = directory.join(format!("k{shots}-seed{seed}"));
+                    write_set(&directory, "train.csv", &task.file, &draw(task, shot, seed)?)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn stage(
@@ -170,43 +207,34 @@ impl<'a> Experiment<'a> {
         let task = &self.tasks[cell.task];
         let name = &task.file.task.name;
         observer.cell(name, cell);
-        let train = self.draw(task, cell)?;
+        let train = draw(task, cell.shot, cell.seed)?;
         let computed = match cell.method {
             Method::Frozen => self.linear(cell, &train),
             _ => self.train(cell, &train, interrupt),
         };
-        let (answers, seconds) = computed.map_err(|error| match error {
-            TrainingError::Interrupted { .. } => ComparisonError::Interrupted,
-            source => ComparisonError::Cell {
-                task: name.clone(),
-                method: cell.method.name(),
-                shot: cell.shot,
-                seed: cell.seed,
-                source: Box::new(source),
-            },
-        })?;
+        let (answers, seconds) = match computed {
+            Ok(computed) => computed,
+            // A setting with which numbers run away is a bad one, and no reason to stop.
+            Err(TrainingError::Diverged { .. } | TrainingError::Gradient { .. }) => {
+                (Vec::new(), 0.0)
+            }
+            Err(TrainingError::Interrupted { .. }) => return Err(ComparisonError::Interrupted),
+            Err(source) => {
+                return Err(ComparisonError::Cell {
+                    task: name.clone(),
+                    method: cell.method.name(),
+                    shot: cell.shot,
+                    seed: cell.seed,
+                    source: Box::new(source),
+                });
+            }
+        };
         // Said after the first cell, not after the last.
         self.score(cell.task, &answers)?;
         let result = CellResult { cell: *cell, answers, seconds };
         self.cells.put(name, &self.identity(cell), &result)?;
         observer.finished(name, &result);
         Ok(result)
-    }
-
-    /// The training examples of a cell, the same for all methods. Those of reported runs are kept
-    /// as a file, for methods outside of this program.
-    fn draw(&self, task: &ComparedTask, cell: &Cell) -> Result<Dataset, ComparisonError> {
-        let Shot::Count(shots) = cell.shot else { return Ok(task.train.clone()) };
-        let drawn = few_shot(&task.train, &task.file.task.kind, shots as usize, cell.seed)?;
-        if cell.stage == Stage::Final {
-            let place = format!("k{shots}-seed{}", cell.seed);
-            let directory = self.design.work.join(&task.file.task.name).join(place);
-            let write =
-                |source| ComparisonError::Write { path: directory.display().to_string(), source };
-            fs::create_dir_all(&directory).map_err(write)?;
-            write_csv(&directory.join("train.csv"), &task.file, &drawn).map_err(write)?;
-        }
-        Ok(drawn)
     }
 
     /// The figure by which a setting is chosen; larger is better.
@@ -229,15 +257,48 @@ impl<'a> Experiment<'a> {
     }
 }
 
+/// The training examples of a cell, the same for all methods.
+fn draw(task: &ComparedTask, shot: Shot, seed: u64) -> Result<Dataset, ComparisonError> {
+    match shot {
+        Shot::All => Ok(task.train.clone()),
+        Shot::Count(shots) => {
+            Ok(few_shot(&task.train, &task.file.task.kind, shots as usize, seed)?)
+        }
+    }
+}
+
+/// Refuses a training set that has too few examples for what is to be tried.
+fn check_examples(task: &ComparedTask, shots: &[Shot]) -> Result<(), ComparisonError> {
+    check_labels(&task.train, &task.file.task)?;
+    shots.iter().try_for_each(|shot| draw(task, *shot, 0).map(drop))
+}
+
+/// Writes a set whole or not at all.
+fn write_set(
+    directory: &Path,
+    name: &str,
+    file: &TaskFile,
+    data: &Dataset,
+) -> Result<(), ComparisonError> {
+    let written = || -> std::io::Result<()> {
+        fs::create_dir_all(directory)?;
+        let new = tempfile::NamedTempFile::new_in(directory)?;
+        write_csv(new.path(), file, data)?;
+        new.persist(directory.join(name))?;
+        Ok(())
+    };
+    let path = directory.join(name).display().to_string();
+    written().map_err(|source| ComparisonError::Write { path, source })
+}
+
 /// What all cells of a task are computed from, but for the cell itself.
 fn identity(task: &ComparedTask, design: &Design, encoder: &str) -> String {
     // Numbers and names: there is nothing that JSON cannot hold.
     let settings = serde_json::to_string(&design.settings).unwrap_or_default();
     let numbers = format!("{} {}", design.epochs, design.max_scored);
     let [train, dev, test] = [&task.train, &task.dev, &task.test].map(Dataset::digest);
-    let version = env!("CARGO_PKG_VERSION");
     let parts = [
-        version,
+        REVISION,
         encoder,
         &task.file.source,
         &task.metric,

@@ -65,7 +65,7 @@ pub fn summarise(
             .map(|(at, task)| task_results(at, task, results, outside))
             .collect(),
         commands,
-        settings: settings(design),
+        settings: settings(tasks, design, results),
     }
 }
 
@@ -94,6 +94,11 @@ fn task_results(
                 collapsed: answer.collapsed,
                 seconds: Some(result.seconds),
             });
+            if answer.reliability.is_empty()
+                || answer.reliability.iter().all(|bin| bin.examples == 0)
+            {
+                continue;
+            }
             let bins = [of_shot.reliability.as_slice(), &answer.reliability];
             of_shot.reliability = pool_bins(bins.into_iter().filter(|bins| !bins.is_empty()));
         }
@@ -126,7 +131,11 @@ pub(super) fn shot(results: &mut Vec<ShotResults>, shot: Shot) -> &mut ShotResul
     &mut results[at]
 }
 
-fn settings(design: &Design) -> BTreeMap<String, String> {
+fn settings(
+    tasks: &[ComparedTask],
+    design: &Design,
+    results: &[CellResult],
+) -> BTreeMap<String, String> {
     let Design { seeds, grid, trial_seeds, settings, epochs, max_scored, .. } = design;
     let mut all = BTreeMap::from([
         ("seeds".to_owned(), seeds.to_string()),
@@ -137,6 +146,15 @@ fn settings(design: &Design) -> BTreeMap<String, String> {
         ("epochs on the whole training set".to_owned(), epochs.to_string()),
         ("examples scored at most".to_owned(), max_scored.to_string()),
     ]);
+    let diverged = results.iter().filter(|result| result.answers.is_empty()).map(|result| {
+        let CellResult { cell, .. } = result;
+        let task = &tasks[cell.task].file.task.name;
+        format!("{task} {} K={} seed {}", cell.method.name(), cell.shot, cell.seed)
+    });
+    let diverged: Vec<String> = diverged.collect();
+    if !diverged.is_empty() {
+        all.insert("runs that diverged and are left out".to_owned(), diverged.join("; "));
+    }
     if let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(settings) {
         let others = ["learning_rate", "head_learning_rate", "seed", "consistency", "contrastive"];
         let rest = settings.into_iter().filter(|(name, _)| !others.contains(&name.as_str()));

@@ -38,6 +38,8 @@ pub struct Batch<'a> {
     pub draws: &'a [Draw],
     /// Examples of the task's training set.
     pub examples: usize,
+    /// Templates that the draws may name.
+    pub templates: usize,
     /// Wraps an example in a template.
     pub prompt: &'a dyn Fn(Draw) -> Result<Prompt, TokenizerError>,
 }
@@ -119,7 +121,8 @@ impl FrozenEncoder {
     fn vectors(&mut self, batch: &Batch<'_>) -> Result<Vec<f32>, TrainingError> {
         let hidden = self.encoder.hidden_size();
         // Decided by the set's size, not by what is at hand: see `BLOCK_EXAMPLES`.
-        if batch.examples * hidden * size_of::<f32>() > MAX_CACHED_BYTES {
+        let all = batch.examples.saturating_mul(batch.templates);
+        if all.saturating_mul(hidden * size_of::<f32>()) > MAX_CACHED_BYTES {
             let alone = |draw: &Draw| Ok(self.encoder.mask_vectors(&[&(batch.prompt)(*draw)?])?);
             let vectors: Result<Vec<Vec<f32>>, TrainingError> =
                 batch.draws.iter().map(alone).collect();

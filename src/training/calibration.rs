@@ -18,6 +18,9 @@ const MAX_TEMPERATURE: f64 = 20.0;
 /// Halvings, nearly, of the interval in which the temperature lies.
 const SEARCH_STEPS: usize = 40;
 
+/// Below this a probability counts as this, so that logarithms are finite.
+const TINY: f64 = 1e-12;
+
 /// The name under which a report tells the calibration error before the temperature.
 const ECE_BEFORE: &str = "ece_before_temperature";
 
@@ -43,7 +46,7 @@ pub fn calibrate(
     let fit = Fit::new(encoder, predictor, dev)?;
     let before = score_of(predictor, dev, &fit.predictions(predictor))?;
     let mut calibration = predictor.head.calibration.clone();
-    calibration.temperature = fit.temperature(predictor) as f32;
+    calibration.temperature = fit.temperature(&calibration) as f32;
     let mut calibrated = with(predictor, calibration.clone());
     calibration.threshold = fit.threshold(&calibrated);
     calibrated = with(predictor, calibration);
@@ -65,9 +68,14 @@ struct Fit {
     gold: Vec<usize>,
     /// How much each example counts.
     weights: Option<Vec<f64>>,
+    /// The share of certainty that the target of each example gives away, see [`Fit::new`].
+    doubts: Vec<f64>,
 }
 
 impl Fit {
+    /// Targets are not taken as certain: of `n` examples of a label the next may be another's with
+    /// a chance of 1 in `n + 2` (Platt, 1999). Otherwise a head without a mistake on a small set
+    /// would be made infinitely sure.
     fn new(
         encoder: &mut dyn MaskEncoder,
         predictor: &TaskPredictor,
@@ -83,7 +91,12 @@ impl Fit {
             .map(|vectors| vectors.iter().map(|vector| predictor.head.logits(vector)).collect());
         let gold: Vec<usize> = dev.targets().iter().filter_map(label).collect();
         let weights = predictor.file.priors.as_deref().map(|priors| importance(priors, &gold));
-        Ok(Self { logits: logits.collect(), gold, weights })
+        let count = |label: usize| gold.iter().filter(|gold| **gold == label).count();
+        let of_label: Vec<f64> = (0..predictor.file.labels().len())
+            .map(|label| 1.0 / (count(label) as f64 + 2.0))
+            .collect();
+        let doubts = gold.iter().map(|label| of_label[*label]).collect();
+        Ok(Self { logits: logits.collect(), gold, weights, doubts })
     }
 
     fn predictions(&self, predictor: &TaskPredictor) -> Vec<Prediction> {
@@ -92,8 +105,8 @@ impl Fit {
 
     /// Makes the development set most probable: a search by golden section over the logarithm. 1
     /// where nothing else is better.
-    fn temperature(&self, predictor: &TaskPredictor) -> f64 {
-        let loss = |log: f64| self.log_loss(predictor, log.exp());
+    fn temperature(&self, before: &Calibration) -> f64 {
+        let loss = |log: f64| self.log_loss(before, log.exp());
         let golden = (5f64.sqrt() - 1.0) / 2.0;
         let (mut low, mut high) = (-MAX_TEMPERATURE.ln(), MAX_TEMPERATURE.ln());
         let (mut a, mut b) = (high - golden * (high - low), low + golden * (high - low));
@@ -113,14 +126,16 @@ impl Fit {
         if loss(found) < loss(0.0) { found.exp() } else { 1.0 }
     }
 
-    fn log_loss(&self, predictor: &TaskPredictor, temperature: f64) -> f64 {
-        let calibration =
-            Calibration { temperature: temperature as f32, ..predictor.head.calibration.clone() };
+    fn log_loss(&self, before: &Calibration, temperature: f64) -> f64 {
+        let calibration = Calibration { temperature: temperature as f32, ..before.clone() };
         let losses = self.logits.iter().zip(&self.gold).enumerate().map(|(at, (logits, gold))| {
-            let each =
-                logits.iter().map(|logits| f64::from(calibration.probabilities(logits)[*gold]));
-            let probability = each.sum::<f64>() / logits.len() as f64;
-            -self.weight(at) * probability.max(f64::MIN_POSITIVE).ln()
+            let means = mean_probabilities(&calibration, logits);
+            let doubt = self.doubts[at];
+            let others = (means.len() - 1).max(1) as f64;
+            let share = |label| if label == *gold { 1.0 - doubt } else { doubt / others };
+            let terms = means.iter().enumerate();
+            let loss: f64 = terms.map(|(label, p)| -share(label) * p.max(TINY).ln()).sum();
+            self.weight(at) * loss
         });
         losses.sum()
     }
@@ -145,8 +160,19 @@ impl Fit {
     }
 }
 
+/// Of each label, over the templates' logits.
+fn mean_probabilities(calibration: &Calibration, logits: &[Vec<f32>]) -> Vec<f64> {
+    let mut means = vec![0.0; logits.first().map_or(0, Vec::len)];
+    for logits in logits {
+        let probabilities = calibration.probabilities(logits);
+        means.iter_mut().zip(probabilities).for_each(|(mean, p)| *mean += f64::from(p));
+    }
+    means.iter_mut().for_each(|mean| *mean /= logits.len() as f64);
+    means
+}
+
 /// For each example its label's prior over the label's share among the examples.
-fn importance(priors: &[f64], gold: &[usize]) -> Vec<f64> {
+pub(super) fn importance(priors: &[f64], gold: &[usize]) -> Vec<f64> {
     let mut counts = vec![0f64; priors.len()];
     gold.iter().for_each(|label| counts[*label] += 1.0);
     let total = gold.len() as f64;
@@ -178,5 +204,18 @@ mod tests {
         let weights = importance(&[0.9, 0.1], &[0, 1, 1, 1]);
         let of_second: f64 = weights[1..].iter().sum();
         assert!((weights[0] / (weights[0] + of_second) - 0.9).abs() < 1e-12, "{weights:?}");
+    }
+
+    #[test]
+    fn a_small_set_without_a_mistake_makes_nothing_certain() {
+        let gold = vec![0, 1, 0, 1];
+        let sure = |label: usize| vec![vec![if label == 0 { 4.0 } else { -4.0 }, 0.0]];
+        let logits: Vec<Vec<Vec<f32>>> = gold.iter().map(|label| sure(*label)).collect();
+        let fit = Fit { logits, gold, weights: None, doubts: vec![0.25; 4] };
+        let loss = |temperature| fit.log_loss(&Calibration::NONE, temperature);
+        let best = fit.temperature(&Calibration::NONE);
+        // A quarter of doubt: the logits' distance becomes the logarithm of 3.
+        assert!((best - 4.0 / 3f64.ln()).abs() < 0.05, "{best}");
+        assert!(loss(best) < loss(1.0) && loss(best) < loss(0.1));
     }
 }

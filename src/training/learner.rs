@@ -176,7 +176,8 @@ impl Stepper {
         let draws: Vec<Draw> =
             (0..prompts.len()).map(|example| Draw { example, template: 0 }).collect();
         let prompt = |draw: Draw| Ok(prompts[draw.example].clone());
-        let batch = Batch { task: 0, draws: &draws, examples: prompts.len(), prompt: &prompt };
+        let examples = prompts.len();
+        let batch = Batch { task: 0, draws: &draws, examples, templates: 1, prompt: &prompt };
         let moment = Moment { step: self.done, steps: self.steps };
         self.done += 1;
         self.learner.step(&batch, targets, &self.objective, moment)

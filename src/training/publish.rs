@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    ClassWeights, HeadShape, Interrupt, Settings, TrainingError, Tune,
+    ClassWeights, HeadShape, Interrupt, Length, Settings, TrainingError, Tune,
     body::{Body, FrozenEncoder},
     encoder::TrainableEncoder,
     head::TrainableHead,
@@ -110,6 +110,14 @@ pub fn train(
 impl Job<'_> {
     fn check(&self) -> Result<(), TrainingError> {
         self.settings.check()?;
+        if let Length::Steps(steps) = self.settings.length
+            && steps < self.tasks.len()
+        {
+            let tasks = self.tasks.len();
+            return Err(TrainingError::Settings(format!(
+                "{steps} steps are too few for {tasks} tasks"
+            )));
+        }
         let mut names = HashSet::new();
         for task in &self.tasks {
             check_labels(&task.train, &task.file.task)?;
@@ -129,6 +137,8 @@ impl Job<'_> {
         let is_classifier = !file.labels().is_empty();
         let fault = if settings.contrastive > 0.0 && !is_classifier {
             "the contrastive loss is for classification"
+        } else if settings.contrastive > 0.0 && settings.tune == Tune::Head {
+            "the contrastive loss changes an encoder; with a frozen one it does nothing"
         } else if settings.class_weights != ClassWeights::Even && !is_classifier {
             "class weights are for classification"
         } else if settings.views() > 1 && file.prompts.sampling == Sampling::All {
@@ -185,6 +195,8 @@ impl Job<'_> {
         let settings = serde_json::to_string(self.settings).unwrap_or_default();
         let mut identity = HashMap::from([
             ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+            // Sums are cut by it.
+            ("number of threads".to_owned(), rayon::current_num_threads().to_string()),
             ("encoder".to_owned(), self.encoder.manifest.id.clone()),
             ("settings".to_owned(), settings),
         ]);

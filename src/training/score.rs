@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::TrainingError;
+use super::{TrainingError, calibration::importance};
 use crate::{
     dataset::Dataset,
     evaluation::{Metrics, Options, evaluate_with},
     inference::{MaskEncoder, TaskPredictor, TemplateChoice, predict},
-    task::Prediction,
+    task::{Prediction, Target},
 };
 
 /// Metrics, and the ones by which the best is chosen.
@@ -18,6 +18,13 @@ pub struct Score {
     pub metrics: BTreeMap<String, f64>,
     /// Larger is better; compared in order.
     rank: [f64; 2],
+}
+
+impl Score {
+    /// Whether it can be compared.
+    pub fn is_finite(&self) -> bool {
+        self.rank.iter().all(|value| value.is_finite())
+    }
 }
 
 /// Whether one look at the development sets found more than another: on average over the tasks that
@@ -54,10 +61,16 @@ pub fn score_of(
     predictions: &[Prediction],
 ) -> Result<Score, TrainingError> {
     let kind = &predictor.file.task.kind;
-    let options = Options { threshold: predictor.threshold(), weights: None };
+    let priors = predictor.file.priors.as_deref();
+    let weights = priors.map(|priors| importance(priors, &labels(data)));
+    let options = Options { threshold: predictor.threshold(), weights: weights.as_deref() };
     let metrics = evaluate_with(kind, &data.targets(), predictions, &options)
         .map_err(|error| TrainingError::Settings(error.to_string()))?;
     let rank = match &metrics {
+        // The set stands for other shares than it has, which accuracy does not know.
+        Metrics::Classification(metrics) if weights.is_some() => {
+            [-metrics.log_loss, metrics.accuracy]
+        }
         // Among equally accurate ones the surer is better.
         Metrics::Classification(metrics) => [metrics.accuracy, -metrics.log_loss],
         // In units of the training targets' spread, to be comparable with other tasks.
@@ -66,6 +79,14 @@ pub fn score_of(
         }
     };
     Ok(Score { metrics: metrics.summary(), rank })
+}
+
+fn labels(data: &Dataset) -> Vec<usize> {
+    let label = |target: Target| match target {
+        Target::Label(label) => Some(label),
+        Target::Value(_) => None,
+    };
+    data.targets().into_iter().filter_map(label).collect()
 }
 
 #[cfg(test)]

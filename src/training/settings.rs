@@ -82,6 +82,8 @@ pub struct Settings {
     pub score_every: Option<usize>,
     /// Looks at the development set without a new best after which training stops.
     pub patience: Option<usize>,
+    /// Whether a temperature and a threshold are fitted on the development set in the end.
+    pub calibrate: bool,
     pub seed: u64,
 }
 
@@ -110,6 +112,7 @@ impl Settings {
             contrastive_temperature: 0.1,
             score_every: None,
             patience: None,
+            calibrate: true,
             seed: 0,
         }
     }

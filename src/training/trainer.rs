@@ -195,8 +195,11 @@ impl<'a> Trainer<'a> {
                 }
             }
             let step = step + 1;
-            if step % plan.score_every == 0 || step == plan.steps {
-                self.look(step, observer)?;
+            if (step % plan.score_every == 0 || step == plan.steps)
+                && let Err(error) = self.look(step, observer)
+            {
+                stop = Some(self.diverged(error)?);
+                break;
             }
             if settings.patience.is_some_and(|patience| self.progress.misses >= patience) {
                 stop = Some(Stop::Patience { step });
@@ -257,7 +260,8 @@ impl<'a> Trainer<'a> {
             draws.iter().map(|draw| train.examples[draw.example].target).collect();
         let prompt =
             |draw: Draw| predictor.prompt(&train.examples[draw.example].example, draw.template);
-        let batch = Batch { task, draws, examples: train.examples.len(), prompt: &prompt };
+        let (examples, templates) = (train.examples.len(), predictor.file.prompts.pool.len());
+        let batch = Batch { task, draws, examples, templates, prompt: &prompt };
         let loss = self.learner.step(&batch, &targets, &self.objectives[task], moment)?;
         let peak = match self.learner.body {
             Body::Trainable(_) => self.settings.learning_rate,
@@ -300,6 +304,9 @@ impl<'a> Trainer<'a> {
         if scores.iter().all(Option::is_none) {
             return Ok(());
         }
+        if !scores.iter().flatten().all(Score::is_finite) {
+            return Err(TrainingError::Diverged { step, loss: f32::NAN });
+        }
         let best = self.progress.best.as_ref().is_none_or(|(_, best)| beats(&scores, best));
         let named = self.predictors.iter().zip(&scores).filter_map(|(predictor, score)| {
             score.as_ref().map(|score| (predictor.file.task.name.as_str(), score))
@@ -328,8 +335,8 @@ impl<'a> Trainer<'a> {
         let mut heads = Vec::new();
         for (task, score) in scores.iter_mut().enumerate() {
             let mut predictor = self.predictor(task);
-            let is_classifier = !predictor.file.labels().is_empty();
-            if let (Some(dev), true) = (self.dev[task], is_classifier) {
+            let fits = self.settings.calibrate && !predictor.file.labels().is_empty();
+            if let (Some(dev), true) = (self.dev[task], fits) {
                 let (calibrated, after) = calibrate(self.learner.body.encoder(), &predictor, dev)?;
                 (predictor, *score) = (calibrated, Some(after));
             }

@@ -222,6 +222,16 @@ fn an_experiment_that_cannot_be_is_refused() {
         &[arguments.clone(), vec!["--metric".to_owned(), "x=f1".to_owned()]].concat(),
         &["x", "no such task"],
     );
+    let more = |more: &[&str]| {
+        let more = more.iter().map(|word| (*word).to_owned());
+        arguments.iter().cloned().chain(more).collect::<Vec<String>>()
+    };
+    check(&more(&["--seed", "3"]), &["--seed", "--seeds"]);
+    check(&more(&["--head", "label-words"]), &["trained alike"]);
+    check(&with("--learning-rates", "1e-4,7"), &["learning rates"]);
+    let outside = home.path().join("other.json");
+    fs::write(&outside, r#"{"method": "M2 static", "results": []}"#).expect("written");
+    check(&more(&["--add-results", text(&outside)]), &["a column \"M2 static\" already"]);
     let metric = ["--metric", "review-polarity=speed"].map(str::to_owned).to_vec();
     check(&[arguments, metric].concat(), &["no figure \"speed\"", "accuracy"]);
 }

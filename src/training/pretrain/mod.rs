@@ -160,6 +160,8 @@ impl Job<'_> {
         let mut identity = HashMap::from([
             ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
             ("verb".to_owned(), "pretrain".to_owned()),
+            // Sums are cut by it.
+            ("number of threads".to_owned(), rayon::current_num_threads().to_string()),
             ("encoder".to_owned(), self.encoder.manifest.id.clone()),
             ("settings".to_owned(), settings),
             ("text".to_owned(), self.texts.digest()),
