@@ -78,6 +78,24 @@ pub enum Target {
     Value(f64),
 }
 
+impl Target {
+    /// The label, if it is one.
+    pub fn label(&self) -> Option<usize> {
+        match self {
+            Self::Label(label) => Some(*label),
+            Self::Value(_) => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Value(value) => Some(*value),
+            Self::Label(_) => None,
+        }
+    }
+}
+
 /// What is wrong with one field of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldViolation {

@@ -4,13 +4,13 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::Result;
 
-use super::{Global, interrupt, output, progress::Progress, settings::at_least_one};
+use super::{Global, interrupt, output, progress::Progress, settings::ResumeArgs};
 use crate::{
     checkpoint::Checkpoint,
     dataset::{TextLimits, read_texts},
     prompt::TaskFile,
     training::{
-        Length, Unfinished,
+        Length,
         pretrain::{self, Job, Measures, Pretrained, Settings},
     },
 };
@@ -45,15 +45,8 @@ pub struct Args {
     /// built-in ones; may be given several times
     #[arg(long, value_name = "FILE")]
     task: Vec<PathBuf>,
-    /// Go on from where an interrupted run stopped; without one, begin
-    #[arg(long, conflicts_with = "restart")]
-    resume: bool,
-    /// Forget an interrupted run and begin anew
-    #[arg(long)]
-    restart: bool,
-    /// Steps between two saves of the run's state
-    #[arg(long, value_name = "STEPS", default_value_t = 200, value_parser = at_least_one)]
-    save_every: usize,
+    #[command(flatten)]
+    resume: ResumeArgs,
     /// Threads that compute [default: all CPUs]
     #[arg(long)]
     threads: Option<usize>,
@@ -160,12 +153,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         replace: args.replace,
         settings: &settings,
         runtime: &runtime,
-        unfinished: match (args.resume, args.restart) {
-            (true, _) => Unfinished::Resume,
-            (false, true) => Unfinished::Restart,
-            (false, false) => Unfinished::Refuse,
-        },
-        save_every: args.save_every,
+        unfinished: args.resume.unfinished(),
+        save_every: args.resume.save_every,
     };
     let pretrained = pretrain::pretrain(&job, &mut Progress::new(), &interrupt)?;
     report(args, &pretrained, started.elapsed().as_secs_f64())

@@ -1,6 +1,6 @@
 //! The knobs of training on the command line.
 
-use crate::training::{ClassWeights, HeadShape, Length, Settings, Tune};
+use crate::training::{ClassWeights, HeadShape, Length, Settings, Tune, Unfinished};
 
 /// How to train.
 #[derive(clap::Args)]
@@ -127,6 +127,31 @@ impl SettingsArgs {
             patience: self.patience,
             seed: self.seed,
             ..defaults
+        }
+    }
+}
+
+/// What is done about a run that was interrupted, and how much of this one may be lost.
+#[derive(clap::Args)]
+pub struct ResumeArgs {
+    /// Go on from where an interrupted run stopped; without one, begin
+    #[arg(long, conflicts_with = "restart")]
+    resume: bool,
+    /// Forget an interrupted run and begin anew
+    #[arg(long)]
+    restart: bool,
+    /// Steps between two saves of the run's state
+    #[arg(long, value_name = "STEPS", default_value_t = 200, value_parser = at_least_one)]
+    pub save_every: usize,
+}
+
+impl ResumeArgs {
+    /// What was asked for.
+    pub fn unfinished(&self) -> Unfinished {
+        match (self.resume, self.restart) {
+            (true, _) => Unfinished::Resume,
+            (false, true) => Unfinished::Restart,
+            (false, false) => Unfinished::Refuse,
         }
     }
 }

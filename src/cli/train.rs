@@ -8,13 +8,13 @@ use super::{
     Global, interrupt, output,
     progress::Progress,
     progress::note,
-    settings::{SettingsArgs, at_least_one},
+    settings::{ResumeArgs, SettingsArgs},
 };
 use crate::{
     checkpoint::Checkpoint,
     dataset::{check_overlap, read_csv},
     prompt::{TaskFile, pool},
-    training::{self, Job, JobTask, Stop, Trained, Unfinished},
+    training::{self, Job, JobTask, Stop, Trained},
 };
 
 /// Trains a task's head, with the encoder or on a frozen one, and writes a checkpoint to serve
@@ -49,15 +49,8 @@ pub struct Args {
     out: PathBuf,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// Go on from where an interrupted run stopped; without one, begin
-    #[arg(long, conflicts_with = "restart")]
-    resume: bool,
-    /// Forget an interrupted run and begin anew
-    #[arg(long)]
-    restart: bool,
-    /// Steps between two saves of the run's state
-    #[arg(long, value_name = "STEPS", default_value_t = 200, value_parser = at_least_one)]
-    save_every: usize,
+    #[command(flatten)]
+    resume: ResumeArgs,
     /// Threads that compute [default: all CPUs]
     #[arg(long)]
     threads: Option<usize>,
@@ -88,12 +81,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         replace: args.replace,
         settings: &settings,
         runtime: &runtime,
-        unfinished: match (args.resume, args.restart) {
-            (true, _) => Unfinished::Resume,
-            (false, true) => Unfinished::Restart,
-            (false, false) => Unfinished::Refuse,
-        },
-        save_every: args.save_every,
+        unfinished: args.resume.unfinished(),
+        save_every: args.resume.save_every,
     };
     let trained = training::train(&job, &mut Progress::new(), &interrupt)?;
     report(args, &trained)

@@ -92,7 +92,7 @@ pub fn evaluate_with(
     }
     match kind {
         Kind::Classification { labels } => {
-            let gold = all(targets, |target| label(target).filter(|label| *label < labels.len()))?;
+            let gold = all(targets, |target| target.label().filter(|label| *label < labels.len()))?;
             let rows = all(predictions, |prediction| {
                 probabilities(prediction).filter(|row| row.len() == labels.len())
             })?;
@@ -101,24 +101,10 @@ pub fn evaluate_with(
             Ok(Metrics::Classification(metrics))
         }
         Kind::Regression { .. } => {
-            let gold = all(targets, value)?;
+            let gold = all(targets, Target::value)?;
             let predicted = all(predictions, predicted_value)?;
             Ok(Metrics::Regression(regression::compare(&gold, &predicted)))
         }
-    }
-}
-
-fn label(target: &Target) -> Option<usize> {
-    match target {
-        Target::Label(label) => Some(*label),
-        Target::Value(_) => None,
-    }
-}
-
-fn value(target: &Target) -> Option<f64> {
-    match target {
-        Target::Value(value) => Some(*value),
-        Target::Label(_) => None,
     }
 }
 
@@ -140,12 +126,12 @@ fn probabilities(prediction: &Prediction) -> Option<&[f32]> {
 /// have several, or values whose standard deviation is below a hundredth of the targets' (a bound
 /// of our choice).
 pub fn is_collapsed(targets: &[Target], predictions: &[Prediction]) -> bool {
-    let labels: BTreeSet<usize> = targets.iter().filter_map(label).collect();
+    let labels: BTreeSet<usize> = targets.iter().filter_map(Target::label).collect();
     if !labels.is_empty() {
         let said: BTreeSet<_> = predictions.iter().map(|p| p.output.best_label()).collect();
         return labels.len() > 1 && said.len() == 1;
     }
-    let gold: Vec<f64> = targets.iter().filter_map(value).collect();
+    let gold: Vec<f64> = targets.iter().filter_map(Target::value).collect();
     let predicted = predictions.iter().filter_map(predicted_value);
     let spread = |values: &[f64]| paired::standard_deviation(values).unwrap_or(0.0);
     let (gold, predicted) = (spread(&gold), spread(&predicted.collect::<Vec<_>>()));

@@ -89,7 +89,7 @@ impl Fit {
         let logits = vectors
             .chunks(templates.len())
             .map(|vectors| vectors.iter().map(|vector| predictor.head.logits(vector)).collect());
-        let gold: Vec<usize> = dev.targets().iter().filter_map(label).collect();
+        let gold: Vec<usize> = dev.targets().iter().filter_map(Target::label).collect();
         let weights = predictor.file.priors.as_deref().map(|priors| importance(priors, &gold));
         let count = |label: usize| gold.iter().filter(|gold| **gold == label).count();
         let of_label: Vec<f64> = (0..predictor.file.labels().len())
@@ -177,13 +177,6 @@ pub(super) fn importance(priors: &[f64], gold: &[usize]) -> Vec<f64> {
     gold.iter().for_each(|label| counts[*label] += 1.0);
     let total = gold.len() as f64;
     gold.iter().map(|label| priors[*label] * total / counts[*label]).collect()
-}
-
-fn label(target: &Target) -> Option<usize> {
-    match target {
-        Target::Label(label) => Some(*label),
-        Target::Value(_) => None,
-    }
 }
 
 #[cfg(test)]

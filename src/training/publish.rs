@@ -13,9 +13,9 @@ use super::{
     head::TrainableHead,
     label_words::label_word_head,
     parity,
+    saving::{Saving, Unfinished, identity},
     score::Score,
-    state::StateFile,
-    trainer::{Observer, Outcome, Saving, Stop, Trainer, TrainerTask},
+    trainer::{Observer, Outcome, Stop, Trainer, TrainerTask},
 };
 use crate::{
     checkpoint::{Checkpoint, Draft, ENCODER_FILE, EncoderEntry, Manifest, Provenance},
@@ -38,17 +38,6 @@ pub struct JobTask {
     pub path: String,
     pub train: Dataset,
     pub dev: Option<Dataset>,
-}
-
-/// What to do about the state of a run that was interrupted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfinished {
-    /// Refuse to begin beside it.
-    Refuse,
-    /// Go on from it; without one, begin.
-    Resume,
-    /// Forget it.
-    Restart,
 }
 
 /// What is to be trained from what, and where to.
@@ -88,7 +77,7 @@ pub fn train(
 ) -> Result<Trained, TrainingError> {
     job.check()?;
     let draft = job.draft()?;
-    let saving = job.saving()?;
+    let saving = Saving::begin(job.out, job.identity(), job.unfinished, job.save_every)?;
     let predictors =
         job.tasks.iter().map(|task| job.predictor(task)).collect::<Result<Vec<_>, _>>()?;
     let tasks = job.tasks.iter().zip(&predictors).map(|(task, predictor)| {
@@ -178,28 +167,9 @@ impl Job<'_> {
         self.settings.tune == Tune::Head && self.out.exists() && same()
     }
 
-    /// Where the run's state goes; what is there already is dealt with.
-    fn saving(&self) -> Result<Saving, TrainingError> {
-        let file = StateFile::beside(self.out, self.identity());
-        match self.unfinished {
-            Unfinished::Refuse => file.refuse_unfinished()?,
-            Unfinished::Restart => file.remove()?,
-            Unfinished::Resume => {}
-        }
-        Ok(Saving { file, every: self.save_every })
-    }
-
     /// What must be the same for a run to go on from a state.
     fn identity(&self) -> HashMap<String, String> {
-        // Numbers and names: there is nothing that JSON cannot hold.
-        let settings = serde_json::to_string(self.settings).unwrap_or_default();
-        let mut identity = HashMap::from([
-            ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            // Sums are cut by it.
-            ("number of threads".to_owned(), rayon::current_num_threads().to_string()),
-            ("encoder".to_owned(), self.encoder.manifest.id.clone()),
-            ("settings".to_owned(), settings),
-        ]);
+        let mut identity = identity("train", self.encoder, self.settings);
         for (at, task) in self.tasks.iter().enumerate() {
             let digest = |data: &Dataset| data.digest();
             identity.insert(format!("task file {}", at + 1), task.file.source.clone());

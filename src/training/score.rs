@@ -82,11 +82,7 @@ pub fn score_of(
 }
 
 fn labels(data: &Dataset) -> Vec<usize> {
-    let label = |target: Target| match target {
-        Target::Label(label) => Some(label),
-        Target::Value(_) => None,
-    };
-    data.targets().into_iter().filter_map(label).collect()
+    data.targets().iter().filter_map(Target::label).collect()
 }
 
 #[cfg(test)]

@@ -13,10 +13,10 @@ use super::{
     objective::Objective,
     random::hash,
     sampling::{Draw, Sampler},
+    saving::Saving,
     schedule,
     score::{Score, beats, score},
     settings::{Length, Settings},
-    state::StateFile,
     turns::Turns,
 };
 use crate::{
@@ -87,14 +87,6 @@ pub struct TrainerTask<'a> {
     pub dev: Option<&'a Dataset>,
     /// Fresh.
     pub head: TrainableHead,
-}
-
-/// Where a run keeps its state, and how often.
-#[derive(Debug, Clone)]
-pub struct Saving {
-    pub file: StateFile,
-    /// In steps.
-    pub every: usize,
 }
 
 /// A training run.

@@ -110,11 +110,7 @@ fn scaled(value: f64, scaling: Scaling) -> f64 {
 
 /// The scaling that z-scores the values among these targets; labels are left as they are.
 pub fn z_score(targets: &[Target]) -> Scaling {
-    let value = |target: &Target| match target {
-        Target::Value(value) => Some(*value),
-        Target::Label(_) => None,
-    };
-    let values: Vec<f64> = targets.iter().filter_map(value).collect();
+    let values: Vec<f64> = targets.iter().filter_map(Target::value).collect();
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;

@@ -72,7 +72,7 @@ impl Objective {
         }
         let mut by_vectors = Vec::new();
         if self.contrastive > 0.0 {
-            let labels: Vec<usize> = targets.iter().filter_map(label).collect();
+            let labels: Vec<usize> = targets.iter().filter_map(Target::label).collect();
             let (loss, slopes) = contrastive(vectors, &labels, self.contrastive_temperature);
             total += self.contrastive * loss;
             let weight = self.contrastive as f32;
@@ -97,13 +97,6 @@ impl Objective {
             .zip(slopes)
             .for_each(|(sum, slope)| *sum += self.consistency as f32 * slope);
         self.consistency * loss
-    }
-}
-
-fn label(target: &Target) -> Option<usize> {
-    match target {
-        Target::Label(label) => Some(*label),
-        Target::Value(_) => None,
     }
 }
 

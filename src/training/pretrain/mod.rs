@@ -18,8 +18,10 @@ mod wrappers;
 use std::{collections::HashMap, path::Path};
 
 use super::{
-    Interrupt, Masking, StepReport, TrainingError, Unfinished, encoder::TrainableEncoder,
-    parity::check_parity, state::StateFile, trainer::Saving,
+    Interrupt, Masking, StepReport, TrainingError,
+    encoder::TrainableEncoder,
+    parity::check_parity,
+    saving::{Saving, Unfinished, identity},
 };
 use crate::{
     checkpoint::{
@@ -109,7 +111,7 @@ pub fn pretrain(
 ) -> Result<Pretrained, TrainingError> {
     job.check()?;
     let draft = Draft::new(job.out, job.replace)?;
-    let saving = job.saving()?;
+    let saving = Saving::begin(job.out, job.identity(), job.unfinished, job.save_every)?;
     let entry = &job.encoder.manifest.encoder;
     let weights = export::read_weights(&job.encoder.path(&entry.file), &entry.architecture)?;
     let (material, amounts) = job.material(&weights, observer, interrupt)?;
@@ -142,30 +144,10 @@ impl Job<'_> {
         Ok(())
     }
 
-    /// Where the run's state goes; what is there already is dealt with.
-    fn saving(&self) -> Result<Saving, TrainingError> {
-        let file = StateFile::beside(self.out, self.identity());
-        match self.unfinished {
-            Unfinished::Refuse => file.refuse_unfinished()?,
-            Unfinished::Restart => file.remove()?,
-            Unfinished::Resume => {}
-        }
-        Ok(Saving { file, every: self.save_every })
-    }
-
     /// What must be the same for a run to go on from a state.
     fn identity(&self) -> HashMap<String, String> {
-        // Numbers and names: there is nothing that JSON cannot hold.
-        let settings = serde_json::to_string(self.settings).unwrap_or_default();
-        let mut identity = HashMap::from([
-            ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("verb".to_owned(), "pretrain".to_owned()),
-            // Sums are cut by it.
-            ("number of threads".to_owned(), rayon::current_num_threads().to_string()),
-            ("encoder".to_owned(), self.encoder.manifest.id.clone()),
-            ("settings".to_owned(), settings),
-            ("text".to_owned(), self.texts.digest()),
-        ]);
+        let mut identity = identity("pretrain", self.encoder, self.settings);
+        identity.insert("text".to_owned(), self.texts.digest());
         let sources = self.tasks.iter().map(|(_, file)| file.source.clone()).enumerate();
         identity.extend(sources.map(|(at, source)| (format!("task file {}", at + 1), source)));
         identity
