@@ -10,19 +10,14 @@ use crate::{
     checkpoint::Checkpoint,
     dataset::{Dataset, read_csv},
     evaluation::{Metrics, Options, evaluate_with},
-    inference::{
-        MaskEncoder, Model, PredictError, TaskPredictor, TemplateChoice, encode_all, predict,
-    },
+    inference::{MaskEncoder, Model, TaskPredictor, TemplateChoice, predict, predict_each},
     prompt::TaskFile,
     report::{
         EvaluationPage, Style, TemplateMetrics, TemplateRole, evaluation_page, metric_tables,
         templates_table,
     },
-    task::{Example, Kind, Output, Prediction, Target},
+    task::{Kind, Output, Prediction, Target},
 };
-
-/// Examples that `answer_each` takes at a time, in all templates.
-const CHUNK_EXAMPLES: usize = 256;
 
 /// Says how good a checkpoint's task is on labelled examples, through the code that serves
 ///
@@ -134,7 +129,7 @@ fn by_template(
     let prompts = &task.file.prompts;
     let mut choices: Vec<Vec<usize>> = (0..prompts.templates.len()).map(|at| vec![at]).collect();
     choices.extend([prompts.pool.clone(), chosen.to_vec()]);
-    let mut answers = answer_each(encoder, task, &data.inputs(), &choices)?;
+    let mut answers = predict_each(encoder, task, &data.inputs(), &choices)?;
     let predictions = answers.pop().context("the chosen templates were asked for")?;
     let summary = |predictions: &Vec<Prediction>| -> Result<BTreeMap<String, f64>> {
         Ok(metrics(task, data, predictions)?.summary())
@@ -158,31 +153,6 @@ fn role(file: &TaskFile, template: usize) -> TemplateRole {
         at if prompts.pool.contains(&at) => TemplateRole::Pool,
         _ => TemplateRole::Unused,
     }
-}
-
-/// For each choice of templates the predictions of all examples. Every prompt goes through the
-/// encoder once, however many choices have its template.
-fn answer_each(
-    encoder: &mut dyn MaskEncoder,
-    task: &TaskPredictor,
-    examples: &[Example],
-    choices: &[Vec<usize>],
-) -> Result<Vec<Vec<Prediction>>, PredictError> {
-    let templates: Vec<usize> = (0..task.file.prompts.templates.len()).collect();
-    let mut answers = vec![Vec::with_capacity(examples.len()); choices.len()];
-    for examples in examples.chunks(CHUNK_EXAMPLES) {
-        let prompts = task.prompts(examples, &templates)?;
-        let vectors = encode_all(encoder, &prompts)?;
-        let of_each = prompts.chunks(templates.len()).zip(vectors.chunks(templates.len()));
-        for (prompts, vectors) in of_each {
-            for (answers, choice) in answers.iter_mut().zip(choices) {
-                let truncated = choice.iter().any(|&at| prompts[at].truncated);
-                answers
-                    .push(task.answer(choice.iter().map(|&at| vectors[at].as_slice()), truncated));
-            }
-        }
-    }
-    Ok(answers)
 }
 
 /// Which templates answered, in words.

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     dataset::Dataset,
     evaluation::{Metrics, Options, evaluate_with, is_collapsed},
-    inference::{Head, MaskEncoder, TaskPredictor, TemplateChoice, predict},
-    prompt::InferenceMode,
+    inference::{Head, MaskEncoder, TaskPredictor, TemplateChoice, predict_each},
+    prompt::{InferenceMode, Template},
     report::{Shot, TemplateRole, TemplateScore},
     task::Prediction,
     training::{
@@ -92,7 +92,8 @@ impl Experiment<'_> {
         Ok((answers, seconds))
     }
 
-    /// Scores every way in which a method answers.
+    /// Scores every way in which a method answers, and, where templates can be compared, the
+    /// canonical one and those that were held out, each alone.
     fn answers(
         &self,
         cell: &Cell,
@@ -100,49 +101,32 @@ impl Experiment<'_> {
         predictor: &TaskPredictor,
     ) -> Result<Vec<AnswerResult>, TrainingError> {
         let data = self.scored(cell);
-        let mut results = Vec::new();
-        for answer in cell.method.answers() {
-            let choice = match answer.inference {
-                InferenceMode::Single => TemplateChoice::Single(None),
-                InferenceMode::Ensemble => TemplateChoice::Ensemble(Vec::new()),
-            };
-            let templates = predictor.select(&choice).map_err(as_training)?;
-            let predictions = predict(encoder, predictor, &data.inputs(), &templates)?;
-            results.push(self.result(cell, &answer, predictor, &predictions)?);
-        }
-        if cell.stage == Stage::Final
-            && cell.method.has_templates()
-            && let Some(first) = results.first_mut()
-        {
-            first.templates = self.templates(cell, encoder, predictor)?;
-        }
-        Ok(results)
-    }
-
-    /// The headline figure of the canonical template and of those that were held out, each alone.
-    fn templates(
-        &self,
-        cell: &Cell,
-        encoder: &mut dyn MaskEncoder,
-        predictor: &TaskPredictor,
-    ) -> Result<Vec<TemplateScore>, TrainingError> {
-        let data = self.scored(cell);
+        let answers = cell.method.answers();
+        let alone = match cell.stage {
+            Stage::Final if cell.method.has_templates() => compared_templates(predictor),
+            _ => Vec::new(),
+        };
+        let mut choices = answers
+            .iter()
+            .map(|answer| predictor.select(&choice(answer)).map_err(as_training))
+            .collect::<Result<Vec<_>, _>>()?;
+        choices.extend(alone.iter().map(|(template, _)| vec![*template]));
+        let predictions = predict_each(encoder, predictor, &data.inputs(), &choices)?;
+        let (of_answers, of_templates) = predictions.split_at(answers.len());
+        let results = answers
+            .iter()
+            .zip(of_answers)
+            .map(|(answer, predictions)| self.result(cell, answer, predictor, predictions));
+        let mut results = results.collect::<Result<Vec<_>, _>>()?;
         let metric = &self.tasks[cell.task].metric;
-        let prompts = &predictor.file.prompts;
-        let mut scores = Vec::new();
-        for (at, template) in prompts.templates.iter().enumerate() {
-            let role = match (template.held_out, at == prompts.canonical) {
-                (true, _) => TemplateRole::HeldOut,
-                (false, true) => TemplateRole::Canonical,
-                (false, false) => continue,
-            };
-            let predictions = predict(encoder, predictor, &data.inputs(), &[at])?;
-            let metrics = metrics(predictor, data, &predictions)?;
-            if let Some(value) = metrics.summary().get(metric) {
-                scores.push(TemplateScore { id: template.id.clone(), role, value: *value });
+        for ((template, role), predictions) in alone.into_iter().zip(of_templates) {
+            let metrics = metrics(predictor, data, predictions)?.summary();
+            let id = predictor.file.prompts.templates[template].id.clone();
+            if let (Some(first), Some(&value)) = (results.first_mut(), metrics.get(metric)) {
+                first.templates.push(TemplateScore { id, role, value });
             }
         }
-        Ok(scores)
+        Ok(results)
     }
 
     fn result(
@@ -208,6 +192,23 @@ impl Experiment<'_> {
             Stage::Final => test,
         }
     }
+}
+
+fn choice(answer: &Answer) -> TemplateChoice {
+    match answer.inference {
+        InferenceMode::Single => TemplateChoice::Single(None),
+        InferenceMode::Ensemble => TemplateChoice::Ensemble(Vec::new()),
+    }
+}
+
+/// The canonical template and those that were held out.
+fn compared_templates(predictor: &TaskPredictor) -> Vec<(usize, TemplateRole)> {
+    let prompts = &predictor.file.prompts;
+    let role = |(at, template): (usize, &Template)| match (template.held_out, prompts.canonical) {
+        (true, _) => Some((at, TemplateRole::HeldOut)),
+        (false, canonical) => (at == canonical).then_some((at, TemplateRole::Canonical)),
+    };
+    prompts.templates.iter().enumerate().filter_map(role).collect()
 }
 
 fn metrics(

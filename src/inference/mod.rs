@@ -15,4 +15,5 @@ pub use model::{LoadError, Model, ServedTask, language_head, load_tokenizer};
 pub use onnx_runtime::RuntimeNotFound;
 pub use predictor::{
     MaskEncoder, PredictError, SelectionError, TaskPredictor, TemplateChoice, encode_all, predict,
+    predict_each,
 };

@@ -13,8 +13,8 @@ use crate::{
 /// Prompts that go through the encoder together in `predict`, in tokens.
 const BATCH_TOKENS: usize = 2048;
 
-/// Examples that `predict` takes at a time.
-const CHUNK_EXAMPLES: usize = 4096;
+/// Examples that are predicted at a time, in all templates.
+const CHUNK_EXAMPLES: usize = 1024;
 
 /// Anything that turns prompts into mask vectors.
 pub trait MaskEncoder {
@@ -183,7 +183,8 @@ fn average(outputs: &[Output], components: usize) -> (Output, f32) {
     (output, spread as f32)
 }
 
-/// Predicts any number of examples, each wrapped in each of the templates.
+/// Predicts any number of examples, each wrapped in each of the templates, of which there is at
+/// least one.
 ///
 /// Prompts go through the encoder sorted by length, in batches; the answers come in the order of
 /// the examples.
@@ -193,18 +194,39 @@ pub fn predict(
     examples: &[Example],
     templates: &[usize],
 ) -> Result<Vec<Prediction>, PredictError> {
-    let mut predictions = Vec::with_capacity(examples.len());
+    let choices = [templates.to_vec()];
+    Ok(predict_each(encoder, task, examples, &choices)?.into_iter().flatten().collect())
+}
+
+/// For each choice of templates the predictions of all examples. Every prompt goes through the
+/// encoder once, however many choices have its template.
+pub fn predict_each(
+    encoder: &mut dyn MaskEncoder,
+    task: &TaskPredictor,
+    examples: &[Example],
+    choices: &[Vec<usize>],
+) -> Result<Vec<Vec<Prediction>>, PredictError> {
+    let mut templates = choices.concat();
+    templates.sort_unstable();
+    templates.dedup();
+    let place = |template: &usize| templates.binary_search(template).ok();
+    let choices: Vec<Vec<usize>> =
+        choices.iter().map(|choice| choice.iter().filter_map(place).collect()).collect();
+    let mut answers = vec![Vec::with_capacity(examples.len()); choices.len()];
     // In pieces, so that memory does not grow with the prompts of a whole file.
     for examples in examples.chunks(CHUNK_EXAMPLES) {
-        let prompts = task.prompts(examples, templates)?;
+        let prompts = task.prompts(examples, &templates)?;
         let vectors = encode_all(encoder, &prompts)?;
         let of_each = prompts.chunks(templates.len()).zip(vectors.chunks(templates.len()));
-        predictions.extend(of_each.map(|(prompts, vectors)| {
-            let truncated = prompts.iter().any(|prompt| prompt.truncated);
-            task.answer(vectors.iter().map(Vec::as_slice), truncated)
-        }));
+        for (prompts, vectors) in of_each {
+            for (answers, choice) in answers.iter_mut().zip(&choices) {
+                let truncated = choice.iter().any(|&at| prompts[at].truncated);
+                let vectors = choice.iter().map(|&at| vectors[at].as_slice());
+                answers.push(task.answer(vectors, truncated));
+            }
+        }
     }
-    Ok(predictions)
+    Ok(answers)
 }
 
 /// The mask vector of every prompt, in their order.
