@@ -61,6 +61,9 @@ pub struct Args {
     /// Training examples of each label (regression: in all), and "all"
     #[arg(long, value_name = "K,…", value_delimiter = ',', default_value = "4,8,16,32")]
     shots: Vec<Shot>,
+    /// Other numbers of examples, for one task
+    #[arg(long, value_name = "TASK=K,…", value_parser = task_shots)]
+    task_shots: Vec<(String, Vec<Shot>)>,
     /// Draws of the training examples, and of all else that is drawn
     #[arg(long, default_value_t = 5)]
     seeds: u64,
@@ -70,6 +73,9 @@ pub struct Args {
     /// The figure by which methods are compared, for one task [default: accuracy, or spearman]
     #[arg(long, value_name = "TASK=NAME", value_parser = task_metric)]
     metric: Vec<(String, String)>,
+    /// The column with which the others are compared, one of --add-results too [default: M0 standard]
+    #[arg(long, value_name = "COLUMN")]
+    baseline: Option<String>,
     /// Learning rates to choose from, for every method
     #[arg(long, value_name = "RATE,…", value_delimiter = ',')]
     learning_rates: Vec<f64>,
@@ -125,6 +131,12 @@ fn task_metric(text: &str) -> Result<(String, String), String> {
     Ok((task.to_owned(), metric.to_owned()))
 }
 
+fn task_shots(text: &str) -> Result<(String, Vec<Shot>), String> {
+    let (task, shots) = text.split_once('=').ok_or("write it as TASK=K,…")?;
+    let shots = shots.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    Ok((task.to_owned(), shots))
+}
+
 /// Runs the experiment and prints its tables.
 pub fn run(args: &Args) -> Result<()> {
     if let Some(threads) = args.threads {
@@ -135,7 +147,7 @@ pub fn run(args: &Args) -> Result<()> {
     let page = args.html.as_deref().map(Page::new).transpose()?;
     let outside = args.add_results.iter().map(|path| read_outside(path));
     let outside = outside.collect::<Result<Vec<_>, _>>()?;
-    check_outside(&outside, &tasks)?;
+    check_columns(&outside, &tasks, &design)?;
     let encoder = Checkpoint::open(&args.encoder)?;
     let interrupt = interrupt::on_signal()?;
     let experiment = Experiment::new(&tasks, &design, &encoder)?;
@@ -156,13 +168,20 @@ pub fn run(args: &Args) -> Result<()> {
     output::text(&comparison_tables(&record, style))
 }
 
-/// Refuses outside results that would be overlooked or mixed up.
-fn check_outside(outside: &[OutsideResults], tasks: &[ComparedTask]) -> Result<()> {
-    let own = Method::ALL.into_iter().flat_map(Method::answers).map(|answer| answer.id.to_owned());
-    let mut columns: BTreeSet<String> = own.collect();
+/// Refuses outside results that would be overlooked or mixed up, and a baseline that is no column.
+fn check_columns(
+    outside: &[OutsideResults],
+    tasks: &[ComparedTask],
+    design: &Design,
+) -> Result<()> {
+    let ids = |methods: &[Method]| -> BTreeSet<String> {
+        methods.iter().flat_map(|m| m.answers()).map(|answer| answer.id.to_owned()).collect()
+    };
+    let (mut taken, mut columns) = (ids(&Method::ALL), ids(&design.methods));
     for results in outside {
         let name = &results.method;
-        ensure!(columns.insert(name.clone()), "--add-results: there is a column {name:?} already");
+        ensure!(taken.insert(name.clone()), "--add-results: there is a column {name:?} already");
+        columns.insert(name.clone());
         let known: Vec<&str> = tasks.iter().map(|task| task.file.task.name.as_str()).collect();
         if let Some(task) = results.tasks().find(|task| !known.contains(task)) {
             bail!(
@@ -170,6 +189,10 @@ fn check_outside(outside: &[OutsideResults], tasks: &[ComparedTask]) -> Result<(
                 known.join(", ")
             );
         }
+    }
+    if let Some(baseline) = design.baseline.as_ref().filter(|name| !columns.contains(*name)) {
+        let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+        bail!("--baseline: there is no column {baseline:?}; there are: {}", columns.join(", "));
     }
     Ok(())
 }
@@ -200,12 +223,10 @@ fn design(args: &Args) -> Result<Design> {
         let Setting { learning_rate, consistency, contrastive, .. } = setting;
         Settings { learning_rate, consistency, contrastive, ..settings.clone() }.check()?;
     }
-    let shots: BTreeSet<Shot> = args.shots.iter().copied().collect();
-    ensure!(!shots.contains(&Shot::Count(0)), "--shots: at least 1 example must be taken");
     let methods = if args.methods.is_empty() { Method::ALL.to_vec() } else { args.methods.clone() };
     Ok(Design {
         methods,
-        shots: shots.into_iter().collect(),
+        baseline: args.baseline.clone(),
         seeds: args.seeds,
         grid,
         trial_seeds: args.trial_seeds,
@@ -231,6 +252,13 @@ fn grid(args: &Args, settings: &Settings) -> Grid {
     }
 }
 
+/// In order, each once.
+fn shots(given: &[Shot]) -> Result<Vec<Shot>> {
+    let shots: BTreeSet<Shot> = given.iter().copied().collect();
+    ensure!(!shots.contains(&Shot::Count(0)), "--shots: at least 1 example must be taken");
+    Ok(shots.into_iter().collect())
+}
+
 /// Reads each task's files.
 fn tasks(args: &Args) -> Result<Vec<ComparedTask>> {
     let count = args.task.len();
@@ -243,6 +271,8 @@ fn tasks(args: &Args) -> Result<Vec<ComparedTask>> {
     }
     let mut metrics: HashMap<&str, &str> =
         args.metric.iter().map(|(task, metric)| (task.as_str(), metric.as_str())).collect();
+    let mut own_shots: HashMap<&str, &[Shot]> =
+        args.task_shots.iter().map(|(task, shots)| (task.as_str(), shots.as_slice())).collect();
     let mut tasks = Vec::new();
     for at in 0..count {
         let file = Arc::new(TaskFile::read(&args.task[at])?);
@@ -259,11 +289,15 @@ fn tasks(args: &Args) -> Result<Vec<ComparedTask>> {
         ensure!(!taken, "two tasks are called {name:?}");
         let usual = if file.labels().is_empty() { "spearman" } else { "accuracy" };
         let metric = metrics.remove(file.task.name.as_str()).unwrap_or(usual).to_owned();
+        let shots = shots(own_shots.remove(file.task.name.as_str()).unwrap_or(&args.shots))?;
         let path = args.task[at].display().to_string();
-        tasks.push(ComparedTask { file, path, train, dev, test, metric });
+        tasks.push(ComparedTask { file, path, train, dev, test, metric, shots });
     }
     if let Some(task) = metrics.keys().next() {
         return Err(anyhow!("--metric {task}=…: there is no such task"));
+    }
+    if let Some(task) = own_shots.keys().next() {
+        return Err(anyhow!("--task-shots {task}=…: there is no such task"));
     }
     note(&format!(
         "{count} tasks, {}",

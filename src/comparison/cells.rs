@@ -74,7 +74,9 @@ impl Cells {
         };
         // A file of another experiment, or one that somebody cut, is computed anew.
         let file: Option<CellFile> = serde_json::from_slice(&bytes).ok();
-        Ok(file.filter(|file| file.identity == identity).map(|file| file.result))
+        let file = file.filter(|file| file.identity == identity);
+        // In an experiment of other tasks beside it, the cell's task had another place.
+        Ok(file.map(|file| CellResult { cell: *cell, ..file.result }))
     }
 
     /// Keeps a result, whole or not at all.
@@ -142,6 +144,9 @@ mod tests {
         let result = CellResult { cell, answers: vec![answer], seconds: 1.5 };
         cells.put("t", "x", &result).expect("written");
         assert_eq!(cells.get("t", &cell, "x").expect("readable"), Some(result.clone()));
+        let elsewhere = Cell { task: 5, ..cell };
+        let found = cells.get("t", &elsewhere, "x").expect("readable").map(|found| found.cell);
+        assert_eq!(found, Some(elsewhere), "another place among the tasks changes nothing");
         assert_eq!(cells.get("t", &cell, "other data").expect("readable"), None);
         assert_eq!(cells.get("u", &cell, "x").expect("readable"), None);
         fs::write(cells.path("t", &cell), "{").expect("written");

@@ -37,12 +37,15 @@ pub struct ComparedTask {
     pub test: Dataset,
     /// The name of the figure by which methods are compared and settings chosen.
     pub metric: String,
+    /// Numbers of training examples, in order.
+    pub shots: Vec<Shot>,
 }
 
 /// What an experiment tries.
 pub struct Design {
     pub methods: Vec<Method>,
-    pub shots: Vec<Shot>,
+    /// The column with which the others are compared; `None` for standard fine-tuning.
+    pub baseline: Option<String>,
     /// Data seeds, from 0.
     pub seeds: u64,
     pub grid: Grid,

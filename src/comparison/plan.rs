@@ -64,28 +64,38 @@ pub struct Cell {
     pub setting: Setting,
 }
 
-/// The trials that choose a setting for each method and number of examples; none where the grid
-/// has a single setting.
-pub fn trials(methods: &[(usize, Method)], shots: &[Shot], grid: &Grid, seeds: u64) -> Vec<Cell> {
+/// A method on a task with so many examples: what gets a setting of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entrant {
+    /// The task's place among the experiment's.
+    pub task: usize,
+    pub shot: Shot,
+    pub method: Method,
+}
+
+impl Cell {
+    fn new(entrant: Entrant, seed: u64, stage: Stage, setting: Setting) -> Self {
+        let Entrant { task, shot, method } = entrant;
+        Self { task, method, shot, seed, stage, setting }
+    }
+
+    /// Whose cell it is.
+    pub fn entrant(&self) -> Entrant {
+        Entrant { task: self.task, shot: self.shot, method: self.method }
+    }
+}
+
+/// The trials that choose a setting for each; none where the grid has a single setting.
+pub fn trials(entrants: &[Entrant], grid: &Grid, seeds: u64) -> Vec<Cell> {
     let settings = grid.settings();
     if settings.len() < 2 {
         return Vec::new();
     }
     let mut cells = Vec::new();
-    for &(task, method) in methods {
-        for &shot in shots {
-            for seed in 0..seeds {
-                let seed = FIRST_TRIAL_SEED + seed;
-                let stage = Stage::Trial;
-                cells.extend(settings.iter().map(|&setting| Cell {
-                    task,
-                    method,
-                    shot,
-                    seed,
-                    stage,
-                    setting,
-                }));
-            }
+    for &entrant in entrants {
+        for seed in FIRST_TRIAL_SEED..FIRST_TRIAL_SEED + seeds {
+            let of_setting = |&setting| Cell::new(entrant, seed, Stage::Trial, setting);
+            cells.extend(settings.iter().map(of_setting));
         }
     }
     cells
@@ -93,22 +103,10 @@ pub fn trials(methods: &[(usize, Method)], shots: &[Shot], grid: &Grid, seeds: u
 
 /// The runs that are reported. Seeds come last to first in the loops, so that an experiment that is
 /// stopped early has whole seeds of everything.
-pub fn finals(
-    methods: &[(usize, Method)],
-    shots: &[Shot],
-    seeds: u64,
-    chosen: impl Fn(usize, Method, Shot) -> Setting,
-) -> Vec<Cell> {
-    let mut cells = Vec::new();
-    for seed in 0..seeds {
-        for &shot in shots {
-            for &(task, method) in methods {
-                let setting = chosen(task, method, shot);
-                cells.push(Cell { task, method, shot, seed, stage: Stage::Final, setting });
-            }
-        }
-    }
-    cells
+pub fn finals(entrants: &[Entrant], seeds: u64, chosen: impl Fn(&Entrant) -> Setting) -> Vec<Cell> {
+    let of_seed = |seed| entrants.iter().map(move |entrant| (seed, entrant));
+    let all = (0..seeds).flat_map(of_seed);
+    all.map(|(seed, entrant)| Cell::new(*entrant, seed, Stage::Final, chosen(entrant))).collect()
 }
 
 /// The setting whose trials scored best on average; of equals the first.
@@ -141,16 +139,22 @@ mod tests {
         }
     }
 
+    fn entrants(methods: &[(usize, Method)], shots: &[Shot]) -> Vec<Entrant> {
+        let of_shot =
+            |&shot| methods.iter().map(move |&(task, method)| Entrant { task, shot, method });
+        shots.iter().flat_map(of_shot).collect()
+    }
+
     #[test]
     fn every_method_gets_the_same_trials() {
         let methods = [(0, Method::Standard), (0, Method::Dynamic), (1, Method::Standard)];
-        let shots = [Shot::Count(4), Shot::All];
-        let cells = trials(&methods, &shots, &grid(), 2);
+        let entrants = entrants(&methods, &[Shot::Count(4), Shot::All]);
+        let cells = trials(&entrants, &grid(), 2);
         assert_eq!(cells.len(), 3 * 2 * 2 * 4);
         let count = |method| cells.iter().filter(|c| c.method == method && c.task == 0).count();
         assert_eq!(count(Method::Standard), count(Method::Dynamic));
         let single = Grid { learning_rates: vec![1e-5], contrastive: vec![0.0], ..grid() };
-        assert!(trials(&methods, &shots, &single, 2).is_empty());
+        assert!(trials(&entrants, &single, 2).is_empty());
     }
 
     #[test]
@@ -167,7 +171,7 @@ mod tests {
     fn runs_come_seed_by_seed() {
         let methods = [(0, Method::Standard), (0, Method::Dynamic)];
         let setting = grid().settings()[1];
-        let cells = finals(&methods, &[Shot::Count(4)], 2, |_, _, _| setting);
+        let cells = finals(&entrants(&methods, &[Shot::Count(4)]), 2, |_| setting);
         let order: Vec<(u64, Method)> = cells.iter().map(|cell| (cell.seed, cell.method)).collect();
         assert_eq!(
             order,

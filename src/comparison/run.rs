@@ -13,7 +13,7 @@ use super::{
     ComparedTask, ComparisonError, Design, as_training,
     cells::{AnswerResult, CellResult, Cells},
     method::Method,
-    plan::{Cell, Setting, Stage, best, finals, trials},
+    plan::{Cell, Entrant, Setting, Stage, best, finals, trials},
 };
 use crate::{
     checkpoint::Checkpoint,
@@ -31,7 +31,7 @@ use crate::{
 const CUT_SEED: u64 = 77;
 
 /// Changes whenever a cell of an older program would come out otherwise.
-const REVISION: &str = "1";
+const REVISION: &str = "2";
 
 /// Is told how an experiment goes.
 pub trait Observer {
@@ -77,7 +77,7 @@ impl<'a> Experiment<'a> {
             })
             .collect();
         for task in tasks {
-            check_examples(task, &design.shots)?;
+            check_examples(task)?;
         }
         let identities =
             tasks.iter().map(|task| identity(task, design, &encoder.manifest.id)).collect();
@@ -99,37 +99,41 @@ impl<'a> Experiment<'a> {
         observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<Vec<CellResult>, ComparisonError> {
-        let methods = self.methods(observer);
-        let Design { shots, grid, seeds, trial_seeds, .. } = self.design;
-        let trials = trials(&methods, shots, grid, *trial_seeds);
-        let mut scores: HashMap<(usize, Method, Shot), Vec<(Setting, f64)>> = HashMap::new();
+        let entrants = self.entrants(observer);
+        let Design { grid, seeds, trial_seeds, .. } = self.design;
+        let trials = trials(&entrants, grid, *trial_seeds);
+        let mut scores: HashMap<Entrant, Vec<(Setting, f64)>> = HashMap::new();
         for result in self.stage(Stage::Trial, &trials, observer, interrupt)? {
             let CellResult { cell, answers, .. } = &result;
             let score = self.score(cell.task, answers)?;
-            let key = (cell.task, cell.method, cell.shot);
-            scores.entry(key).or_default().push((cell.setting, score));
+            scores.entry(cell.entrant()).or_default().push((cell.setting, score));
         }
         let first = grid.settings()[0];
-        let chosen = |task, method, shot| {
-            scores.get(&(task, method, shot)).and_then(|scores| best(scores, grid)).unwrap_or(first)
+        let chosen = |entrant: &Entrant| {
+            scores.get(entrant).and_then(|scores| best(scores, grid)).unwrap_or(first)
         };
-        let finals = finals(&methods, shots, *seeds, chosen);
+        let finals = finals(&entrants, *seeds, chosen);
         self.write_sets()?;
         self.stage(Stage::Final, &finals, observer, interrupt)
     }
 
-    /// The methods that can be tried on each task.
-    fn methods(&self, observer: &mut dyn Observer) -> Vec<(usize, Method)> {
-        let mut methods = Vec::new();
+    /// The methods that can be tried on each task, with each number of examples: few ones first.
+    fn entrants(&self, observer: &mut dyn Observer) -> Vec<Entrant> {
+        let mut entrants = Vec::new();
         for (at, task) in self.tasks.iter().enumerate() {
             for &method in &self.design.methods {
                 match self.obstacle(method, &task.file) {
-                    None => methods.push((at, method)),
+                    None => entrants.extend(task.shots.iter().map(|&shot| Entrant {
+                        task: at,
+                        shot,
+                        method,
+                    })),
                     Some(reason) => observer.left_out(&task.file.task.name, method, &reason),
                 }
             }
         }
-        methods
+        entrants.sort_by_key(|entrant| entrant.shot);
+        entrants
     }
 
     /// Why a method cannot be tried on a task, if so.
@@ -149,7 +153,7 @@ impl<'a> Experiment<'a> {
         for (task, [_, test]) in self.tasks.iter().zip(&self.scored) {
             let directory = self.design.work.join(&task.file.task.name);
             write_set(&directory, "test.csv", &task.file, test)?;
-            for &shot in &self.design.shots {
+            for &shot in &task.shots {
                 let Shot::Count(shots) = shot else { continue };
                 for seed in 0..self.design.seeds {
                     let directory = directory.join(format!("k{shots}-seed{seed}"));
@@ -190,8 +194,9 @@ impl<'a> Experiment<'a> {
 
     /// What a cell's result depends on.
     fn identity(&self, cell: &Cell) -> String {
-        // Numbers and names: there is nothing that JSON cannot hold.
-        let json = serde_json::to_string(cell).unwrap_or_default();
+        // Which place a task has among the others does not matter. Numbers and names: there is
+        // nothing that JSON cannot hold.
+        let json = serde_json::to_string(&Cell { task: 0, ..*cell }).unwrap_or_default();
         digest(&[&self.identities[cell.task], &json])
     }
 
@@ -268,9 +273,9 @@ fn draw(task: &ComparedTask, shot: Shot, seed: u64) -> Result<Dataset, Compariso
 }
 
 /// Refuses a training set that has too few examples for what is to be tried.
-fn check_examples(task: &ComparedTask, shots: &[Shot]) -> Result<(), ComparisonError> {
+fn check_examples(task: &ComparedTask) -> Result<(), ComparisonError> {
     check_labels(&task.train, &task.file.task)?;
-    shots.iter().try_for_each(|shot| draw(task, *shot, 0).map(drop))
+    task.shots.iter().try_for_each(|shot| draw(task, *shot, 0).map(drop))
 }
 
 /// Writes a set whole or not at all.

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// The column with which the others are compared.
+/// The column with which the others are compared, unless another is asked for.
 const BASELINE: Method = Method::Standard;
 
 /// Figures that are told beside the headline, where a task has them.
@@ -51,13 +51,14 @@ pub fn summarise(
         id: results.method.clone(),
         description: results.description.clone(),
     }));
-    let baseline = BASELINE.answers();
-    let baseline = baseline.first().filter(|_| design.methods.contains(&BASELINE));
+    let standard = BASELINE.answers().first().map(|answer| answer.id.to_owned());
+    let standard = standard.filter(|_| design.methods.contains(&BASELINE));
     let first = methods.first().map_or(String::new(), |method| method.id.clone());
+    let baseline = design.baseline.clone().or(standard).unwrap_or(first);
     ComparisonPage {
         title: "Prompts, heads and examples".to_owned(),
         encoder: encoder.to_owned(),
-        baseline: baseline.map_or(first, |answer| answer.id.to_owned()),
+        baseline,
         methods,
         tasks: tasks
             .iter()

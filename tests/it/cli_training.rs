@@ -198,6 +198,15 @@ fn an_experiment_goes_on_where_it_stopped_and_tells_the_same() {
         record["tasks"][0]["methods"]["M3 DynaMaR"][1]["runs"][1]["metrics"].clone()
     };
     assert_eq!(metrics(&json(&second)), metrics(&record));
+    assert_eq!(record["baseline"], "M0 standard");
+    // The same cells against another column, and fewer of them.
+    let other = ["--baseline", "M2 static", "--task-shots", "review-polarity=4"];
+    let third = succeed(&[&arguments[..], &other].concat());
+    let stderr = String::from_utf8_lossy(&third.stderr).into_owned();
+    assert!(stderr.contains("10 runs for the test sets, 10 of them finished before"), "{stderr}");
+    let third = json(&third);
+    assert_eq!(third["baseline"], "M2 static");
+    assert_eq!(third["tasks"][0]["methods"]["M2 static"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]
@@ -229,6 +238,9 @@ fn an_experiment_that_cannot_be_is_refused() {
     check(&more(&["--seed", "3"]), &["--seed", "--seeds"]);
     check(&more(&["--head", "label-words"]), &["trained alike"]);
     check(&with("--learning-rates", "1e-4,7"), &["learning rates"]);
+    check(&more(&["--task-shots", "x=4"]), &["x", "no such task"]);
+    check(&more(&["--task-shots", "review-polarity=0"]), &["at least 1"]);
+    check(&more(&["--baseline", "M9"]), &["no column \"M9\"", "M0 standard"]);
     let outside = home.path().join("other.json");
     fs::write(&outside, r#"{"method": "M2 static", "results": []}"#).expect("written");
     check(&more(&["--add-results", text(&outside)]), &["a column \"M2 static\" already"]);
