@@ -11,6 +11,9 @@ const ROW: f64 = 19.0;
 const HEADING: f64 = 22.0;
 const LEFT: f64 = 118.0;
 
+/// Room for half of the last tick's label, beyond the axis.
+const TICK_LABEL: f64 = 26.0;
+
 /// A row: marks on the axis, and a line that spans a range.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -49,7 +52,7 @@ pub fn row_chart(caption: &Caption, chart: &Rows) -> Markup {
         row.marks.iter().map(|(_, value)| *value).chain(range)
     });
     let notes = rows().map(|row| row.note.chars().count()).max().unwrap_or(0);
-    let right = WIDTH - 10.0 - 6.0 * notes as f64;
+    let right = WIDTH - (10.0 + 6.0 * notes as f64).max(TICK_LABEL);
     let axis = Axis::over(values.chain(chart.zero.then_some(0.0)), (LEFT, right), 3);
     let bottom =
         TOP + chart.groups.iter().map(|g| HEADING + g.rows.len() as f64 * ROW).sum::<f64>();
@@ -119,6 +122,18 @@ mod tests {
             found.contains("class=\"zero\" x1=\"118.0\""),
             "0 is where the axis begins: {found}"
         );
+        assert!(
+            found.contains("x=\"386.0\""),
+            "the axis ends 10 + 6 * 4 units from the edge: {found}"
+        );
+        let row = |row: &Row| Row { note: String::new(), ..row.clone() };
+        let groups = chart
+            .groups
+            .iter()
+            .map(|g| RowGroup { rows: g.rows.iter().map(row).collect(), ..g.clone() });
+        let bare = Rows { groups: groups.collect(), ..chart.clone() };
+        let bare = row_chart(&Caption::default(), &bare).into_string();
+        assert!(bare.contains("x=\"394.0\""), "without notes the last tick has room: {bare}");
         let empty = Rows { groups: Vec::new(), ..chart };
         assert!(row_chart(&Caption::default(), &empty).into_string().contains("<svg"));
     }
