@@ -1,6 +1,6 @@
 //! What an experiment's record implies: improvements with their intervals, scores by template.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::comparison::{ComparisonPage, Shot, ShotResults, TaskResults, TemplateRole};
 use crate::evaluation::paired::{Improvement, improvement, mean};
@@ -71,8 +71,9 @@ pub fn cell_improvements(page: &ComparisonPage, task: &TaskResults) -> Vec<CellI
 /// Every method but the baseline against it, averaged over tasks and numbers of examples.
 pub fn average_improvements(page: &ComparisonPage) -> Vec<AverageImprovement> {
     let mut found = Vec::new();
+    let regimes = regimes(page);
     for (method, id) in rivals(page) {
-        for regime in [Regime::FewShot, Regime::AllData, Regime::Both] {
+        for &regime in &regimes {
             let cells: Vec<_> = page
                 .tasks
                 .iter()
@@ -89,6 +90,17 @@ pub fn average_improvements(page: &ComparisonPage) -> Vec<AverageImprovement> {
         }
     }
     found
+}
+
+/// Those that there are runs of; both together only where they differ.
+fn regimes(page: &ComparisonPage) -> Vec<Regime> {
+    let shots: BTreeSet<Shot> = page.tasks.iter().flat_map(TaskResults::shots).collect();
+    let mut regimes = vec![Regime::FewShot, Regime::AllData];
+    regimes.retain(|regime| shots.iter().any(|shot| regime.has(*shot)));
+    if regimes.len() > 1 {
+        regimes.push(Regime::Both);
+    }
+    regimes
 }
 
 fn rivals(page: &ComparisonPage) -> impl Iterator<Item = (usize, &str)> {

@@ -42,6 +42,11 @@ fn averages_are_over_the_cells_of_a_regime() {
     assert_eq!(row(&table, "M3, few-shot")[..3], ["1", "3", "+19.6 %"]);
     assert_eq!(row(&table, "M3, all data")[..3], ["1", "3", "+12.3 %"]);
     assert_eq!(row(&table, "M3, all cells")[..3], ["2", "6", "+16.0 %"]);
+    // With one regime alone there is nothing to put together.
+    page.tasks[0].methods.values_mut().for_each(|shots| shots.retain(|s| s.shot != Shot::All));
+    let table = average_table(&page, &average_improvements(&page));
+    assert_eq!(row(&table, "M3, few-shot")[..3], ["1", "3", "+19.6 %"]);
+    assert_eq!(table.rows.len(), 2, "{table:?}");
 }
 
 #[test]
