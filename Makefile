@@ -17,10 +17,11 @@ DEMO_DATA := models/data
 TASKS := models/tasks
 CLIENT_PACKAGES := target/client-packages
 BENCH_VENV := target/bench-venv
-# A directory with further tasks to measure training on; see benches/train/main.rs --help.
+SETFIT_VENV := target/setfit-venv
+# A directory with tasks: further ones to measure training on (benches/train/main.rs --help), or the study's four.
 DATA ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench-train study-small lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench-train study study-small lint format clean-models
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -80,6 +81,16 @@ $(BENCH_VENV)/.complete: benches/train/requirements.txt
 	@rm -rf $(BENCH_VENV)
 	@$(PYTHON) -m venv $(BENCH_VENV)
 	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+study: fetch build $(ENCODER)/manifest.json $(SETFIT_VENV)/.complete ## Runs the study of docs/results.md (DATA=DIR with its four tasks; hours)
+	@test -n '$(DATA)' || { echo "make study: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }
+	@$(PYTHON) studies/study.py --data '$(DATA)'
+
+$(SETFIT_VENV)/.complete: studies/requirements-setfit.txt
+	@rm -rf $(SETFIT_VENV)
+	@$(PYTHON) -m venv $(SETFIT_VENV)
+	@$(SETFIT_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 # The experiment on the demo's reviews with a tiny encoder: minutes, and no figure to quote.
