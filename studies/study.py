@@ -264,7 +264,7 @@ def picture_size(figure):
     width, height = max(((float(w), float(h)) for w, h in boxes), key=lambda box: box[0] * box[1])
     shown = 376 if 'class="narrow"' in figure else 460
     entries = figure.count("<li>")
-    return shown, int((shown - 24) * height / width) + 76 + 24 * -(-entries // 2)
+    return shown, int((shown - 24) * height / width) + 96 + 24 * -(-entries // 2)
 
 
 def main():
