@@ -74,8 +74,8 @@ class Experiment:
 
 FEW_PLAIN = Experiment("few-plain", PLAIN, (*FEW, "--methods", "frozen,standard,static,dynamic"))
 FEW_PRETRAINED = Experiment("few-pretrained", PRETRAINED, (*FEW, "--contrastive", "1"))
-REVIEWS_ARGUMENTS = (*ALL, "--full-epochs", "3")
-PRODUCTS_ARGUMENTS = (*ALL, "--full-epochs", "1")
+THREE_EPOCHS = (*ALL, "--full-epochs", "3")
+ONE_EPOCH = (*ALL, "--full-epochs", "1")
 FEW_PLAIN_LOSS = Experiment("few-plain-loss", PRETRAINED, (*FEW, "--methods", "standard"))
 # On the encoder that SetFit has, what SetFit's loss is nearest to.
 FEW_CONTRASTIVE = Experiment(
@@ -85,9 +85,10 @@ FEW_CONTRASTIVE = Experiment(
     ("review-polarity",),
 )
 ALL_DATA = (
-    Experiment("all-reviews-plain", PLAIN, REVIEWS_ARGUMENTS, REVIEWS),
-    Experiment("all-reviews-pretrained", PRETRAINED, REVIEWS_ARGUMENTS, REVIEWS),
-    Experiment("all-products-pretrained", PRETRAINED, PRODUCTS_ARGUMENTS, PRODUCTS),
+    Experiment("all-reviews-plain", PLAIN, THREE_EPOCHS, REVIEWS),
+    Experiment("all-reviews-pretrained", PRETRAINED, THREE_EPOCHS, REVIEWS),
+    Experiment("all-products-pretrained", PRETRAINED, ONE_EPOCH, PRODUCTS),
+    Experiment("all-match-pretrained", PRETRAINED, THREE_EPOCHS, ("product-match",)),
 )
 
 # SetFit is given the sets of these: text columns, label column, labels, K.
