@@ -21,7 +21,7 @@ SETFIT_VENV := target/setfit-venv
 # A directory with tasks: further ones to measure training on (benches/train/main.rs --help), or the study's four.
 DATA ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench-train study study-small lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench-train study study-small study-precision lint format clean-models
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +86,10 @@ $(BENCH_VENV)/.complete: benches/train/requirements.txt
 study: fetch build $(ENCODER)/manifest.json $(SETFIT_VENV)/.complete ## Runs the study of docs/results.md (DATA=DIR with its four tasks; hours)
 	@test -n '$(DATA)' || { echo "make study: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }
 	@$(PYTHON) studies/study.py --data '$(DATA)'
+
+study-precision: fetch build $(ENCODER)/manifest.json ## Measures what fewer bits cost four tasks (DATA=DIR)
+	@test -n '$(DATA)' || { echo "make study-precision: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }
+	@$(PYTHON) studies/precision.py --data '$(DATA)'
 
 $(SETFIT_VENV)/.complete: studies/requirements-setfit.txt
 	@rm -rf $(SETFIT_VENV)

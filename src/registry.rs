@@ -3,6 +3,7 @@
 //! A registry is loaded whole, verified and warmed up before anything is asked of it, and does not
 //! change afterwards: who wants another one loads it beside this one and hands it out instead.
 
+mod memory;
 mod warm_up;
 
 use std::{
@@ -15,9 +16,10 @@ use std::{
 use crate::{
     batching::Batcher,
     checkpoint::MANIFEST,
-    config::{BatchingConfig, Config},
+    config::Config,
     inference::{
-        EncoderError, LoadError, MaskEncoder, Model, Runtime, RuntimeNotFound, ServedTask,
+        EncoderError, EncoderSource, LoadError, MaskEncoder, Model, Runtime, RuntimeNotFound,
+        ServedTask,
     },
 };
 
@@ -100,6 +102,9 @@ pub struct Registry {
     batchers: Vec<Arc<Batcher>>,
 }
 
+/// A session of an encoder, or what stands for one.
+pub type BoxedEncoder = Box<dyn MaskEncoder + Send>;
+
 /// A loaded checkpoint and where it lies, for messages.
 struct Located {
     model: Model,
@@ -116,22 +121,28 @@ impl Registry {
     /// If a checkpoint is damaged, no task is found or one is found twice.
     pub fn open(config: &Config) -> Result<Self, RegistryError> {
         let runtime = Runtime::load(config.onnxruntime.path.as_deref())?;
-        let threads = config.inference.intra_op_threads.get();
-        Self::load(&config.models.directory, &config.batching, |model| {
-            Ok(Box::new(model.encoder(&runtime, threads)?))
+        // Sessions of one encoder share its weights.
+        let mut sources: BTreeMap<String, EncoderSource> = BTreeMap::new();
+        Self::load(&config.models.directory, config, |model, threads| {
+            let source = match sources.entry(model.encoder_digest.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(free) => free.insert(model.encoder_source(&runtime)?),
+            };
+            Ok(Box::new(source.session(threads)?))
         })
     }
 
     /// Loads every checkpoint of `directory`: itself if it is one, else its subdirectories that
-    /// are. `new_encoder` is asked once per worker and distinct encoder.
+    /// are. `new_encoder` is asked once per worker and distinct encoder, for a session that computes
+    /// with so many threads, and once more for the one of lone requests.
     ///
     /// # Errors
     ///
     /// As [`Registry::open`].
     pub fn load(
         directory: &Path,
-        config: &BatchingConfig,
-        mut new_encoder: impl FnMut(&Model) -> Result<Box<dyn MaskEncoder + Send>, EncoderError>,
+        config: &Config,
+        mut new_encoder: impl FnMut(&Model, usize) -> Result<BoxedEncoder, EncoderError>,
     ) -> Result<Self, RegistryError> {
         let models = load_models(directory)?;
         refuse_duplicates(&models)?;
@@ -145,6 +156,8 @@ impl Registry {
         for group in groups.values() {
             registry.start(group, config, &mut new_encoder)?;
         }
+        drop(new_encoder);
+        memory::give_back();
         Ok(registry)
     }
 
@@ -152,18 +165,23 @@ impl Registry {
     fn start(
         &mut self,
         group: &[&Located],
-        config: &BatchingConfig,
-        new_encoder: &mut impl FnMut(&Model) -> Result<Box<dyn MaskEncoder + Send>, EncoderError>,
+        config: &Config,
+        new_encoder: &mut impl FnMut(&Model, usize) -> Result<BoxedEncoder, EncoderError>,
     ) -> Result<(), RegistryError> {
-        let mut encoders = Vec::new();
-        for _ in 0..config.worker_count().get() {
-            let mut encoder = new_encoder(&group[0].model).map_err(LoadError::from)?;
+        let mut warm = |threads| -> Result<BoxedEncoder, RegistryError> {
+            let mut encoder = new_encoder(&group[0].model, threads).map_err(LoadError::from)?;
             for located in group {
                 warm_up::run(located, encoder.as_mut())?;
             }
-            encoders.push(encoder);
-        }
-        let batcher = Batcher::start(encoders, config).map_err(RegistryError::Workers)?;
+            Ok(encoder)
+        };
+        let threads = config.inference.intra_op_threads.get();
+        let workers = config.batching.worker_count().get();
+        let encoders = (0..workers).map(|_| warm(threads)).collect::<Result<Vec<_>, _>>()?;
+        let lone_threads = config.inference.lone_request_threads().get();
+        let lone = (lone_threads > threads).then(|| warm(lone_threads)).transpose()?;
+        let batcher =
+            Batcher::start(encoders, lone, &config.batching).map_err(RegistryError::Workers)?;
         let batcher = Arc::new(batcher);
         for located in group {
             for (name, task) in &located.model.tasks {

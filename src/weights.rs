@@ -33,6 +33,32 @@ pub struct Array {
     pub data: Vec<f32>,
 }
 
+/// How the numbers of an encoder's large matrices are stored: the word embeddings and the weights of
+/// linear layers. All other parameters are 32-bit floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// As they were trained.
+    #[default]
+    Fp32,
+    /// As 16-bit floats, computed with as 32-bit ones.
+    Fp16,
+    /// As 8-bit integers with a scale for each output (for each word, of the embeddings). Products
+    /// are computed in 8 bits too, each row of activations with a scale of its own.
+    Int8,
+}
+
+impl Precision {
+    /// As it is written in commands and manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fp32 => "fp32",
+            Self::Fp16 => "fp16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
 /// An architecture and a value for each of its parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncoderWeights {
@@ -148,6 +174,11 @@ impl EncoderWeights {
     pub fn word_embeddings(&self) -> &Array {
         // `new` made sure that every parameter is there.
         &self.arrays[WORD_EMBEDDINGS]
+    }
+
+    /// The parameter with this name, if the architecture has it.
+    pub fn get(&self, name: &str) -> Option<&Array> {
+        self.arrays.get(name)
     }
 
     /// The number of weights.

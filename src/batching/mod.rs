@@ -68,24 +68,28 @@ pub struct Batcher {
 }
 
 impl Batcher {
-    /// Starts one worker thread for each encoder.
+    /// Starts one worker thread for each encoder. A batch that has the machine to itself goes
+    /// through `lone`, an encoder that computes with all CPUs, if there is one.
     ///
     /// # Errors
     ///
     /// If the system gives no more threads.
     pub fn start(
         encoders: Vec<Box<dyn MaskEncoder + Send>>,
+        lone: Option<Box<dyn MaskEncoder + Send>>,
         config: &BatchingConfig,
     ) -> io::Result<Self> {
-        let queue =
-            Arc::new(Queue::new(config.max_batch_tokens.get(), config.max_queued_tokens.get()));
+        let (batch, queued) = (config.max_batch_tokens.get(), config.max_queued_tokens.get());
+        let queue = Arc::new(Queue::new(encoders.len(), batch, queued));
+        let lone = lone.map(|lone| Arc::new(Mutex::new(lone)));
         // Made first, so that an error below closes the queue and ends the threads started so far.
         let batcher = Self { queue: Arc::clone(&queue), workers: Mutex::default() };
         for (number, mut encoder) in encoders.into_iter().enumerate() {
             let queue = Arc::clone(&queue);
+            let lone = lone.clone();
             let worker = thread::Builder::new()
                 .name(format!("encoder-{number}"))
-                .spawn(move || worker::run(&queue, encoder.as_mut()))?;
+                .spawn(move || worker::run(&queue, encoder.as_mut(), lone.as_deref()))?;
             batcher.workers().push(worker);
         }
         Ok(batcher)

@@ -15,6 +15,9 @@ use crate::tokenization::Prompt;
 /// nearer in length and hold the lock longer.
 const WINDOW: usize = 512;
 
+/// A batch of fewer tokens is not divided among workers: its parts would make poor use of them.
+const LEAST_SHARE_TOKENS: usize = 64;
+
 /// What one prompt's caller gets.
 pub(super) type Answer = Result<Encoded, BatchError>;
 
@@ -36,10 +39,25 @@ impl Waiting {
     }
 }
 
+/// Prompts that a worker runs together.
+pub(super) struct Batch {
+    pub waiting: Vec<Waiting>,
+    /// Whether the other workers had nothing to do and nothing waited: all CPUs are free for it.
+    pub is_alone: bool,
+}
+
+impl Batch {
+    /// Tokens of its prompts.
+    pub fn tokens(&self) -> usize {
+        self.waiting.iter().map(Waiting::tokens).sum()
+    }
+}
+
 pub(super) struct Queue {
     state: Mutex<State>,
     /// Told when prompts come in and when the queue closes.
     changed: Condvar,
+    workers: usize,
     max_batch_tokens: usize,
     max_queued_tokens: usize,
 }
@@ -50,14 +68,17 @@ struct State {
     waiting: VecDeque<Waiting>,
     /// Of all that wait.
     tokens: usize,
+    /// Workers that run a batch.
+    busy: usize,
     closed: bool,
 }
 
 impl Queue {
-    pub(super) fn new(max_batch_tokens: usize, max_queued_tokens: usize) -> Self {
+    pub(super) fn new(workers: usize, max_batch_tokens: usize, max_queued_tokens: usize) -> Self {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
+            workers,
             max_batch_tokens,
             max_queued_tokens,
         }
@@ -87,19 +108,37 @@ impl Queue {
         Ok(answers)
     }
 
-    /// The next batch, as soon as there is one; `None` once the queue is closed and empty.
-    pub(super) fn next_batch(&self) -> Option<Vec<Waiting>> {
+    /// The next batch, as soon as there is one; `None` once the queue is closed and empty. Whoever
+    /// takes it calls [`Queue::done`] after it.
+    pub(super) fn next_batch(&self) -> Option<Batch> {
         let mut state = self.lock();
         loop {
-            let batch = state.take_batch(self.max_batch_tokens);
-            if !batch.is_empty() {
-                return Some(batch);
+            let share = self.share(&state);
+            let waiting = state.take_batch(share);
+            if !waiting.is_empty() {
+                let is_alone = state.busy == 0 && state.waiting.is_empty();
+                state.busy += 1;
+                return Some(Batch { waiting, is_alone });
             }
             if state.closed {
                 return None;
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// A worker has run its batch.
+    pub(super) fn done(&self) {
+        let mut state = self.lock();
+        state.busy = state.busy.saturating_sub(1);
+    }
+
+    /// Most tokens of the next batch: what waits is divided among the workers that are free, so that
+    /// the prompts of one call do not queue up behind each other while a CPU is idle.
+    fn share(&self, state: &State) -> usize {
+        let free = self.workers.saturating_sub(state.busy).max(1);
+        let share = state.tokens.div_ceil(free);
+        share.max(LEAST_SHARE_TOKENS).min(self.max_batch_tokens)
     }
 
     pub(super) fn close(&self) {

@@ -53,7 +53,7 @@ fn bench(max_batch_tokens: usize, max_queued_tokens: usize) -> Bench {
     let (gate, wait) = mpsc::channel();
     let (begin, started) = mpsc::channel();
     let encoder = Echo { gate: wait, started: begin };
-    let batcher = Batcher::start(vec![Box::new(encoder)], &config).expect("a thread");
+    let batcher = Batcher::start(vec![Box::new(encoder)], None, &config).expect("a thread");
     Bench { batcher, gate, started }
 }
 

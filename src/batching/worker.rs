@@ -1,6 +1,9 @@
 //! One thread with one encoder: takes a batch, runs it, answers.
 
-use std::time::Instant;
+use std::{
+    sync::{Mutex, TryLockError},
+    time::Instant,
+};
 
 use super::{
     BatchError, Encoded,
@@ -9,10 +12,26 @@ use super::{
 };
 use crate::{inference::MaskEncoder, tokenization::Prompt};
 
+/// Fewer tokens are computed sooner by one thread than handed out to several.
+const LEAST_LONE_TOKENS: usize = 32;
+
+/// An encoder that computes with all CPUs, for a batch that has them to itself.
+pub(super) type Lone = Mutex<Box<dyn MaskEncoder + Send>>;
+
 /// Works until the queue is closed and empty.
-pub(super) fn run(queue: &Queue, encoder: &mut dyn MaskEncoder) {
+pub(super) fn run(queue: &Queue, encoder: &mut dyn MaskEncoder, lone: Option<&Lone>) {
     while let Some(batch) = queue.next_batch() {
-        serve(encoder, batch);
+        let is_lone = batch.is_alone && batch.tokens() >= LEAST_LONE_TOKENS;
+        match lone.filter(|_| is_lone).map(Mutex::try_lock) {
+            Some(Ok(mut lone)) => serve(lone.as_mut(), batch.waiting),
+            // A panic is caught before it can leave the encoder half-changed.
+            Some(Err(TryLockError::Poisoned(lone))) => {
+                serve(lone.into_inner().as_mut(), batch.waiting);
+            }
+            // Another worker has it still.
+            Some(Err(TryLockError::WouldBlock)) | None => serve(encoder, batch.waiting),
+        }
+        queue.done();
     }
 }
 

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Component, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::digest;
-use crate::weights::Architecture;
+use super::{ENCODER_FILE, ENCODER_WEIGHTS_FILE, digest};
+use crate::weights::{Architecture, Precision};
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,15 @@ pub struct Manifest {
 pub struct EncoderEntry {
     /// What the encoder is called, such as `minilm-l6`.
     pub name: String,
+    /// The graph.
     pub file: String,
+    /// The file of the matrices that the graph names; none where they are in the graph itself, as
+    /// formats before 3 have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
+    /// How the matrices are stored.
+    #[serde(default, skip_serializing_if = "is_fp32")]
+    pub precision: Precision,
     pub architecture: Architecture,
     /// The file of the masked-language-model head that goes with these weights, if there is one.
     /// Left out when there is none, so that the ids of older manifests stay what they are.
@@ -69,11 +77,37 @@ impl Provenance {
     }
 }
 
+/// What formats before 3 have, and do not say.
+fn is_fp32(precision: &Precision) -> bool {
+    *precision == Precision::Fp32
+}
+
 impl EncoderEntry {
-    /// The oldest format that can say this: 2 knows the language head. A program that does not
-    /// would take the manifest for a damaged one.
+    /// An encoder in the files where this program writes it.
+    pub fn new(name: &str, architecture: Architecture, precision: Precision) -> Self {
+        Self {
+            name: name.to_owned(),
+            file: ENCODER_FILE.to_owned(),
+            weights: Some(ENCODER_WEIGHTS_FILE.to_owned()),
+            precision,
+            architecture,
+            language_head: None,
+        }
+    }
+
+    /// The files that make the encoder: its graph and, if it has one, that of its matrices.
+    pub fn files(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.file).chain(&self.weights)
+    }
+
+    /// The oldest format that can say this: 2 knows the language head, 3 matrices beside the graph.
+    /// A program that does not would take the manifest for a damaged one.
     pub(super) fn format_version(&self) -> u32 {
-        if self.language_head.is_some() { 2 } else { 1 }
+        match (&self.weights, &self.language_head) {
+            (Some(_), _) => 3,
+            (None, Some(_)) => 2,
+            (None, None) => 1,
+        }
     }
 }
 
@@ -106,7 +140,7 @@ impl Manifest {
 
     fn named_files(&self) -> impl Iterator<Item = &str> {
         let tasks = self.tasks.iter().flat_map(|t| [&t.task_file, &t.head, &t.report]);
-        let encoder = [&self.encoder.file, &self.tokenizer].into_iter();
+        let encoder = self.encoder.files().chain([&self.tokenizer]);
         encoder.chain(&self.encoder.language_head).chain(tasks).map(String::as_str)
     }
 }

@@ -16,14 +16,15 @@ pub use writer::Draft;
 /// The file that makes a directory a checkpoint.
 pub const MANIFEST: &str = "manifest.json";
 
-/// Where a checkpoint's encoder graph, tokenizer and language head lie.
+/// Where a checkpoint's encoder graph, its matrices, the tokenizer and the language head lie.
 pub const ENCODER_FILE: &str = "encoder.onnx";
+pub const ENCODER_WEIGHTS_FILE: &str = "encoder.weights";
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
 pub const LANGUAGE_HEAD_FILE: &str = "language_head.safetensors";
 
 /// The newest directory format; older ones still open. What needs no newer one is written in the
 /// oldest that can hold it.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -80,10 +80,11 @@ impl Checkpoint {
         self.directory.join(name)
     }
 
-    /// The SHA-256 of the encoder's graph: checkpoints with the same one can share it.
-    pub fn encoder_digest(&self) -> &str {
-        // `Manifest::fault` made sure that the encoder is listed.
-        self.manifest.files.get(&self.manifest.encoder.file).map_or("", |file| &file.sha256)
+    /// The SHA-256 of the encoder's files: checkpoints with the same ones can share it.
+    pub fn encoder_digest(&self) -> String {
+        let files = self.manifest.encoder.files();
+        // `Manifest::fault` made sure that the files are listed.
+        files.filter_map(|file| Some(self.manifest.files.get(file)?.sha256.as_str())).collect()
     }
 
     /// The bytes of a file of the manifest.

@@ -1,12 +1,14 @@
 use std::path::Path;
 
 use super::*;
-use crate::weights::tests::small;
+use crate::weights::{Precision, tests::small};
 
 fn encoder() -> EncoderEntry {
     EncoderEntry {
         name: "small".to_owned(),
         file: "encoder.onnx".to_owned(),
+        weights: None,
+        precision: Precision::Fp32,
         architecture: small().architecture,
         language_head: None,
     }

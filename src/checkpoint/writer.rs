@@ -11,8 +11,8 @@ use rustix::fs::{CWD, RenameFlags};
 use tempfile::TempDir;
 
 use super::{
-    Checkpoint, CheckpointError, EncoderEntry, MANIFEST, Manifest, Provenance, TaskEntry, digest,
-    manifest::FileEntry,
+    Checkpoint, CheckpointError, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, MANIFEST,
+    Manifest, Provenance, TaskEntry, digest, manifest::FileEntry,
 };
 
 /// A checkpoint in the making. Dropped before `publish`, it leaves nothing behind.
@@ -54,6 +54,12 @@ impl Draft {
         let entry = FileEntry { bytes: bytes.len() as u64, sha256: digest::of_bytes(bytes) };
         self.files.insert(name.to_owned(), entry);
         Ok(())
+    }
+
+    /// Writes the graph and the matrices of an encoder.
+    pub fn add_encoder(&mut self, graph: &[u8], weights: &[u8]) -> Result<(), CheckpointError> {
+        self.add(ENCODER_FILE, graph)?;
+        self.add(ENCODER_WEIGHTS_FILE, weights)
     }
 
     /// Where a file of the draft lies until it is published.

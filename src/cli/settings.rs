@@ -1,6 +1,9 @@
 //! The knobs of training on the command line.
 
-use crate::training::{ClassWeights, HeadShape, Length, Settings, Tune, Unfinished};
+use crate::{
+    training::{ClassWeights, HeadShape, Length, Settings, Tune, Unfinished},
+    weights::Precision,
+};
 
 /// How to train.
 #[derive(clap::Args)]
@@ -128,6 +131,22 @@ impl SettingsArgs {
             seed: self.seed,
             ..defaults
         }
+    }
+}
+
+/// How an encoder's matrices are stored, where it is not as they are.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum PrecisionArg {
+    Fp16,
+    Int8,
+}
+
+/// What was asked for; 32 bits unless something was.
+pub fn precision(asked: Option<PrecisionArg>) -> Precision {
+    match asked {
+        None => Precision::Fp32,
+        Some(PrecisionArg::Fp16) => Precision::Fp16,
+        Some(PrecisionArg::Int8) => Precision::Int8,
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     Global, interrupt, output,
     progress::Progress,
     progress::note,
-    settings::{ResumeArgs, SettingsArgs},
+    settings::{PrecisionArg, ResumeArgs, SettingsArgs, precision},
 };
 use crate::{
     checkpoint::Checkpoint,
@@ -51,6 +51,10 @@ pub struct Args {
     settings: SettingsArgs,
     #[command(flatten)]
     resume: ResumeArgs,
+    /// Store the matrices of the trained encoder with fewer bits: fp16 for half the disk, int8 for a
+    /// quarter of it and about twice the speed
+    #[arg(long, value_enum, value_name = "PRECISION")]
+    quantize: Option<PrecisionArg>,
     /// Threads that compute [default: all CPUs]
     #[arg(long)]
     threads: Option<usize>,
@@ -80,6 +84,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         out: &args.out,
         replace: args.replace,
         settings: &settings,
+        precision: precision(args.quantize),
         runtime: &runtime,
         unfinished: args.resume.unfinished(),
         save_every: args.resume.save_every,

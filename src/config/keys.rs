@@ -25,6 +25,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new(MAX_BATCH_TOKENS, Rule::Count(1, 1 << 20)),
     Key::new(MAX_QUEUED_TOKENS, Rule::Count(1, 1 << 30)),
     Key::new("inference.intra_op_threads", Rule::Count(1, 1024)),
+    Key::new("inference.lone_request_threads", Rule::Count(0, 1024)),
     Key::new("onnxruntime.path", Rule::PathOrEmpty),
     Key::new("log.format", Rule::OneOf(LogFormat::NAMES)),
     Key::new("log.level", Rule::Text),

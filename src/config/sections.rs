@@ -80,7 +80,7 @@ impl BatchingConfig {
     /// How many workers to start on this machine: as configured, else one per CPU available to
     /// this process, else one.
     pub fn worker_count(&self) -> NonZeroUsize {
-        self.workers.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+        self.workers.unwrap_or_else(available_cpus)
     }
 }
 
@@ -90,6 +90,24 @@ impl BatchingConfig {
 pub struct InferenceConfig {
     /// Threads within the computation of one batch.
     pub intra_op_threads: NonZeroUsize,
+    /// Threads for a batch that has the machine to itself; `None` (0 in the file) is one per
+    /// available CPU. See [`InferenceConfig::lone_request_threads`].
+    #[serde(deserialize_with = "zero_is_none")]
+    pub lone_request_threads: Option<NonZeroUsize>,
+}
+
+impl InferenceConfig {
+    /// Threads for a batch that has the machine to itself: as configured, else one per CPU available
+    /// to this process, else one.
+    pub fn lone_request_threads(&self) -> NonZeroUsize {
+        self.lone_request_threads.unwrap_or_else(available_cpus)
+    }
+}
+
+/// CPUs that this process may use: those of its affinity mask, within the quota of its control
+/// group.
+fn available_cpus() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// `[onnxruntime]`: the ONNX Runtime library.

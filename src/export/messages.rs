@@ -11,6 +11,7 @@ pub enum AttributeType {
     Float = 1,
     Int = 2,
     String = 3,
+    Tensor = 4,
     Ints = 7,
 }
 
@@ -20,7 +21,20 @@ pub enum AttributeType {
 pub enum DataType {
     Undefined = 0,
     Float = 1,
+    Uint8 = 2,
+    Int8 = 3,
     Int64 = 7,
+    Float16 = 10,
+}
+
+/// `TensorProto.DataLocation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Enumeration)]
+#[repr(i32)]
+pub enum DataLocation {
+    /// In `raw_data`.
+    Default = 0,
+    /// In another file, which `external_data` names.
+    External = 1,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -87,6 +101,8 @@ pub struct Attribute {
     pub i: i64,
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
+    #[prost(message, optional, tag = "5")]
+    pub t: Option<Tensor>,
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     #[prost(enumeration = "AttributeType", tag = "20")]
@@ -104,6 +120,19 @@ pub struct Tensor {
     /// Little-endian, row-major.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    /// `location`, `offset` and `length` of data in another file.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringEntry>,
+    #[prost(enumeration = "DataLocation", tag = "14")]
+    pub data_location: i32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StringEntry {
+    #[prost(string, tag = "1")]
+    pub key: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

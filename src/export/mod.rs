@@ -4,8 +4,14 @@
 mod graph;
 mod language_head;
 mod messages;
+mod quantize;
 mod read;
+mod store;
+mod stored;
 
 pub use graph::{OUTPUT, inputs, to_onnx};
 pub use language_head::{language_head_bytes, read_language_head};
 pub use read::{ReadError, read_weights};
+pub(crate) use read::{floats, halves};
+pub use store::EncoderFiles;
+pub use stored::{Element, EncoderGraph, Stored};

@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use prost::Message;
+use half::f16;
 
-use super::messages::{DataType, Model, Tensor};
+use super::{
+    graph::{FP16_SUFFIX, INT8_SUFFIX},
+    messages::{DataType, Tensor},
+    stored::{Element, EncoderGraph, Stored},
+};
 use crate::weights::{Architecture, Array, EncoderWeights, WeightsError};
 
 /// Why weights cannot be read from a checkpoint's file.
@@ -14,6 +18,13 @@ pub enum ReadError {
     Read { path: String, source: std::io::Error },
     #[error("{path} is no ONNX file: {source}")]
     Decode { path: String, source: prost::DecodeError },
+    #[error("{path} is no encoder graph of this program: wrong is {message}")]
+    Graph { path: String, message: String },
+    #[error(
+        "{path} holds 8-bit integers, from which no encoder can be trained, exported or quantised \
+         again: take the checkpoint that it was made from"
+    )]
+    Quantized { path: String },
     #[error("{path} is no safetensors file: {message}")]
     Tensors { path: String, message: String },
     #[error("{path} has {bytes} bytes, but such a file has no more than {limit}")]
@@ -22,43 +33,94 @@ pub enum ReadError {
     Weights { path: String, source: WeightsError },
 }
 
-/// The weights in an encoder graph of our own. A graph of another exporter names its
-/// parameters differently and is refused with the first one missing.
+/// The weights in an encoder graph of our own and the file beside it, 16-bit ones as the 32-bit
+/// ones that are computed with. A graph of another exporter names its parameters differently and
+/// is refused with the first one missing.
 pub fn read_weights(path: &Path, architecture: &Architecture) -> Result<EncoderWeights, ReadError> {
     let name = path.display().to_string();
-    let bytes =
-        std::fs::read(path).map_err(|source| ReadError::Read { path: name.clone(), source })?;
-    let model = Model::decode(bytes.as_slice())
-        .map_err(|source| ReadError::Decode { path: name.clone(), source })?;
-    drop(bytes);
-    let initializers = model.graph.unwrap_or_default().initializer;
-    let arrays: BTreeMap<String, Array> = initializers.into_iter().filter_map(to_array).collect();
+    let graph = EncoderGraph::read(path)?;
+    let mut arrays = BTreeMap::new();
+    if let Some(file) = graph.weights_file()? {
+        let bytes = std::fs::read(&file)
+            .map_err(|source| ReadError::Read { path: file.display().to_string(), source })?;
+        let stored = graph.stored(bytes.len())?;
+        if stored.iter().any(|one| one.name.ends_with(INT8_SUFFIX)) {
+            return Err(ReadError::Quantized { path: name });
+        }
+        arrays.extend(stored.iter().filter_map(|one| widened(one, &bytes[one.range.clone()])));
+    }
+    arrays.extend(graph.initializers().into_iter().filter_map(to_array));
     EncoderWeights::new(architecture.clone(), arrays)
         .map_err(|source| ReadError::Weights { path: name, source })
 }
 
+/// A matrix from the file beside the graph, by the parameter's name.
+fn widened(stored: &Stored, bytes: &[u8]) -> Option<(String, Array)> {
+    let data = match stored.element {
+        Element::F32 => floats(bytes),
+        Element::F16 => halves(bytes),
+        Element::I8 => return None,
+    };
+    let name = stored.name.strip_suffix(FP16_SUFFIX).unwrap_or(&stored.name);
+    Some((name.to_owned(), Array { shape: stored.shape.clone(), data }))
+}
+
+/// Little-endian 32-bit floats.
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect()
+}
+
+/// Little-endian 16-bit floats, as 32-bit ones.
+pub(crate) fn halves(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<2>().0.iter().map(|value| f16::from_le_bytes(*value).to_f32()).collect()
+}
+
 fn to_array(tensor: Tensor) -> Option<(String, Array)> {
-    if tensor.data_type != DataType::Float as i32 {
+    if tensor.data_type != DataType::Float as i32 || !tensor.external_data.is_empty() {
         return None;
     }
     let shape = tensor.dims.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<_>>>()?;
-    let (values, _) = tensor.raw_data.as_chunks::<4>();
-    let data = values.iter().map(|value| f32::from_le_bytes(*value)).collect();
-    Some((tensor.name, Array { shape, data }))
+    Some((tensor.name, Array { shape, data: floats(&tensor.raw_data) }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{export::to_onnx, weights::tests::small};
+    use crate::{
+        export::to_onnx,
+        weights::{Precision, tests::small},
+    };
+
+    fn read_back(precision: Precision) -> Result<EncoderWeights, ReadError> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = to_onnx(&small(), precision, "w");
+        std::fs::write(directory.path().join("w"), &files.weights).expect("written");
+        let path = directory.path().join("encoder.onnx");
+        std::fs::write(&path, &files.graph).expect("written");
+        read_weights(&path, &small().architecture)
+    }
 
     #[test]
     fn weights_survive_the_graph_bit_for_bit() {
-        let weights = small();
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        std::fs::write(file.path(), to_onnx(&weights)).expect("written");
-        let read = read_weights(file.path(), &weights.architecture).expect("our own graph");
-        assert_eq!(read, weights);
+        assert_eq!(read_back(Precision::Fp32).expect("our own graph"), small());
+    }
+
+    #[test]
+    fn halves_come_back_rounded_and_bytes_not_at_all() {
+        let read = read_back(Precision::Fp16).expect("our own graph");
+        for ((name, before), (_, after)) in small().iter().zip(read.iter()) {
+            let is_half = name == "embeddings.word" || name.ends_with(".weight");
+            for (before, after) in before.data.iter().zip(&after.data) {
+                let rounded = if is_half && before != after {
+                    f16::from_f32(*before).to_f32()
+                } else {
+                    *before
+                };
+                assert_eq!(*after, rounded, "{name}");
+            }
+        }
+        let error = read_back(Precision::Int8).expect_err("lossy");
+        assert!(error.to_string().contains("8-bit integers"), "{error}");
     }
 
     #[test]

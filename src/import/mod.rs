@@ -1,5 +1,6 @@
 //! From a Hugging Face directory (config.json, model.safetensors, tokenizer.json) to weights in
-//! our own layout, with the masked-language-model head where there is one.
+//! our own layout, with the masked-language-model head where there is one; and from a checkpoint to
+//! one whose encoder is stored otherwise.
 
 mod names;
 mod tensors;
@@ -10,11 +11,11 @@ use serde::Deserialize;
 
 use crate::{
     checkpoint::{
-        CheckpointError, Draft, ENCODER_FILE, EncoderEntry, LANGUAGE_HEAD_FILE, Manifest,
-        Provenance, TOKENIZER_FILE,
+        Checkpoint, CheckpointError, Draft, ENCODER_WEIGHTS_FILE, EncoderEntry, LANGUAGE_HEAD_FILE,
+        Manifest, Provenance, TOKENIZER_FILE,
     },
     export,
-    weights::{Architecture, EncoderWeights, LanguageHead, WeightsError},
+    weights::{Architecture, EncoderWeights, LanguageHead, Precision, WeightsError},
 };
 
 /// Config files hold no more than this many bytes.
@@ -39,6 +40,8 @@ pub enum ImportError {
     Untied { path: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Encoder(#[from] export::ReadError),
 }
 
 /// A Hugging Face directory, read.
@@ -97,10 +100,11 @@ pub fn read(directory: &Path) -> Result<Imported, ImportError> {
 }
 
 /// Makes the encoder in `directory`, and the language head if there is one, an encoder checkpoint
-/// at `out`, called `name`.
+/// at `out`, called `name`. Its matrices are stored with this precision.
 pub fn to_checkpoint(
     directory: &Path,
     name: &str,
+    precision: Precision,
     out: &Path,
     replace: bool,
 ) -> Result<Written, ImportError> {
@@ -109,7 +113,8 @@ pub fn to_checkpoint(
     let Imported { weights, language_head, note, tokenizer } = read(directory)?;
     let tokenizer = std::fs::read(&tokenizer)
         .map_err(|source| ImportError::Read { path: tokenizer.display().to_string(), source })?;
-    draft.add(ENCODER_FILE, &export::to_onnx(&weights))?;
+    let files = export::to_onnx(&weights, precision, ENCODER_WEIGHTS_FILE);
+    draft.add_encoder(&files.graph, &files.weights)?;
     draft.add(TOKENIZER_FILE, &tokenizer)?;
     if let Some(head) = &language_head {
         let bytes = export::language_head_bytes(head).map_err(|source| ImportError::Weights {
@@ -118,15 +123,40 @@ pub fn to_checkpoint(
         })?;
         draft.add(LANGUAGE_HEAD_FILE, &bytes)?;
     }
-    let encoder = EncoderEntry {
-        name: name.to_owned(),
-        file: ENCODER_FILE.to_owned(),
-        architecture: weights.architecture,
-        language_head: language_head.map(|_| LANGUAGE_HEAD_FILE.to_owned()),
-    };
+    let mut encoder = EncoderEntry::new(name, weights.architecture, precision);
+    encoder.language_head = language_head.map(|_| LANGUAGE_HEAD_FILE.to_owned());
     let provenance = Provenance::new(format!("Hugging Face directory {name}"));
     let manifest = draft.publish(encoder, TOKENIZER_FILE, provenance)?;
     Ok(Written { manifest, note })
+}
+
+/// Writes a checkpoint anew at `out` with its encoder's matrices stored with this precision. Its
+/// tasks, tokenizer and language head stay as they are; so do the tasks' metrics, which were
+/// measured with the encoder as it was.
+pub fn with_precision(
+    from: &Checkpoint,
+    precision: Precision,
+    out: &Path,
+    replace: bool,
+) -> Result<Written, ImportError> {
+    let mut draft = Draft::new(out, replace)?;
+    let Manifest { encoder, tokenizer, tasks, id, .. } = &from.manifest;
+    let weights = export::read_weights(&from.path(&encoder.file), &encoder.architecture)?;
+    let files = export::to_onnx(&weights, precision, ENCODER_WEIGHTS_FILE);
+    draft.add_encoder(&files.graph, &files.weights)?;
+    for file in encoder.language_head.iter().chain([tokenizer]) {
+        draft.share(from, file)?;
+    }
+    for task in tasks {
+        draft.share_task(from, task)?;
+    }
+    let entry = EncoderEntry {
+        language_head: encoder.language_head.clone(),
+        ..EncoderEntry::new(&encoder.name, weights.architecture, precision)
+    };
+    let provenance = Provenance::new(format!("checkpoint {id}, stored as {}", precision.name()));
+    let manifest = draft.publish(entry, tokenizer, provenance)?;
+    Ok(Written { manifest, note: None })
 }
 
 fn read_config(path: &Path) -> Result<Architecture, ImportError> {

@@ -132,7 +132,8 @@ fn a_language_head_is_kept_in_our_layout() {
     assert_eq!(head.bias.data, theirs("bias"));
 
     let out = directory.path().join("out");
-    let written = to_checkpoint(directory.path(), "small", &out, false).expect("written");
+    let written =
+        to_checkpoint(directory.path(), "small", Precision::Fp32, &out, false).expect("written");
     let encoder = &written.manifest.encoder;
     assert_eq!(encoder.language_head.as_deref(), Some(LANGUAGE_HEAD_FILE));
     let read = export::read_language_head(&out.join(LANGUAGE_HEAD_FILE), &encoder.architecture);
@@ -156,7 +157,8 @@ fn an_encoder_without_a_language_head_needs_no_note() {
     let imported = read(directory.path()).expect("complete");
     assert!(imported.language_head.is_none() && imported.note.is_none());
     let out = directory.path().join("out");
-    let written = to_checkpoint(directory.path(), "small", &out, false).expect("written");
+    let written =
+        to_checkpoint(directory.path(), "small", Precision::Fp32, &out, false).expect("written");
     assert_eq!(written.manifest.encoder.language_head, None);
     assert!(!out.join(LANGUAGE_HEAD_FILE).exists());
 }
@@ -166,7 +168,8 @@ fn a_language_head_that_does_not_fit_is_left_out_with_a_note() {
     let check = |change: &dyn Fn(&mut Tensors), words: &str| {
         let directory = complete(change);
         let out = directory.path().join("out");
-        let written = to_checkpoint(directory.path(), "small", &out, false).expect("written");
+        let written = to_checkpoint(directory.path(), "small", Precision::Fp32, &out, false)
+            .expect("written");
         assert_eq!(written.manifest.encoder.language_head, None);
         let note = written.note.expect(words);
         assert!(note.contains(words) && note.ends_with("is left out"), "{note}");

@@ -9,7 +9,7 @@ mod onnx_runtime;
 mod predictor;
 
 pub use calibration::Calibration;
-pub use encoder::{Encoder, EncoderError, Runtime};
+pub use encoder::{Encoder, EncoderError, EncoderSource, Runtime};
 pub use head::{Activation, Dense, Head, HeadError, Layer, Scaling};
 pub use model::{LoadError, Model, ServedTask, language_head, load_tokenizer};
 pub use onnx_runtime::RuntimeNotFound;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
 
 use super::{
-    encoder::{Encoder, EncoderError, Runtime},
+    encoder::{Encoder, EncoderError, EncoderSource, Runtime},
     head::{Head, HeadError},
     predictor::TaskPredictor,
 };
@@ -81,12 +81,17 @@ impl Model {
             id: manifest.id.clone(),
             tasks,
             architecture,
-            encoder_digest: checkpoint.encoder_digest().to_owned(),
+            encoder_digest: checkpoint.encoder_digest(),
             encoder_path: checkpoint.path(&manifest.encoder.file),
         })
     }
 
-    /// A new session of the checkpoint's encoder.
+    /// The checkpoint's encoder, loaded once for any number of sessions.
+    pub fn encoder_source(&self, runtime: &Runtime) -> Result<EncoderSource, EncoderError> {
+        EncoderSource::open(runtime, &self.encoder_path, self.architecture.hidden_size)
+    }
+
+    /// A session of the checkpoint's encoder, with weights of its own.
     pub fn encoder(
         &self,
         runtime: &Runtime,

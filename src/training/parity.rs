@@ -6,16 +6,24 @@ use super::{TrainingError, encoder::TrainableEncoder};
 use crate::{
     inference::{Encoder, MaskEncoder, Runtime, encode_all},
     tokenization::Prompt,
-    weights::EncoderWeights,
+    weights::{EncoderWeights, Precision},
 };
 
 /// The two may differ by this much, times the largest component of a vector where that is above 1.
-const TOLERANCE: f32 = 1e-4;
+/// What is lost by storing matrices in fewer bits is in it; what that costs a task is measured.
+fn tolerance(precision: Precision) -> f32 {
+    match precision {
+        Precision::Fp32 => 1e-4,
+        Precision::Fp16 => 2e-2,
+        Precision::Int8 => 0.5,
+    }
+}
 
 /// Compares the vectors that the graph in this file gives for some prompts with those of the
 /// trainer's own forward pass.
 pub fn check_parity(
     weights: &EncoderWeights,
+    precision: Precision,
     graph: &Path,
     runtime: &Runtime,
     prompts: &[Prompt],
@@ -25,7 +33,7 @@ pub fn check_parity(
     let expected = encode_all(&mut trained, prompts)?.concat();
     let found = encode_all(&mut exported, prompts)?.concat();
     let largest = expected.iter().fold(1f32, |largest, value| largest.max(value.abs()));
-    let tolerance = TOLERANCE * largest;
+    let tolerance = tolerance(precision) * largest;
     let differences = || found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
     // Not by the largest: a comparison with NaN must fail.
     if differences().all(|difference| difference <= tolerance) {

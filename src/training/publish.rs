@@ -14,18 +14,20 @@ use super::{
     label_words::label_word_head,
     parity,
     saving::{Saving, Unfinished, identity},
-    score::Score,
+    score::{Score, score},
     trainer::{Observer, Outcome, Stop, Trainer, TrainerTask},
 };
 use crate::{
-    checkpoint::{Checkpoint, Draft, ENCODER_FILE, EncoderEntry, Manifest, Provenance},
+    checkpoint::{
+        Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, Manifest, Provenance,
+    },
     dataset::{Dataset, check_labels},
     evaluation::Report,
     export,
     inference::{Encoder, Head, Runtime, TaskPredictor, language_head, load_tokenizer},
     prompt::{Sampling, TaskFile},
     tokenization::Prompt,
-    weights::EncoderWeights,
+    weights::{EncoderWeights, Precision},
 };
 
 /// Prompts on which the exported graph is compared with the trainer's own forward pass.
@@ -49,6 +51,8 @@ pub struct Job<'a> {
     /// Whether a checkpoint at `out` may be replaced.
     pub replace: bool,
     pub settings: &'a Settings,
+    /// How the matrices of the trained encoder are stored.
+    pub precision: Precision,
     pub runtime: &'a Runtime,
     pub unfinished: Unfinished,
     /// Steps between two saves of the state.
@@ -99,6 +103,13 @@ pub fn train(
 impl Job<'_> {
     fn check(&self) -> Result<(), TrainingError> {
         self.settings.check()?;
+        if self.settings.tune == Tune::Head && self.precision != Precision::Fp32 {
+            return Err(TrainingError::Settings(
+                "with a frozen encoder nothing is stored anew: `dynamar import --quantize` makes \
+                 one with fewer bits, on which heads can be trained"
+                    .to_owned(),
+            ));
+        }
         if let Length::Steps(steps) = self.settings.length
             && steps < self.tasks.len()
         {
@@ -236,33 +247,32 @@ impl Job<'_> {
         &self,
         mut draft: Draft,
         predictors: &[TaskPredictor],
-        outcome: Outcome,
+        mut outcome: Outcome,
     ) -> Result<Trained, TrainingError> {
         let from = &self.encoder.manifest;
         match &outcome.weights {
             None => {
-                for file in from.encoder.language_head.iter().chain([&from.encoder.file]) {
+                for file in from.encoder.files().chain(&from.encoder.language_head) {
                     draft.share(self.encoder, file)?;
                 }
             }
             Some(weights) => {
-                draft.add(ENCODER_FILE, &export::to_onnx(weights))?;
+                let files = export::to_onnx(weights, self.precision, ENCODER_WEIGHTS_FILE);
+                draft.add_encoder(&files.graph, &files.weights)?;
                 for (task, predictor) in self.tasks.iter().zip(predictors) {
                     self.check_parity(weights, &draft.path(ENCODER_FILE), task, predictor)?;
                 }
+                if self.precision != Precision::Fp32 {
+                    let graph = draft.path(ENCODER_FILE);
+                    outcome.scores = self.score_anew(&graph, predictors, &outcome.heads)?;
+                }
             }
         }
-        let encoder = EncoderEntry {
-            file: match outcome.weights {
-                None => from.encoder.file.clone(),
-                Some(_) => ENCODER_FILE.to_owned(),
-            },
-            // It was trained with the old weights.
-            language_head: match outcome.weights {
-                None => from.encoder.language_head.clone(),
-                Some(_) => None,
-            },
-            ..from.encoder.clone()
+        let EncoderEntry { name, architecture, .. } = &from.encoder;
+        let encoder = match outcome.weights {
+            None => from.encoder.clone(),
+            // The language head was trained with the old weights.
+            Some(_) => EncoderEntry::new(name, architecture.clone(), self.precision),
         };
         draft.share(self.encoder, &from.tokenizer)?;
         for (at, task) in self.tasks.iter().enumerate() {
@@ -276,6 +286,26 @@ impl Job<'_> {
         let Outcome { scores, step, steps, stop, .. } = outcome;
         let names = self.tasks.iter().map(|task| task.file.task.name.clone());
         Ok(Trained { manifest, scores: names.zip(scores).collect(), step, steps, stop })
+    }
+
+    /// How good the heads are on the encoder as it is stored.
+    fn score_anew(
+        &self,
+        graph: &Path,
+        predictors: &[TaskPredictor],
+        heads: &[Head],
+    ) -> Result<Vec<Option<Score>>, TrainingError> {
+        let hidden = self.encoder.manifest.encoder.architecture.hidden_size;
+        let threads = rayon::current_num_threads();
+        let mut encoder = Encoder::load(self.runtime, graph, hidden, threads)?;
+        let tasks = self.tasks.iter().zip(predictors).zip(heads);
+        tasks
+            .map(|((task, predictor), head)| {
+                let predictor = predictor.with_head(head.clone());
+                let dev = task.dev.as_ref();
+                dev.map(|dev| score(&mut encoder, &predictor, dev)).transpose()
+            })
+            .collect()
     }
 
     fn report(&self, task: usize, outcome: &Outcome) -> Report {
@@ -313,6 +343,6 @@ impl Job<'_> {
         let prompts: Vec<Prompt> = examples
             .map(|labeled| predictor.prompt(&labeled.example, canonical))
             .collect::<Result<_, _>>()?;
-        parity::check_parity(weights, graph, self.runtime, &prompts)
+        parity::check_parity(weights, self.precision, graph, self.runtime, &prompts)
     }
 }

@@ -116,7 +116,10 @@ fn a_disk_that_takes_no_more_is_said_and_leaves_no_half_checkpoint() {
         .expect("bash runs");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("error: cannot write") && stderr.contains("encoder.onnx"), "{stderr}");
+    assert!(
+        stderr.contains("error: cannot write") && stderr.contains("encoder.weights"),
+        "{stderr}"
+    );
     let left: Vec<_> = fs::read_dir(home.path()).expect("a directory").collect();
     assert_eq!(left.len(), 1, "the data alone: {left:?}");
 }

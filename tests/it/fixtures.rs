@@ -8,6 +8,7 @@ use std::{
 
 use dynamar::{
     checkpoint::Checkpoint, import, inference::Runtime, prompt::TaskFile, task::Example,
+    weights::Precision,
 };
 use tempfile::TempDir;
 
@@ -47,7 +48,8 @@ pub fn encoder(name: &str) -> Arc<EncoderFixture> {
         return fixture;
     }
     let fixture = EncoderFixture { directory: tempfile::tempdir().expect("a directory") };
-    import::to_checkpoint(&fetched(name), name, &fixture.path(), false).expect("imported");
+    import::to_checkpoint(&fetched(name), name, Precision::Fp32, &fixture.path(), false)
+        .expect("imported");
     let fixture = Arc::new(fixture);
     imported.insert(name.to_owned(), Arc::downgrade(&fixture));
     fixture

@@ -9,6 +9,7 @@ mod cli;
 mod cli_training;
 mod fixtures;
 mod import;
+mod precision;
 mod pretraining;
 mod server;
 mod structure;

@@ -15,6 +15,7 @@ use dynamar::{
         self, HeadShape, Interrupt, JobTask, Length, StepReport, TrainingError, Tune, Unfinished,
         pretrain::{Amounts, Job, Measures, Observer, Pretrained, Settings, pretrain},
     },
+    weights::Precision,
 };
 
 use crate::fixtures;
@@ -145,7 +146,13 @@ fn the_loss_falls_and_the_outcome_trains_label_words() {
     let (before, after) = (perplexity(pretrained.before), perplexity(pretrained.after));
     assert!(after < 0.5 * before, "{before} {after}");
     assert_eq!(record.measures[0], (0, pretrained.before.expect("measured")));
-    let written = ["encoder.onnx", "language_head.safetensors", "manifest.json", "tokenizer.json"];
+    let written = [
+        "encoder.onnx",
+        "encoder.weights",
+        "language_head.safetensors",
+        "manifest.json",
+        "tokenizer.json",
+    ];
     assert_eq!(
         (files(&out), files(home.path())),
         (written.map(str::to_owned).into(), vec!["out".to_owned()])
@@ -184,6 +191,7 @@ fn train_label_words(encoder: &Checkpoint, out: &Path) {
             length: Length::Steps(2),
             ..training::Settings::new(Tune::Full)
         },
+        precision: Precision::Fp32,
         runtime: &fixtures::runtime(),
         unfinished: Unfinished::Refuse,
         save_every: 1000,

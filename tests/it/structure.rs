@@ -58,7 +58,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that these modules alone may name.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("ort", &["inference/encoder.rs"]),
+    ("memmap2", &["inference/encoder"]),
+    ("ort", &["inference/encoder"]),
     ("tonic", &["server"]),
     ("tonic_health", &["server"]),
     ("tonic_reflection", &["server"]),

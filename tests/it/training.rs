@@ -14,6 +14,7 @@ use dynamar::{
         Interrupt, Job, JobTask, Length, Observer, Score, Settings, StepReport, Trained,
         TrainingError, Tune, Unfinished, train,
     },
+    weights::Precision,
 };
 
 use crate::fixtures;
@@ -94,6 +95,7 @@ fn run(
         out,
         replace,
         settings,
+        precision: Precision::Fp32,
         runtime: &runtime,
         unfinished: Unfinished::Refuse,
         save_every: 1000,
@@ -198,6 +200,7 @@ fn targets_that_cannot_be_computed_with_are_refused() {
         out: &home.path().join("out"),
         replace: false,
         settings: &settings,
+        precision: Precision::Fp32,
         runtime: &runtime,
         unfinished: Unfinished::Refuse,
         save_every: 1000,

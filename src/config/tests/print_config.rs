@@ -31,6 +31,7 @@ max_queued_tokens = 262144     # default
 
 [inference]
 intra_op_threads = 1           # default
+lone_request_threads = 0       # default
 
 [onnxruntime]
 path = ""                      # default

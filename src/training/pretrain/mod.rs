@@ -25,14 +25,15 @@ use super::{
 };
 use crate::{
     checkpoint::{
-        Checkpoint, Draft, ENCODER_FILE, EncoderEntry, LANGUAGE_HEAD_FILE, Manifest, Provenance,
+        Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, LANGUAGE_HEAD_FILE,
+        Manifest, Provenance,
     },
     dataset::{Split, Texts, split_held_back},
     export,
     inference::{Runtime, language_head, load_tokenizer},
     prompt::TaskFile,
     tokenization::{Pieces, Prompt, PromptTokenizer},
-    weights::EncoderWeights,
+    weights::{EncoderWeights, Precision},
 };
 use corpus::{Corpus, prompt};
 use held_back::{HeldBack, spread};
@@ -241,15 +242,16 @@ impl Job<'_> {
     ) -> Result<Manifest, TrainingError> {
         let from = &self.encoder.manifest;
         let (weights, head) = model.weights()?;
-        draft.add(ENCODER_FILE, &export::to_onnx(&weights))?;
-        check_parity(&weights, &draft.path(ENCODER_FILE), self.runtime, windows)?;
+        let files = export::to_onnx(&weights, Precision::Fp32, ENCODER_WEIGHTS_FILE);
+        draft.add_encoder(&files.graph, &files.weights)?;
+        let graph = draft.path(ENCODER_FILE);
+        check_parity(&weights, Precision::Fp32, &graph, self.runtime, windows)?;
         if let Some(head) = &head {
             draft.add(LANGUAGE_HEAD_FILE, &export::language_head_bytes(head)?)?;
         }
         let encoder = EncoderEntry {
-            file: ENCODER_FILE.to_owned(),
             language_head: head.map(|_| LANGUAGE_HEAD_FILE.to_owned()),
-            ..from.encoder.clone()
+            ..EncoderEntry::new(&from.encoder.name, weights.architecture, Precision::Fp32)
         };
         draft.share(self.encoder, &from.tokenizer)?;
         let provenance = Provenance::new(self.origin(steps, amounts.texts));

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, path::Path};
 
 use dynamar::{
-    checkpoint::{Checkpoint, Draft, ENCODER_FILE, EncoderEntry, Provenance, TOKENIZER_FILE},
+    checkpoint::{
+        Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, Provenance,
+        TOKENIZER_FILE,
+    },
     evaluation::Report,
     inference::{Activation, Calibration, Dense, Head, Layer, Scaling},
     prompt::TaskFile,
@@ -101,7 +104,7 @@ pub fn write(target: &Path, tasks: &[&str]) {
     let fixture = fixtures::encoder("bert-tiny");
     let encoder = fixture.checkpoint();
     let mut draft = Draft::new(target, false).expect("a free place");
-    for file in [ENCODER_FILE, TOKENIZER_FILE] {
+    for file in [ENCODER_FILE, ENCODER_WEIGHTS_FILE, TOKENIZER_FILE] {
         draft.share(&encoder, file).expect("shared");
     }
     for (at, text) in tasks.iter().enumerate() {
@@ -119,7 +122,7 @@ pub fn write_encoder(target: &Path) {
     let fixture = fixtures::encoder("bert-tiny");
     let encoder = fixture.checkpoint();
     let mut draft = Draft::new(target, false).expect("a free place");
-    for file in [ENCODER_FILE, TOKENIZER_FILE] {
+    for file in [ENCODER_FILE, ENCODER_WEIGHTS_FILE, TOKENIZER_FILE] {
         draft.share(&encoder, file).expect("shared");
     }
     publish(draft, &encoder);

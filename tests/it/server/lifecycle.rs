@@ -29,11 +29,11 @@ async fn while_it_loads_it_says_so_and_then_it_serves() {
     let (models, control) = (checkpoints::models(), Control::new());
     let (release, wait) = mpsc::channel::<()>();
     let directory = models.path().to_owned();
-    let (batching, controlled) = (config.batching.clone(), control.clone());
+    let (serving, controlled) = (config.clone(), control.clone());
     let load = move || {
         // An error means that the test is over.
         let _ = wait.recv();
-        registry(&directory, &batching, &controlled)
+        registry(&directory, &serving, &controlled)
     };
     let stage = Stage::start(&config.server, load, models, control).await;
     let address = stage.address.to_string();
@@ -101,13 +101,14 @@ async fn what_takes_too_long_is_broken_off() {
     let (models, control) = (checkpoints::models(), Control::new());
     let (hand_out, handed_out) = oneshot::channel();
     let (directory, controlled) = (models.path().to_owned(), control.clone());
+    let server = config.server.clone();
     let load = move || {
-        let registry = registry(&directory, &config.batching, &controlled)?;
+        let registry = registry(&directory, &config, &controlled)?;
         let route = registry.route("polarity").expect("a task");
         assert!(hand_out.send(route).is_ok(), "the test waits for it");
         Ok(registry)
     };
-    let mut stage = Stage::start(&config.server, load, models, control).await;
+    let mut stage = Stage::start(&server, load, models, control).await;
     let route = soon(handed_out).await.expect("handed out");
     stage.until(ServingStatus::Serving).await;
     let mut client = stage.client().await;
@@ -145,8 +146,8 @@ async fn a_damaged_checkpoint_ends_the_start_and_names_the_file() {
     let damaged = models.path().join("reviews/tasks/polarity/head.safetensors");
     flip_a_byte(&damaged);
     let (directory, controlled) = (models.path().to_owned(), control.clone());
-    let batching = config().batching;
-    let load = move || registry(&directory, &batching, &controlled);
+    let serving = config();
+    let load = move || registry(&directory, &serving, &controlled);
     let stage = Stage::start(&config().server, load, models, control).await;
     let error = stage.ended().await.expect_err("damaged");
     assert!(matches!(error, ServeError::Registry(RegistryError::Load(_))));
@@ -158,7 +159,7 @@ async fn a_damaged_checkpoint_ends_the_start_and_names_the_file() {
 }
 
 fn load_error(directory: &Path) -> String {
-    let loaded = registry(directory, &config().batching, &Control::new());
+    let loaded = registry(directory, &config(), &Control::new());
     loaded.err().expect("nothing to serve").to_string()
 }
 

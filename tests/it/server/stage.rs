@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
 
 use dynamar::{
-    config::{BatchingConfig, Config, ServerConfig},
+    config::{Config, ServerConfig},
     inference::MaskEncoder,
     registry::{Registry, RegistryError},
     server::{
@@ -48,12 +48,12 @@ pub fn config() -> Config {
 /// The registry of a directory, with encoders under control.
 pub fn registry(
     directory: &Path,
-    batching: &BatchingConfig,
+    config: &Config,
     control: &Arc<Control>,
 ) -> Result<Registry, RegistryError> {
     let runtime = fixtures::runtime();
-    Registry::load(directory, batching, |model| {
-        let inner: Box<dyn MaskEncoder + Send> = Box::new(model.encoder(&runtime, 1)?);
+    Registry::load(directory, config, |model, threads| {
+        let inner: Box<dyn MaskEncoder + Send> = Box::new(model.encoder(&runtime, threads)?);
         let control = Arc::clone(control);
         Ok(Box::new(Controlled { inner, control }))
     })
@@ -78,11 +78,12 @@ impl Stage {
     pub async fn ready_with(config: Config) -> Self {
         let models = checkpoints::models();
         let control = Control::new();
+        let server = config.server.clone();
         let load = {
             let (directory, control) = (models.path().to_owned(), Arc::clone(&control));
-            move || registry(&directory, &config.batching, &control)
+            move || registry(&directory, &config, &control)
         };
-        let stage = Self::start(&config.server, load, models, control).await;
+        let stage = Self::start(&server, load, models, control).await;
         stage.until(ServingStatus::Serving).await;
         stage
     }

@@ -3,15 +3,17 @@
 use std::{collections::BTreeMap, path::Path, sync::atomic::Ordering};
 
 use dynamar::{
-    checkpoint::{Checkpoint, Draft, ENCODER_FILE, EncoderEntry, Provenance, TOKENIZER_FILE},
+    checkpoint::{
+        Checkpoint, Draft, ENCODER_WEIGHTS_FILE, EncoderEntry, Provenance, TOKENIZER_FILE,
+    },
     dataset::Dataset,
     export,
-    inference::{Model, load_tokenizer},
+    inference::{Model, TemplateChoice, load_tokenizer, predict},
     training::{
         ClassWeights, HeadShape, Interrupt, Job, JobTask, Observer, Score, Settings, StepReport,
         Stop, Trained, TrainingError, Tune, Unfinished, train,
     },
-    weights::{Array, EncoderWeights},
+    weights::{Array, EncoderWeights, Precision},
 };
 
 use super::{Record, dataset, files, job_task, settings};
@@ -22,6 +24,7 @@ struct Run<'a> {
     tasks: Vec<JobTask>,
     out: &'a Path,
     settings: Settings,
+    precision: Precision,
     unfinished: Unfinished,
     save_every: usize,
 }
@@ -30,7 +33,8 @@ impl<'a> Run<'a> {
     fn new(out: &'a Path, settings: Settings) -> Self {
         let data = dataset("polarity");
         let tasks = vec![job_task("polarity", data.clone(), Some(data))];
-        Self { tasks, out, settings, unfinished: Unfinished::Refuse, save_every: 1000 }
+        let (precision, unfinished) = (Precision::Fp32, Unfinished::Refuse);
+        Self { tasks, out, settings, precision, unfinished, save_every: 1000 }
     }
 
     fn train(
@@ -46,6 +50,7 @@ impl<'a> Run<'a> {
             out: self.out,
             replace: false,
             settings: &self.settings,
+            precision: self.precision,
             runtime: &fixtures::runtime(),
             unfinished: self.unfinished,
             save_every: self.save_every,
@@ -90,7 +95,7 @@ fn in_parts(home: &Path, settings: &Settings, tasks: &[&str], stops: &[usize]) -
         let interrupt = Interrupt::new(false);
         let mut observer = InterruptAfter { step, interrupt: &interrupt, begun_after: None };
         let run =
-            Run { tasks: tasks(), out: &out, settings: settings.clone(), unfinished, save_every };
+            Run { tasks: tasks(), unfinished, save_every, ..Run::new(&out, settings.clone()) };
         let error = run.train(&mut observer, &interrupt).expect_err("interrupted");
         assert!(
             matches!(error, TrainingError::Interrupted { step: Some(at) } if at == step),
@@ -101,7 +106,7 @@ fn in_parts(home: &Path, settings: &Settings, tasks: &[&str], stops: &[usize]) -
         assert!(!out.exists());
         done = step;
     }
-    let run = Run { tasks: tasks(), out: &out, settings: settings.clone(), unfinished, save_every };
+    let run = Run { tasks: tasks(), unfinished, save_every, ..Run::new(&out, settings.clone()) };
     let id = run.quietly().expect("trained").manifest.id;
     assert_eq!(files(home), ["parts"], "the state is gone");
     id
@@ -212,7 +217,8 @@ fn poisoned(out: &Path, word: &str) -> Checkpoint {
     embeddings.data[id * hidden..][..hidden].fill(f32::MAX);
     let weights = EncoderWeights::new(entry.architecture.clone(), arrays).expect("finite");
     let mut draft = Draft::new(out, false).expect("a draft");
-    draft.add(ENCODER_FILE, &export::to_onnx(&weights)).expect("written");
+    let files = export::to_onnx(&weights, Precision::Fp32, ENCODER_WEIGHTS_FILE);
+    draft.add_encoder(&files.graph, &files.weights).expect("written");
     draft.share(&from, &from.manifest.tokenizer).expect("shared");
     let entry = EncoderEntry { language_head: None, ..entry.clone() };
     draft.publish(entry, TOKENIZER_FILE, Provenance::new("a test")).expect("published");
@@ -236,6 +242,7 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_best_so_far() {
             out: &out,
             replace: false,
             settings: &settings,
+            precision: Precision::Fp32,
             runtime: &fixtures::runtime(),
             unfinished: Unfinished::Refuse,
             save_every: 1000,
@@ -314,4 +321,45 @@ fn probabilities_follow_the_priors() {
         assert!((found - expected).abs() < 1e-6, "{:?}", shifted.shift);
     }
     assert!(shifted.threshold.is_some() && shifted.temperature > 0.0);
+}
+
+#[test]
+fn an_encoder_stored_in_8_bits_is_measured_as_it_serves_and_takes_further_heads() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (out, joined) = (home.path().join("int8"), home.path().join("joined"));
+    let run = Run { precision: Precision::Int8, ..Run::new(&out, settings(Tune::Full, 8)) };
+    let trained = run.quietly().expect("trained");
+    assert_eq!(trained.manifest.encoder.precision, Precision::Int8);
+    let score = trained.scores[0].1.as_ref().expect("a development set");
+    let data = dataset("polarity");
+    let model = Model::load(&out).expect("loaded");
+    let task = &model.tasks[&trained.scores[0].0];
+    assert_eq!(task.report.metrics, score.metrics);
+    let mut encoder = model.encoder(&fixtures::runtime(), 1).expect("a session");
+    let templates = task.predictor.select(&TemplateChoice::Default).expect("templates");
+    let answers = predict(&mut encoder, &task.predictor, &data.inputs(), &templates);
+    let pairs = answers.expect("predicted").into_iter().zip(data.targets());
+    let right = pairs.filter(|(answer, target)| answer.output.best_label() == target.label());
+    let accuracy = right.count() as f64 / data.examples.len() as f64;
+    assert!((accuracy - score.metrics["accuracy"]).abs() < 1e-9);
+    // It can be served and take another head, but not be trained.
+    let from = Checkpoint::open(&out).expect("intact");
+    let further = |tune, out: &Path| {
+        let job = Job {
+            tasks: vec![job_task("intensity", dataset("intensity"), None)],
+            encoder: &from,
+            out,
+            replace: false,
+            settings: &settings(tune, 2),
+            precision: Precision::Fp32,
+            runtime: &fixtures::runtime(),
+            unfinished: Unfinished::Refuse,
+            save_every: 1000,
+        };
+        train(&job, &mut Record::default(), &Interrupt::new(false))
+    };
+    let joined = further(Tune::Head, &joined).expect("a head");
+    assert_eq!(joined.manifest.encoder, from.manifest.encoder);
+    let error = further(Tune::Full, &home.path().join("no")).expect_err("lossy");
+    assert!(error.to_string().contains("8-bit integers"), "{error}");
 }

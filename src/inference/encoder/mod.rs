@@ -1,0 +1,83 @@
+//! An encoder graph in ONNX Runtime. The only module that names `ort`.
+
+mod arena;
+mod feeds;
+mod mapped;
+mod runtime;
+mod source;
+
+use std::{path::Path, sync::Arc};
+
+use ort::session::Session;
+
+use super::predictor::{MaskEncoder, PredictError};
+use crate::{
+    export::{OUTPUT, ReadError},
+    tokenization::{PackedBatch, Prompt},
+};
+use feeds::Feeds;
+use mapped::MappedFile;
+
+pub use runtime::Runtime;
+pub use source::EncoderSource;
+
+/// Why an encoder cannot be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    #[error("ONNX Runtime cannot load {path}: {source}")]
+    Load { path: String, source: ort::Error },
+    #[error("{path} is no encoder graph of this program: it has no input {input:?}")]
+    Input { path: String, input: &'static str },
+    #[error(transparent)]
+    Graph(#[from] ReadError),
+}
+
+/// One session of an encoder graph. Sessions run one batch at a time; make one per thread.
+pub struct Encoder {
+    session: Session,
+    /// The session reads its matrices in here, so this is dropped after it.
+    _weights: Option<Arc<MappedFile>>,
+    hidden_size: usize,
+    feeds: Feeds,
+}
+
+impl Encoder {
+    /// Loads a graph that `export::to_onnx` wrote, for one session. Several share their weights
+    /// when they come from one [`EncoderSource`].
+    ///
+    /// # Errors
+    ///
+    /// As [`EncoderSource::open`] and [`EncoderSource::session`].
+    pub fn load(
+        runtime: &Runtime,
+        path: &Path,
+        hidden_size: usize,
+        intra_op_threads: usize,
+    ) -> Result<Self, EncoderError> {
+        EncoderSource::open(runtime, path, hidden_size)?.session(intra_op_threads)
+    }
+}
+
+impl MaskEncoder for Encoder {
+    fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
+        if prompts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = PackedBatch::new(prompts.iter().copied());
+        self.feeds.fill(&batch);
+        let failed = |error: ort::Error| PredictError::Encoder(error.to_string());
+        let outputs = self.feeds.run(&mut self.session, &batch).map_err(failed)?;
+        let (_, vectors) = outputs[OUTPUT].try_extract_tensor::<f32>().map_err(failed)?;
+        let expected = batch.len() * self.hidden_size;
+        if vectors.len() != expected {
+            let found = vectors.len();
+            let message = format!("the encoder gave {found} numbers, expected {expected}");
+            return Err(PredictError::Encoder(message));
+        }
+        Ok(vectors.to_vec())
+    }
+
+    fn hidden_size(&self) -> usize {
+        self.hidden_size
+    }
+}
