@@ -18,10 +18,11 @@ TASKS := models/tasks
 CLIENT_PACKAGES := target/client-packages
 BENCH_VENV := target/bench-venv
 SETFIT_VENV := target/setfit-venv
-# A directory with tasks: further ones to measure training on (benches/train/main.rs --help), or the study's four.
+# A directory with tasks: further ones to measure training (benches/train/main.rs --help) and serving on, or the
+# study's four.
 DATA ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench-train study study-small study-precision lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench bench-train study study-small study-precision lint format clean-models
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +73,9 @@ $(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(CLIENT_PACKAGES) --requirement $<
 	@touch $@
+
+bench: fetch build $(ENCODER)/manifest.json ## Measures the server beside its encoder alone (DATA=DIR for more texts)
+	@$(CARGO) bench --locked --quiet --bench serving -- $(if $(DATA),--data '$(DATA)')
 
 bench-train: fetch $(BENCH_VENV)/.complete ## Measures training against PyTorch (7 GB; DATA=DIR for more tasks)
 	@$(CARGO) bench --locked --quiet --bench train -- \

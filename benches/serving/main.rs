@@ -1,0 +1,226 @@
+//! What the server adds to its encoder, and what it is worth beside other ways: `make bench`.
+//!
+//! The release server runs as a process of its own, with its default settings, on an encoder with
+//! two small tasks. It is measured beside the encoder alone: as many sessions as the server has
+//! workers, over batches of prompts sorted by length, with no queue, no text and no network. That is
+//! the ceiling. Blocks of both take turns in one run, and a figure is a ratio of medians.
+//!
+//! Caller and server share the machine, as they do not in service: what the callers take is
+//! measured and shown beside, and costs the server's throughput that much.
+
+mod clocks;
+mod in_process;
+mod latency;
+mod load;
+mod measure;
+mod memory;
+mod mixes;
+mod multiply;
+mod quantised;
+mod random;
+mod rate;
+mod report;
+mod server;
+mod setup;
+mod statistics;
+mod targets;
+mod work;
+
+use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, ValueEnum};
+use dynamar::inference::{Model, Runtime};
+use serde_json::json;
+
+use in_process::InProcess;
+use latency::Added;
+use measure::{Bench, Measured};
+use memory::Memory;
+use mixes::{ALL_16, Maker, SKEWED};
+use multiply::Multiplier;
+use quantised::Quantised;
+use report::Report;
+use server::Server;
+use setup::Served;
+use statistics::median;
+
+/// Measures the server
+#[derive(Parser)]
+struct Args {
+    /// A directory with product-category, product-match, review-intensity and review-polarity,
+    /// each with a train.csv, whose texts are asked for too
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Measure only this part; may be repeated
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Vec<Part>,
+    /// Measure only this mix of lengths; may be repeated
+    #[arg(long, value_name = "NAME")]
+    mix: Vec<String>,
+    /// Seconds of a block
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Blocks of each of those that take turns
+    #[arg(long, default_value_t = 3)]
+    blocks: usize,
+    /// Seconds of an open loop; three times as many for the skewed mix
+    #[arg(long, default_value_t = 5.0)]
+    open_seconds: f64,
+    /// Starts of the server, whose median is taken
+    #[arg(long, default_value_t = 5)]
+    starts: usize,
+    /// Requests after which the memory is looked at
+    #[arg(long, default_value_t = 100_000)]
+    rss_requests: usize,
+    /// The checkpoint of the encoder
+    #[arg(long, value_name = "DIR", default_value = "models/encoders/minilm-l6")]
+    encoder: PathBuf,
+    /// The program that is measured
+    #[arg(long, value_name = "FILE", default_value = "target/release/dynamar")]
+    dynamar: PathBuf,
+    /// Where the figures go
+    #[arg(long, value_name = "FILE", default_value = "target/bench/serving.json")]
+    out: PathBuf,
+    /// Multiply matrices of this hidden size when asked on standard input
+    #[arg(long, hide = true, value_name = "HIDDEN")]
+    multiply_alone: Option<usize>,
+    /// Passed by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// How soon the server serves
+    Start,
+    /// What the server adds to a lone request
+    Latency,
+    /// Throughput and CPU time beside the ceiling, for each mix
+    Mixes,
+    /// Latency under loads that do not wait for answers, for each mix
+    Open,
+    /// The encoder in int8
+    Int8,
+    /// Memory after many requests
+    Rss,
+}
+
+impl Args {
+    fn measures(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    fn check(&self) -> Result<()> {
+        let seconds = [self.seconds, self.open_seconds];
+        ensure!(
+            seconds.iter().all(|seconds| (0.1..=600.0).contains(seconds)),
+            "--seconds and --open-seconds must lie between 0.1 and 600"
+        );
+        let counts = [self.blocks, self.starts, self.rss_requests];
+        ensure!(
+            counts.iter().all(|&count| count > 0),
+            "--blocks, --starts and --rss-requests must be at least 1"
+        );
+        let (dynamar, encoder) = (self.dynamar.display(), self.encoder.display());
+        ensure!(
+            self.dynamar.is_file() && self.encoder.is_dir(),
+            "{dynamar} and {encoder} are needed: `make bench` makes them"
+        );
+        Ok(())
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.multiply_alone {
+        Some(hidden_size) => multiply::serve(hidden_size),
+        None => run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    args.check()?;
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let served = setup::checkpoint(&args.dynamar, &args.encoder)?;
+    let model = Model::load(&served.checkpoint)?;
+    let runtime = Runtime::load(None)?;
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut maker = Maker::new(&model)?;
+    let (mixes, left_out) = maker.all(args.data.as_deref())?;
+    let mut report = Report::begin(workers, left_out)?;
+    if args.measures(Part::Start) {
+        starts(args, &tokio, &served, &mut report)?;
+    }
+    if args.measures(Part::Rss) {
+        let server = tokio.block_on(Server::start(&args.dynamar, &served.models))?;
+        let (short, bytes) = (maker.short()?.into(), served.encoder_bytes()?);
+        let memory = Memory::measure(&tokio, &server, &short, bytes, args.rss_requests)?;
+        report.set("rss_over_weights", json!(memory.over_weights()));
+        report.set("rss", memory.json());
+        report.say(memory.sentence());
+    }
+    let mut bench = Bench {
+        tokio: &tokio,
+        in_process: InProcess::new(&model, &runtime, workers)?,
+        multiplier: Multiplier::start(model.architecture.hidden_size)?,
+        block: Duration::from_secs_f64(args.seconds),
+        blocks: args.blocks,
+        open: Duration::from_secs_f64(args.open_seconds),
+    };
+    let server = tokio.block_on(Server::start(&args.dynamar, &served.models))?;
+    let named = |name: &str| mixes.iter().find(|mix| mix.name == name).context("a mix of its own");
+    if args.measures(Part::Latency) {
+        let added = Added::measure(&mut bench, &server, named(ALL_16)?)?;
+        report.set("added_latency_ms", json!(added.ms()));
+        report.set("latency", added.json());
+    }
+    if args.measures(Part::Int8) {
+        match setup::quantised(&args.dynamar, &served)? {
+            Some(int8) => {
+                let mix = named(SKEWED)?;
+                let quantised = Quantised::measure(&bench, &args.dynamar, &int8, &server, mix)?;
+                report.set("int8_speedup", json!(quantised.speedup()));
+                report.set("int8", quantised.json());
+            }
+            None => report.say("int8 is left out: `dynamar import` has no --quantize".to_owned()),
+        }
+    }
+    for mix in mixes.iter().filter(|mix| args.mix.is_empty() || args.mix.contains(&mix.name)) {
+        let mut measured = Measured::new(mix);
+        if args.measures(Part::Mixes) {
+            measured.closed(&mut bench, &server)?;
+        }
+        if args.measures(Part::Open) {
+            measured.open(&bench, &server)?;
+        }
+        if args.measures(Part::Mixes) || args.measures(Part::Open) {
+            report.add(measured);
+        }
+    }
+    report.end(&args.out)
+}
+
+/// The median of several starts; before each the server of the one before has ended.
+fn starts(
+    args: &Args,
+    tokio: &tokio::runtime::Runtime,
+    served: &Served,
+    report: &mut Report,
+) -> Result<()> {
+    let mut seconds = Vec::with_capacity(args.starts);
+    for _ in 0..args.starts {
+        let server = tokio.block_on(Server::start(&args.dynamar, &served.models))?;
+        seconds.push(server.started_in.as_secs_f64());
+    }
+    report.set("start_seconds", json!(median(seconds.iter().copied())));
+    report.set("start_seconds_of_starts", json!(seconds));
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The figures, as tables and as JSON.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    measure::{BUSY, Measured, SATURATED},
+    mixes::SKEWED,
+    targets::Target,
+};
+
+/// The load at which the tail is a figure, in percent.
+const TAIL_LOAD: u32 = 80;
+
+/// Everything that was found out.
+pub struct Report {
+    figures: Map<String, Value>,
+    mixes: Vec<Measured>,
+    /// What belongs below the tables.
+    sentences: Vec<String>,
+    load_before: f64,
+}
+
+impl Report {
+    /// Looks at the machine.
+    pub fn begin(workers: usize, sentences: Vec<String>) -> Result<Self> {
+        let cpu = fs::read_to_string("/proc/cpuinfo").context("this needs Linux")?;
+        let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let cpu = cpu.map_or("unknown", |(_, name)| name).to_owned();
+        let load = fs::read_to_string("/proc/loadavg")?;
+        let load_before = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
+        println!("{cpu}, {workers} workers\n");
+        let mut report = Self { figures: Map::new(), mixes: vec![], sentences, load_before };
+        report.set("cpu", json!(cpu));
+        report.set("workers", json!(workers));
+        report.set("load_before", json!(load_before));
+        report.set("version", json!(env!("CARGO_PKG_VERSION")));
+        // Whoever reads the file finds every figure, if only to see that it was not measured.
+        for target in Target::all(std::iter::empty()) {
+            report.set(&target.key, Value::Null);
+        }
+        Ok(report)
+    }
+
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.figures.insert(key.to_owned(), value);
+    }
+
+    pub fn say(&mut self, sentence: String) {
+        self.sentences.push(sentence);
+    }
+
+    /// Prints a mix's rows and keeps it.
+    pub fn add(&mut self, measured: Measured) {
+        if self.mixes.is_empty() {
+            println!(
+                "{:18}{:>12}{:>12}{:>10}{:>10}{:>10}{:>14}",
+                "", "requests/s", "CPU ms", "p50 ms", "p99 ms", "p99.9 ms", "client CPU us"
+            );
+        }
+        println!("{}: {:.1} tokens on average", measured.mix.name, measured.mix.mean_tokens());
+        for (name, rates) in [
+            ("ceiling", &measured.ceiling),
+            ("naive", measured.naive()),
+            ("FIFO, 8, padded", &measured.fifo),
+        ] {
+            if !rates.0.is_empty() {
+                println!("  {name:16}{:12.1}{:12.3}", rates.per_second(), rates.cpu_ms());
+            }
+        }
+        for (callers, blocks) in &measured.server {
+            let (rates, latencies) = (&blocks.rates, blocks.latencies());
+            println!(
+                "  {:16}{:12.1}{:12.3}{:10.2}{:10.2}{:10.2}{:14.0}",
+                format!("{callers} callers"),
+                rates.per_second(),
+                rates.cpu_ms(),
+                latencies.ms(0.5),
+                latencies.ms(0.99),
+                latencies.ms(0.999),
+                blocks.client_cpu_us()
+            );
+        }
+        for (load, open) in &measured.open {
+            let latencies = &open.latencies;
+            println!(
+                "  {:16}{:12.1}{:12}{:10.2}{:10.2}{:10.2}",
+                format!("open, {load} %"),
+                open.rate,
+                "",
+                latencies.ms(0.5),
+                latencies.ms(0.99),
+                latencies.ms(0.999)
+            );
+        }
+        self.mixes.push(measured);
+    }
+
+    /// What follows from the mixes: nested for readers, and flat under dotted keys for machines.
+    fn derive(&mut self) {
+        let (mut cpu, mut throughput, mut products) = (Map::new(), Map::new(), Map::new());
+        for measured in std::mem::take(&mut self.mixes) {
+            let name = measured.mix.name.clone();
+            if let Some(ratio) = measured.cpu_ratio() {
+                cpu.insert(name.clone(), json!(ratio));
+                self.set(&format!("cpu_ratio_to_ceiling.{name}"), json!(ratio));
+            }
+            let ratios = [BUSY, SATURATED].map(|callers| measured.throughput_ratio(callers));
+            if let [Some(busy), Some(saturated)] = ratios {
+                let both = json!({BUSY.to_string(): busy, SATURATED.to_string(): saturated});
+                throughput.insert(name.clone(), both);
+                let key = format!("throughput_ratio_to_ceiling.{name}");
+                self.set(&key, json!(busy.min(saturated)));
+            }
+            if let Some(share) = measured.matmul_share() {
+                products.insert(name.clone(), json!(share));
+            }
+            if name == SKEWED {
+                self.set("cpu_gain_over_fifo8", json!(measured.gain_over_fifo()));
+                self.set("p99_over_p50_at_80", json!(measured.tail(TAIL_LOAD)));
+            }
+            self.mixes.push(measured);
+        }
+        self.set("cpu_ratio_to_ceiling", Value::Object(cpu));
+        self.set("throughput_ratio_to_ceiling", Value::Object(throughput));
+        self.set("matmul_share", Value::Object(products));
+        let mixes = self.mixes.iter().map(|one| (one.mix.name.clone(), one.json()));
+        let mixes = Value::Object(mixes.collect());
+        self.set("mixes", mixes);
+        self.set("notes", json!(self.sentences));
+    }
+
+    /// Writes the JSON file, whole or not at all, and prints the targets; the summary comes last.
+    pub fn end(mut self, out: &Path) -> Result<()> {
+        self.derive();
+        write(out, &(serde_json::to_string_pretty(&self.figures)? + "\n"))?;
+        println!();
+        let names = self.mixes.iter().map(|measured| measured.mix.name.as_str());
+        let (mut reached, mut measured) = (0, 0);
+        for target in Target::all(names) {
+            match target.line(&self.figures) {
+                Some((line, is_reached)) => {
+                    println!("{line}");
+                    measured += 1;
+                    reached += usize::from(is_reached);
+                }
+                None => println!("{:46}not measured", target.key),
+            }
+        }
+        println!();
+        self.figures["matmul_share"].as_object().into_iter().flatten().for_each(|(mix, share)| {
+            println!("{mix}: {:.3} of a plain product's speed", share.as_f64().unwrap_or(f64::NAN));
+        });
+        self.sentences.iter().for_each(|sentence| println!("{sentence}"));
+        if self.load_before > 0.5 {
+            println!(
+                "the machine was not idle before (load {}): do not trust this",
+                self.load_before
+            );
+        }
+        println!("bench: {reached} of {measured} targets reached; {}", self.summary());
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let extreme = |key: &str, better: fn(f64, f64) -> f64| {
+            let dotted = format!("{key}.");
+            let of_mixes = self.figures.iter().filter(|(name, _)| name.starts_with(&dotted));
+            of_mixes.filter_map(|(_, figure)| figure.as_f64()).reduce(better)
+        };
+        let figure = |key: &str| self.figures.get(key).and_then(Value::as_f64);
+        let figures = [
+            ("CPU x ceiling, worst", extreme("cpu_ratio_to_ceiling", f64::max)),
+            ("throughput x ceiling, worst", extreme("throughput_ratio_to_ceiling", f64::min)),
+            ("added ms", figure("added_latency_ms")),
+            ("x FIFO 8", figure("cpu_gain_over_fifo8")),
+            ("int8 x", figure("int8_speedup")),
+            ("p99/p50", figure("p99_over_p50_at_80")),
+            ("RSS x weights", figure("rss_over_weights")),
+            ("start s", figure("start_seconds")),
+        ];
+        let known = figures.into_iter().filter_map(|(name, figure)| Some((name, figure?)));
+        let known: Vec<String> =
+            known.map(|(name, figure)| format!("{name} {figure:.2}")).collect();
+        known.join(", ")
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let beside = path.with_extension("json.part");
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
