@@ -42,6 +42,17 @@ pub fn process(pid: u32) -> Result<Duration> {
     Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
 }
 
+/// CPU time that the whole machine has spent, and what its host has taken from it: all that is in
+/// the first line of `/proc/stat` but the times idle (the fourth and fifth) and those of guests,
+/// which are in others already.
+pub fn machine() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat").context("this needs Linux")?;
+    let line = text.lines().next().context("an empty /proc/stat")?;
+    let fields = line.split_whitespace().skip(1).take(8).enumerate();
+    let busy = fields.filter(|(at, _)| ![3, 4].contains(at)).map(|(_, field)| field.parse::<f64>());
+    Ok(Duration::from_secs_f64(busy.sum::<Result<f64, _>>()? / TICKS_PER_SECOND))
+}
+
 /// Bytes of another process that are resident.
 pub fn resident_bytes(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/status");

@@ -26,9 +26,9 @@ mod statistics;
 mod targets;
 mod work;
 
-use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, thread, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use dynamar::inference::{Model, Runtime};
 use serde_json::json;
@@ -37,7 +37,7 @@ use in_process::InProcess;
 use latency::Added;
 use measure::{Bench, Measured};
 use memory::Memory;
-use mixes::{ALL_16, Maker, SKEWED};
+use mixes::{ALL_16, Maker, Mix, SKEWED};
 use multiply::Multiplier;
 use quantised::Quantised;
 use report::Report;
@@ -148,79 +148,114 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     args.check()?;
-    let workers = thread::available_parallelism().map_or(1, usize::from);
     let served = setup::checkpoint(&args.dynamar, &args.encoder)?;
     let model = Model::load(&served.checkpoint)?;
-    let runtime = Runtime::load(None)?;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut maker = Maker::new(&model)?;
     let (mixes, left_out) = maker.all(args.data.as_deref())?;
+    let unknown = |name: &&String| mixes.iter().all(|mix| mix.name != **name);
+    if let Some(name) = args.mix.iter().find(unknown) {
+        let known: Vec<&str> = mixes.iter().map(|mix| mix.name.as_str()).collect();
+        bail!("there is no mix {name:?}; there are: {}", known.join(", "));
+    }
+    let workers = thread::available_parallelism().map_or(1, usize::from);
     let mut report = Report::begin(workers, left_out)?;
+    report.set("blocks", json!(args.blocks));
+    report.set("block_seconds", json!(args.seconds));
+    let mut run = Run { args, served: &served, tokio: &tokio, report: &mut report };
+    // First what needs a server of its own, while this process has no session of the encoder.
     if args.measures(Part::Start) {
-        starts(args, &tokio, &served, &mut report)?;
+        run.starts()?;
     }
     if args.measures(Part::Rss) {
-        let server = tokio.block_on(Server::start(&args.dynamar, &served.models))?;
-        let (short, bytes) = (maker.short()?.into(), served.encoder_bytes()?);
-        let memory = Memory::measure(&tokio, &server, &short, bytes, args.rss_requests)?;
-        report.set("rss_over_weights", json!(memory.over_weights()));
-        report.set("rss", memory.json());
-        report.say(memory.sentence());
+        run.memory(&Arc::new(maker.short()?))?;
     }
-    let mut bench = Bench {
-        tokio: &tokio,
-        in_process: InProcess::new(&model, &runtime, workers)?,
-        multiplier: Multiplier::start(model.architecture.hidden_size)?,
-        block: Duration::from_secs_f64(args.seconds),
-        blocks: args.blocks,
-        open: Duration::from_secs_f64(args.open_seconds),
-    };
-    let server = tokio.block_on(Server::start(&args.dynamar, &served.models))?;
-    let named = |name: &str| mixes.iter().find(|mix| mix.name == name).context("a mix of its own");
-    if args.measures(Part::Latency) {
-        let added = Added::measure(&mut bench, &server, named(ALL_16)?)?;
-        report.set("added_latency_ms", json!(added.ms()));
-        report.set("latency", added.json());
-    }
-    if args.measures(Part::Int8) {
-        match setup::quantised(&args.dynamar, &served)? {
-            Some(int8) => {
-                let mix = named(SKEWED)?;
-                let quantised = Quantised::measure(&bench, &args.dynamar, &int8, &server, mix)?;
-                report.set("int8_speedup", json!(quantised.speedup()));
-                report.set("int8", quantised.json());
-            }
-            None => report.say("int8 is left out: `dynamar import` has no --quantize".to_owned()),
-        }
-    }
-    for mix in mixes.iter().filter(|mix| args.mix.is_empty() || args.mix.contains(&mix.name)) {
-        let mut measured = Measured::new(mix);
-        if args.measures(Part::Mixes) {
-            measured.closed(&mut bench, &server)?;
-        }
-        if args.measures(Part::Open) {
-            measured.open(&bench, &server)?;
-        }
-        if args.measures(Part::Mixes) || args.measures(Part::Open) {
-            report.add(measured);
-        }
+    let beside = [Part::Latency, Part::Int8, Part::Mixes, Part::Open];
+    if beside.into_iter().any(|part| args.measures(part)) {
+        let mut bench = Bench {
+            tokio: &tokio,
+            in_process: InProcess::new(&model, &Runtime::load(None)?, workers)?,
+            multiplier: Multiplier::start(model.architecture.hidden_size)?,
+            block: Duration::from_secs_f64(args.seconds),
+            blocks: args.blocks,
+            open: Duration::from_secs_f64(args.open_seconds),
+        };
+        run.beside(&mut bench, &mixes)?;
     }
     report.end(&args.out)
 }
 
-/// The median of several starts; before each the server of the one before has ended.
-fn starts(
-    args: &Args,
-    tokio: &tokio::runtime::Runtime,
-    served: &Served,
-    report: &mut Report,
-) -> Result<()> {
-    let mut seconds = Vec::with_capacity(args.starts);
-    for _ in 0..args.starts {
-        let server = tokio.block_on(Server::start(&args.dynamar, &served.models))?;
-        seconds.push(server.started_in.as_secs_f64());
+/// The parts of a run.
+struct Run<'a> {
+    args: &'a Args,
+    served: &'a Served,
+    tokio: &'a tokio::runtime::Runtime,
+    report: &'a mut Report,
+}
+
+impl Run<'_> {
+    fn server(&self) -> Result<Server> {
+        self.tokio.block_on(Server::start(&self.args.dynamar, &self.served.models))
     }
-    report.set("start_seconds", json!(median(seconds.iter().copied())));
-    report.set("start_seconds_of_starts", json!(seconds));
-    Ok(())
+
+    /// The median of several starts; before each the server of the one before has ended.
+    fn starts(&mut self) -> Result<()> {
+        let start = |_| Ok(self.server()?.started_in.as_secs_f64());
+        let seconds = (0..self.args.starts).map(start).collect::<Result<Vec<f64>>>()?;
+        self.report.set("start_seconds", json!(median(seconds.iter().copied())));
+        self.report.set("start_seconds_of_starts", json!(seconds));
+        Ok(())
+    }
+
+    fn memory(&mut self, mix: &Arc<Mix>) -> Result<()> {
+        let (server, bytes) = (self.server()?, self.served.encoder_bytes()?);
+        let requests = self.args.rss_requests;
+        let memory = Memory::measure(self.tokio, &server, mix, bytes, requests)?;
+        self.report.set("rss_over_weights", json!(memory.over_weights()));
+        self.report.set("rss", memory.json());
+        self.report.say(memory.sentence());
+        Ok(())
+    }
+
+    /// What is measured beside the encoder alone, or beside another server.
+    fn beside(&mut self, bench: &mut Bench<'_>, mixes: &[Arc<Mix>]) -> Result<()> {
+        let server = self.server()?;
+        let named = |name: &str| {
+            mixes.iter().find(|mix| mix.name == name).context("every run has this mix")
+        };
+        if self.args.measures(Part::Latency) {
+            let added = Added::measure(bench, &server, named(ALL_16)?)?;
+            self.report.set("added_latency_ms", json!(added.ms()));
+            self.report.set("latency", added.json());
+        }
+        if self.args.measures(Part::Int8) {
+            self.int8(bench, &server, named(SKEWED)?)?;
+        }
+        let is_asked =
+            |mix: &&Arc<Mix>| self.args.mix.is_empty() || self.args.mix.contains(&mix.name);
+        for mix in mixes.iter().filter(is_asked) {
+            let mut measured = Measured::new(mix);
+            if self.args.measures(Part::Mixes) {
+                measured.closed(bench, &server)?;
+            }
+            if self.args.measures(Part::Open) {
+                measured.open(bench, &server)?;
+            }
+            if measured.is_something() {
+                self.report.add(measured);
+            }
+        }
+        Ok(())
+    }
+
+    fn int8(&mut self, bench: &Bench<'_>, fp32: &Server, mix: &Arc<Mix>) -> Result<()> {
+        let Some(int8) = setup::quantised(&self.args.dynamar, self.served)? else {
+            self.report.say("int8 is left out: `dynamar import` has no --quantize".to_owned());
+            return Ok(());
+        };
+        let quantised = Quantised::measure(bench, &self.args.dynamar, &int8, fp32, mix)?;
+        self.report.set("int8_speedup", json!(quantised.speedup()));
+        self.report.set("int8", quantised.json());
+        Ok(())
+    }
 }

@@ -14,6 +14,7 @@ use crate::{
     in_process::{InProcess, Padded},
     load::{
         closed::{self, Block},
+        in_time,
         open::{self, Open},
     },
     mixes::{Mix, SKEWED, UNIFORM},
@@ -55,7 +56,7 @@ pub struct Measured {
     /// Tokens of a batch of the ceiling.
     budget: usize,
     pub ceiling: Rates,
-    naive: Rates,
+    pub naive: Rates,
     /// Only of the skewed mix.
     pub fifo: Rates,
     /// By the number of callers.
@@ -74,6 +75,7 @@ pub struct Blocks {
     pub rates: Rates,
     latencies: Vec<Latencies>,
     client_cpu_us: Vec<f64>,
+    others: Vec<f64>,
 }
 
 impl Blocks {
@@ -81,12 +83,14 @@ impl Blocks {
         self.rates.0.push(block.rate);
         self.latencies.push(block.latencies);
         self.client_cpu_us.push(block.client_cpu_us);
+        self.others.push(block.others);
     }
 
     fn json(&self) -> Value {
         let mut json = self.rates.json();
         json["latency"] = Latencies::joined(&self.latencies).json();
         json["client_cpu_us_per_call"] = json!(self.client_cpu_us());
+        json["cpus_of_others_of_blocks"] = json!(self.others);
         json
     }
 
@@ -143,7 +147,7 @@ impl Measured {
 
     fn serve(&mut self, bench: &Bench<'_>, server: &Server, callers: usize) -> Result<()> {
         let block = closed::run(server, &self.mix, &self.next, callers, bench.block);
-        let block = bench.tokio.block_on(block)?;
+        let block = bench.tokio.block_on(in_time(block))?;
         self.server.entry(callers).or_default().push(block);
         Ok(())
     }
@@ -157,10 +161,21 @@ impl Measured {
         let length = if self.mix.name == SKEWED { LONG_OPEN * bench.open } else { bench.open };
         for load in LOADS {
             let rate = most * f64::from(load) / 100.0;
-            let open = bench.tokio.block_on(open::run(server, &self.mix, rate, length))?;
+            let open = in_time(open::run(server, &self.mix, rate, length));
+            let open = bench.tokio.block_on(open)?;
             self.open.insert(load, open);
         }
         Ok(())
+    }
+
+    /// CPUs that others had during the server's blocks.
+    pub fn others(&self) -> impl Iterator<Item = f64> {
+        self.server.values().flat_map(|blocks| blocks.others.iter().copied())
+    }
+
+    /// Whether anything was measured.
+    pub fn is_something(&self) -> bool {
+        !self.server.is_empty()
     }
 
     fn ratio(&self, callers: usize, of: impl Fn(&Rates) -> f64) -> Option<f64> {
@@ -229,10 +244,5 @@ impl Measured {
             .zip(&self.ceiling.0)
             .map(|(server, ceiling)| of(server) / of(ceiling))
             .collect()
-    }
-
-    /// CPU milliseconds and throughput of the naive way.
-    pub fn naive(&self) -> &Rates {
-        &self.naive
     }
 }

@@ -6,7 +6,13 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::{clocks, load::closed, measure::BUSY, mixes::Mix, server::Server};
+use crate::{
+    clocks,
+    load::{closed, in_time},
+    measure::BUSY,
+    mixes::Mix,
+    server::Server,
+};
 
 /// Looks at the memory.
 const LOOKS: usize = 10;
@@ -31,7 +37,7 @@ impl Memory {
         let mut resident = vec![clocks::resident_bytes(server.pid())?];
         let share = requests.div_ceil(LOOKS);
         for _ in 0..LOOKS {
-            tokio.block_on(closed::mixed(server, mix, &next, BUSY, share))?;
+            tokio.block_on(in_time(closed::mixed(server, mix, &next, BUSY, share)))?;
             resident.push(clocks::resident_bytes(server.pid())?);
         }
         let encoder_bytes = encoder_bytes as f64;

@@ -19,8 +19,7 @@ const ITEMS: usize = 2048;
 
 /// The texts that everybody has, and whose words the made-up ones are of.
 const REVIEWS: (&str, &str, &str) =
-    ("reviews", "models/tasks/review-intensity.toml", "models/data");
-const REVIEWS_FOLDER: &str = "review-intensity";
+    ("reviews", "models/tasks/review-intensity.toml", "models/data/review-intensity");
 
 /// Tasks whose texts `--data` has, and their task files.
 const TASKS: [(&str, &str); 4] = [
@@ -102,7 +101,7 @@ impl<'a> Maker<'a> {
             self.skewed()?,
         ];
         let (name, task, folder) = REVIEWS;
-        mixes.push(self.real(name, task, &Path::new(folder).join(REVIEWS_FOLDER))?);
+        mixes.push(self.real(name, task, Path::new(folder))?);
         let mut left_out = Vec::new();
         for (name, task) in TASKS {
             match data.map(|data| data.join(name)) {
@@ -191,7 +190,7 @@ fn skewed_length(random: &mut Random) -> usize {
 /// The words of the reviews that are one token each.
 fn words(task: &ServedTask) -> Result<Vec<String>> {
     let (_, file, folder) = REVIEWS;
-    let path = Path::new(folder).join(REVIEWS_FOLDER).join("train.csv");
+    let path = Path::new(folder).join("train.csv");
     let examples = read_csv(&path, &TaskFile::read(Path::new(file))?)?.examples;
     let texts = examples.iter().flat_map(|example| example.example.values[0].split_whitespace());
     let plain = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    load::closed,
+    load::{closed, in_time},
     measure::{Bench, Blocks, SATURATED},
     mixes::Mix,
     server::Server,
@@ -37,7 +37,8 @@ impl Quantised {
         let mut measured = Self::default();
         for _ in 0..bench.blocks {
             let block = |server, next| {
-                bench.tokio.block_on(closed::run(server, mix, next, SATURATED, bench.block))
+                let block = closed::run(server, mix, next, SATURATED, bench.block);
+                bench.tokio.block_on(in_time(block))
             };
             measured.fp32.push(block(fp32, &next[0])?);
             measured.int8.push(block(&int8, &next[1])?);

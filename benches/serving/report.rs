@@ -8,11 +8,15 @@ use serde_json::{Map, Value, json};
 use crate::{
     measure::{BUSY, Measured, SATURATED},
     mixes::SKEWED,
+    statistics::{Latencies, median},
     targets::Target,
 };
 
 /// The load at which the tail is a figure, in percent.
 const TAIL_LOAD: u32 = 80;
+
+/// CPUs that others may have while this measures.
+const IDLE: f64 = 0.05;
 
 /// Everything that was found out.
 pub struct Report {
@@ -56,14 +60,14 @@ impl Report {
     pub fn add(&mut self, measured: Measured) {
         if self.mixes.is_empty() {
             println!(
-                "{:18}{:>12}{:>12}{:>10}{:>10}{:>10}{:>14}",
-                "", "requests/s", "CPU ms", "p50 ms", "p99 ms", "p99.9 ms", "client CPU us"
+                "{:18}{:>12}{:>12}{:>10}{:>10}{:>10}{:>16}",
+                "", "requests/s", "CPU ms", "p50 ms", "p99 ms", "p99.9 ms", "caller's CPU us"
             );
         }
         println!("{}: {:.1} tokens on average", measured.mix.name, measured.mix.mean_tokens());
         for (name, rates) in [
             ("ceiling", &measured.ceiling),
-            ("naive", measured.naive()),
+            ("naive", &measured.naive),
             ("FIFO, 8, padded", &measured.fifo),
         ] {
             if !rates.0.is_empty() {
@@ -71,29 +75,14 @@ impl Report {
             }
         }
         for (callers, blocks) in &measured.server {
-            let (rates, latencies) = (&blocks.rates, blocks.latencies());
-            println!(
-                "  {:16}{:12.1}{:12.3}{:10.2}{:10.2}{:10.2}{:14.0}",
-                format!("{callers} callers"),
-                rates.per_second(),
-                rates.cpu_ms(),
-                latencies.ms(0.5),
-                latencies.ms(0.99),
-                latencies.ms(0.999),
-                blocks.client_cpu_us()
-            );
+            let (rates, client_cpu_us) = (&blocks.rates, blocks.client_cpu_us());
+            let (name, tail) = (format!("callers: {callers}"), tail(&blocks.latencies()));
+            let (per_second, cpu_ms) = (rates.per_second(), rates.cpu_ms());
+            println!("  {name:16}{per_second:12.1}{cpu_ms:12.3}{tail}{client_cpu_us:16.0}");
         }
         for (load, open) in &measured.open {
-            let latencies = &open.latencies;
-            println!(
-                "  {:16}{:12.1}{:12}{:10.2}{:10.2}{:10.2}",
-                format!("open, {load} %"),
-                open.rate,
-                "",
-                latencies.ms(0.5),
-                latencies.ms(0.99),
-                latencies.ms(0.999)
-            );
+            let (name, tail) = (format!("open, {load} %"), tail(&open.latencies));
+            println!("  {name:16}{:12.1}{:12}{tail}", open.rate, "");
         }
         self.mixes.push(measured);
     }
@@ -129,6 +118,8 @@ impl Report {
         let mixes = self.mixes.iter().map(|one| (one.mix.name.clone(), one.json()));
         let mixes = Value::Object(mixes.collect());
         self.set("mixes", mixes);
+        let others = median(self.mixes.iter().flat_map(Measured::others));
+        self.set("cpus_of_others", json!(others));
         self.set("notes", json!(self.sentences));
     }
 
@@ -136,9 +127,35 @@ impl Report {
     pub fn end(mut self, out: &Path) -> Result<()> {
         self.derive();
         write(out, &(serde_json::to_string_pretty(&self.figures)? + "\n"))?;
-        println!();
+        let (reached, measured) = self.print_targets();
+        for (mix, share) in self.figures["matmul_share"].as_object().into_iter().flatten() {
+            let percent = 100.0 * share.as_f64().unwrap_or(f64::NAN);
+            println!("{mix}: {percent:.0} % of the speed of a plain matrix product");
+        }
+        self.sentences.iter().for_each(|sentence| println!("{sentence}"));
+        self.print_others();
+        println!("bench: {reached} of {measured} targets reached; {}", self.summary());
+        Ok(())
+    }
+
+    /// Says how idle the machine was but for what was measured.
+    fn print_others(&self) {
+        let others: Vec<f64> = self.mixes.iter().flat_map(Measured::others).collect();
+        let most = others.iter().copied().fold(0.0, f64::max);
+        let (others, load) = (median(others), self.load_before);
+        if others > IDLE {
+            println!(
+                "others had {others:.2} CPUs (median of the blocks; most {most:.2}; load before \
+                 {load}): do not trust this"
+            );
+        }
+    }
+
+    /// The number of targets that were reached, and of those that were measured.
+    fn print_targets(&self) -> (usize, usize) {
         let names = self.mixes.iter().map(|measured| measured.mix.name.as_str());
         let (mut reached, mut measured) = (0, 0);
+        println!();
         for target in Target::all(names) {
             match target.line(&self.figures) {
                 Some((line, is_reached)) => {
@@ -150,18 +167,7 @@ impl Report {
             }
         }
         println!();
-        self.figures["matmul_share"].as_object().into_iter().flatten().for_each(|(mix, share)| {
-            println!("{mix}: {:.3} of a plain product's speed", share.as_f64().unwrap_or(f64::NAN));
-        });
-        self.sentences.iter().for_each(|sentence| println!("{sentence}"));
-        if self.load_before > 0.5 {
-            println!(
-                "the machine was not idle before (load {}): do not trust this",
-                self.load_before
-            );
-        }
-        println!("bench: {reached} of {measured} targets reached; {}", self.summary());
-        Ok(())
+        (reached, measured)
     }
 
     fn summary(&self) -> String {
@@ -186,6 +192,11 @@ impl Report {
             known.map(|(name, figure)| format!("{name} {figure:.2}")).collect();
         known.join(", ")
     }
+}
+
+/// The columns of a row that tell how long calls took.
+fn tail(latencies: &Latencies) -> String {
+    [0.5, 0.99, 0.999].map(|quantile| format!("{:10.2}", latencies.ms(quantile))).concat()
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

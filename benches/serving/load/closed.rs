@@ -29,6 +29,8 @@ pub struct Block {
     pub latencies: Latencies,
     /// CPU time of the callers for a call, in microseconds.
     pub client_cpu_us: f64,
+    /// CPUs that neither the server nor its callers had, on average.
+    pub others: f64,
 }
 
 /// What the callers of a block share.
@@ -54,12 +56,14 @@ struct Edge {
     at: Instant,
     server: Duration,
     client: Duration,
+    /// The whole machine's.
+    machine: Duration,
 }
 
 impl Edge {
     fn now(server: &Server) -> Result<Self> {
         let (server, client) = (clocks::process(server.pid())?, clocks::this_thread()?);
-        Ok(Self { at: Instant::now(), server, client })
+        Ok(Self { at: Instant::now(), server, client, machine: clocks::machine()? })
     }
 }
 
@@ -118,10 +122,12 @@ fn summary(calls: &[Call], begin: &Edge, end: &Edge) -> Block {
     let within = || calls.iter().filter(|call| (begin.at..end.at).contains(&call.answered));
     let server = end.server.saturating_sub(begin.server);
     let client = end.client.saturating_sub(begin.client);
+    let others = end.machine.saturating_sub(begin.machine).saturating_sub(server + client);
     Block {
         rate: Rate::new(work, end.at - begin.at, server),
         latencies: Latencies::of(within().map(|call| call.answered - call.asked)),
         client_cpu_us: 1e6 * client.as_secs_f64() / within().count().max(1) as f64,
+        others: others.as_secs_f64() / (end.at - begin.at).as_secs_f64(),
     }
 }
 

@@ -6,13 +6,24 @@ pub mod open;
 
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use dynamar::server::proto::{self, inference_client::InferenceClient};
+use tokio::time;
 use tonic::{Status, transport::Channel};
 
 use crate::{
     mixes::Item,
     setup::{INTENSITY, POLARITY},
 };
+
+/// A measurement that takes so much longer than any does will never end.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// The outcome of a measurement, or an error if it never ends: a call has no deadline of its own,
+/// which would be work for the server.
+pub async fn in_time<T>(measurement: impl Future<Output = Result<T>>) -> Result<T> {
+    time::timeout(PATIENCE, measurement).await.context("the server does not answer any more")?
+}
 
 /// Asks for one classification; gives the time that the encoder took for the batch it was in.
 pub async fn classify(
