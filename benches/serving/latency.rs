@@ -65,6 +65,14 @@ impl Added {
         median(self.of_rounds.iter().copied())
     }
 
+    pub fn sentence(&self) -> String {
+        let (server, session) = (self.server.ms(0.5), self.session.ms(0.5));
+        let added = self.ms();
+        format!(
+            "a lone request: {server:.2} ms, {added:.2} more than a bare session's {session:.2}"
+        )
+    }
+
     pub fn json(&self) -> Value {
         json!({"server": self.server.json(), "session": self.session.json()})
     }

@@ -202,7 +202,10 @@ impl Run<'_> {
     fn starts(&mut self) -> Result<()> {
         let start = |_| Ok(self.server()?.started_in.as_secs_f64());
         let seconds = (0..self.args.starts).map(start).collect::<Result<Vec<f64>>>()?;
-        self.report.set("start_seconds", json!(median(seconds.iter().copied())));
+        let median = median(seconds.iter().copied());
+        self.report
+            .say(format!("start: {median:.2} s until it serves (median of {})", seconds.len()));
+        self.report.set("start_seconds", json!(median));
         self.report.set("start_seconds_of_starts", json!(seconds));
         Ok(())
     }
@@ -225,6 +228,7 @@ impl Run<'_> {
         };
         if self.args.measures(Part::Latency) {
             let added = Added::measure(bench, &server, named(ALL_16)?)?;
+            self.report.say(added.sentence());
             self.report.set("added_latency_ms", json!(added.ms()));
             self.report.set("latency", added.json());
         }
@@ -254,6 +258,7 @@ impl Run<'_> {
             return Ok(());
         };
         let quantised = Quantised::measure(bench, &self.args.dynamar, &int8, fp32, mix)?;
+        self.report.say(format!("int8: {:.2} times as fast as fp32", quantised.speedup()));
         self.report.set("int8_speedup", json!(quantised.speedup()));
         self.report.set("int8", quantised.json());
         Ok(())

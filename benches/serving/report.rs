@@ -22,21 +22,23 @@ const IDLE: f64 = 0.05;
 pub struct Report {
     figures: Map<String, Value>,
     mixes: Vec<Measured>,
-    /// What belongs below the tables.
+    /// What was said beside the tables.
     sentences: Vec<String>,
     load_before: f64,
 }
 
 impl Report {
     /// Looks at the machine.
-    pub fn begin(workers: usize, sentences: Vec<String>) -> Result<Self> {
+    pub fn begin(workers: usize, left_out: Vec<String>) -> Result<Self> {
         let cpu = fs::read_to_string("/proc/cpuinfo").context("this needs Linux")?;
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
         let cpu = cpu.map_or("unknown", |(_, name)| name).to_owned();
         let load = fs::read_to_string("/proc/loadavg")?;
         let load_before = load.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0);
-        println!("{cpu}, {workers} workers\n");
-        let mut report = Self { figures: Map::new(), mixes: vec![], sentences, load_before };
+        println!("{cpu}, {workers} workers");
+        let (figures, mixes, sentences) = Default::default();
+        let mut report = Self { figures, mixes, sentences, load_before };
+        left_out.into_iter().for_each(|sentence| report.say(sentence));
         report.set("cpu", json!(cpu));
         report.set("workers", json!(workers));
         report.set("load_before", json!(load_before));
@@ -52,7 +54,9 @@ impl Report {
         self.figures.insert(key.to_owned(), value);
     }
 
+    /// Prints a sentence now, for whoever waits, and keeps it.
     pub fn say(&mut self, sentence: String) {
+        println!("{sentence}");
         self.sentences.push(sentence);
     }
 
@@ -60,7 +64,7 @@ impl Report {
     pub fn add(&mut self, measured: Measured) {
         if self.mixes.is_empty() {
             println!(
-                "{:18}{:>12}{:>12}{:>10}{:>10}{:>10}{:>16}",
+                "\n{:18}{:>12}{:>12}{:>10}{:>10}{:>10}{:>16}",
                 "", "requests/s", "CPU ms", "p50 ms", "p99 ms", "p99.9 ms", "caller's CPU us"
             );
         }
@@ -132,7 +136,6 @@ impl Report {
             let percent = 100.0 * share.as_f64().unwrap_or(f64::NAN);
             println!("{mix}: {percent:.0} % of the speed of a plain matrix product");
         }
-        self.sentences.iter().for_each(|sentence| println!("{sentence}"));
         self.print_others();
         println!("bench: {reached} of {measured} targets reached; {}", self.summary());
         Ok(())
