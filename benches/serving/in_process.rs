@@ -77,9 +77,10 @@ impl<'a> Ceiling<'a> {
 
 impl InProcess {
     pub fn new(model: &Model, runtime: &Runtime, workers: usize) -> Result<Self> {
-        let one_thread = |_| model.encoder(runtime, 1);
-        let all = (0..workers).map(one_thread).collect::<Result<_, _>>()?;
-        Ok(Self { workers: all, shared: model.encoder(runtime, workers)? })
+        // One copy of the weights, as in the server.
+        let source = model.encoder_source(runtime)?;
+        let all = (0..workers).map(|_| source.session(1)).collect::<Result<_, _>>()?;
+        Ok(Self { workers: all, shared: source.session(workers)? })
     }
 
     /// The batches of the budget that is fastest for the mix.
