@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_source_info(true).include_imports(true).open_file(SERVICE)?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     std::fs::write(out.join("dynamar_v1.bin"), compiler.encode_file_descriptor_set())?;
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    // Maps in order of their keys, as the domain has them.
+    tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -109,27 +109,66 @@ impl Task {
         self.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
+    fn has_field(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name)
+    }
+
     /// Puts named texts into the task's order, or says everything that is wrong with them:
     /// a field missing, unknown or empty, or longer than `max_bytes`.
     pub fn example(
         &self,
-        mut named: BTreeMap<String, String>,
+        named: BTreeMap<String, String>,
         max_bytes: usize,
     ) -> Result<Example, Vec<FieldViolation>> {
-        let mut violations = Vec::new();
-        let mut values = Vec::with_capacity(self.fields.len());
-        for field in &self.fields {
-            let value = named.remove(&field.name);
-            if let Some(description) = fault(field, value.as_deref(), max_bytes) {
+        examples(&[self], named, max_bytes).map(|mut of_tasks| of_tasks.swap_remove(0))
+    }
+}
+
+/// For each of the tasks its example of the named texts, or everything that is wrong with these:
+/// a field that a task needs is missing or empty, one that no task has, one that is longer than
+/// `max_bytes`. What is wrong with a field is told once, however many tasks have it.
+pub fn examples(
+    tasks: &[&Task],
+    mut named: BTreeMap<String, String>,
+    max_bytes: usize,
+) -> Result<Vec<Example>, Vec<FieldViolation>> {
+    let mut violations: Vec<FieldViolation> = Vec::new();
+    for task in tasks {
+        for field in &task.fields {
+            let value = named.get(&field.name).map(String::as_str);
+            let is_told = || violations.iter().any(|violation| violation.field == field.name);
+            if let Some(description) = fault(field, value, max_bytes)
+                && !is_told()
+            {
                 violations.push(FieldViolation { field: field.name.clone(), description });
             }
-            values.push(value.unwrap_or_default());
         }
-        for name in named.into_keys() {
-            let description = format!("no such field; the task has: {}", self.field_names());
-            violations.push(FieldViolation { field: name, description });
-        }
-        if violations.is_empty() { Ok(Example { values }) } else { Err(violations) }
+    }
+    let is_known = |name: &str| tasks.iter().any(|task| task.has_field(name));
+    for name in named.keys().filter(|name| !is_known(name)) {
+        let description = unknown_field(tasks);
+        violations.push(FieldViolation { field: name.clone(), description });
+    }
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let mut of_tasks = Vec::with_capacity(tasks.len());
+    for (at, task) in tasks.iter().enumerate() {
+        // The last task that has a field takes its text, those before it copy it.
+        let is_last = |name: &str| !tasks[at + 1..].iter().any(|task| task.has_field(name));
+        let values = task.fields.iter().map(|field| match is_last(&field.name) {
+            true => named.remove(&field.name).unwrap_or_default(),
+            false => named.get(&field.name).cloned().unwrap_or_default(),
+        });
+        of_tasks.push(Example { values: values.collect() });
+    }
+    Ok(of_tasks)
+}
+
+fn unknown_field(tasks: &[&Task]) -> String {
+    match tasks {
+        [task] => format!("no such field; the task has: {}", task.field_names()),
+        _ => "no such field in any of the tasks".to_owned(),
     }
 }
 
@@ -223,6 +262,29 @@ mod tests {
         check(&[("title", " \t")], Err(&["title"]));
         check(&[("title", "elevenbytes")], Err(&["title"]));
         check(&[("price", "1"), ("colour", "red")], Err(&["title", "colour", "price"]));
+    }
+
+    #[test]
+    fn several_tasks_take_their_own_of_the_same_texts() {
+        let mut other = task();
+        "other".clone_into(&mut other.name);
+        other.fields.remove(0);
+        other.fields[0].optional = false;
+        let ask = |named: &[(&str, &str)]| {
+            let named = named.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            examples(&[&task(), &other], named, 10)
+        };
+        let values = |values: &[&str]| Example {
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        };
+        let good = ask(&[("brand", "b"), ("title", "t")]);
+        assert_eq!(good, Ok(vec![values(&["t", "b"]), values(&["b"])]));
+        // The second task needs what the first may do without.
+        let faults = ask(&[("title", "elevenbytes"), ("price", "1")]).expect_err("three faults");
+        let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
+        assert_eq!(fields, ["title", "brand", "price"]);
+        let twice = ask(&[("title", "t"), ("brand", "elevenbytes")]).expect_err("too long");
+        assert_eq!(twice.len(), 1, "told once: {twice:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! caller, so a batch mixes tasks freely. There is no timer: a worker takes a batch at the moment
 //! it becomes free, so a prompt that comes alone leaves alone and at once.
 
+mod distinct;
 mod former;
 mod panic;
 mod queue;
@@ -16,16 +17,21 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::oneshot;
+
 use crate::{config::BatchingConfig, inference::MaskEncoder, tokenization::Prompt};
 
+pub use distinct::Distinct;
 pub(crate) use panic::catch_panic;
-use queue::Queue;
+use queue::{Answer, Queue};
 
 /// What the encoder made of one prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Encoded {
     /// The last hidden state at the prompt's mask.
-    pub mask_vector: Vec<f32>,
+    pub mask_vector: Arc<[f32]>,
+    /// Tokens that went through the encoder for it.
+    pub tokens: usize,
     /// How long the prompt waited for a worker.
     pub queue_time: Duration,
     /// How long the encoder took for the batch that held the prompt.
@@ -44,9 +50,9 @@ pub enum BatchError {
         max_queued_tokens: usize,
     },
     /// There is never room for that much at once.
-    #[error("{tokens} tokens at once; no more than {max_queued_tokens} are taken")]
+    #[error("{tokens} tokens at once or more; no more than {max_queued_tokens} are taken")]
     TooLarge {
-        /// Tokens of the prompts.
+        /// Tokens of the prompts, as far as they were counted.
         tokens: usize,
         /// Tokens that may wait.
         max_queued_tokens: usize,
@@ -102,16 +108,23 @@ impl Batcher {
     /// # Errors
     ///
     /// If they are not taken in, or if the encoder fails on a batch that holds one of them.
-    pub async fn encode(&self, prompts: Vec<Prompt>) -> Result<Vec<Encoded>, BatchError> {
-        let answers = self.queue.admit(prompts)?;
-        let mut encoded = Vec::with_capacity(answers.len());
-        for answer in answers {
-            encoded.push(answer.await.unwrap_or_else(|_| {
-                let message = "a worker ended without an answer".to_owned();
-                Err(BatchError::Encoder(message))
-            })?);
-        }
-        Ok(encoded)
+    pub async fn encode(&self, mut prompts: Vec<Prompt>) -> Result<Vec<Encoded>, BatchError> {
+        self.admit(&mut prompts)?.answers().await
+    }
+
+    /// The first half of [`Batcher::encode`]: takes in all prompts, after which `prompts` is
+    /// empty, or none, after which it is as before.
+    ///
+    /// # Errors
+    ///
+    /// If they are not taken in.
+    pub fn admit(&self, prompts: &mut Vec<Prompt>) -> Result<Admitted, BatchError> {
+        Ok(Admitted { answers: self.queue.admit(prompts)? })
+    }
+
+    /// Where the prompts of one call are put together.
+    pub fn distinct(&self) -> Distinct {
+        Distinct::new(self.queue.max_queued_tokens())
     }
 
     /// Takes no more prompts. What waits is still encoded.
@@ -138,6 +151,29 @@ impl Batcher {
     fn workers(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
         // Handles are only pushed and taken: a panic in between leaves a valid list.
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The prompts of one call that were taken in. Dropped, it gives them up.
+pub struct Admitted {
+    answers: Vec<oneshot::Receiver<Answer>>,
+}
+
+impl Admitted {
+    /// What the encoder made of them, in their order.
+    ///
+    /// # Errors
+    ///
+    /// If the encoder fails on a batch that holds one of them.
+    pub async fn answers(self) -> Result<Vec<Encoded>, BatchError> {
+        let mut encoded = Vec::with_capacity(self.answers.len());
+        for answer in self.answers {
+            encoded.push(answer.await.unwrap_or_else(|_| {
+                let message = "a worker ended without an answer".to_owned();
+                Err(BatchError::Encoder(message))
+            })?);
+        }
+        Ok(encoded)
     }
 }
 

@@ -84,10 +84,15 @@ impl Queue {
         }
     }
 
-    /// Takes in all prompts or none. The answers come in their order.
+    pub(super) fn max_queued_tokens(&self) -> usize {
+        self.max_queued_tokens
+    }
+
+    /// Takes in all prompts or none; which of the two, `prompts` shows. The answers come in their
+    /// order.
     pub(super) fn admit(
         &self,
-        prompts: Vec<Prompt>,
+        prompts: &mut Vec<Prompt>,
     ) -> Result<Vec<oneshot::Receiver<Answer>>, BatchError> {
         let tokens = prompts.iter().map(|prompt| prompt.input_ids.len()).sum();
         let since = Instant::now();
@@ -95,7 +100,7 @@ impl Queue {
         let mut state = self.lock();
         state.make_room(tokens, self.max_queued_tokens)?;
         state.tokens += tokens;
-        for prompt in prompts {
+        for prompt in prompts.drain(..) {
             let (reply, answer) = oneshot::channel();
             answers.push(answer);
             state.waiting.push_back(Waiting { prompt, since, reply });

@@ -120,7 +120,7 @@ fn what_came_while_the_worker_was_busy_goes_together() {
     bench.open_gate(2);
     assert_eq!(firsts(block_on(first)), [1.0]);
     let second = block_on(second).expect("encoded");
-    assert_eq!(second[0].mask_vector, [2.0, 3.0], "three in the batch");
+    assert_eq!(*second[0].mask_vector, [2.0, 3.0], "three in the batch");
     assert!(second[0].queue_time > Duration::ZERO);
     assert_eq!(firsts(block_on(third)), [3.0, 4.0]);
 }

@@ -45,7 +45,8 @@ fn serve(encoder: &mut dyn MaskEncoder, batch: Vec<Waiting>) {
             let vectors = vectors.chunks_exact(encoder.hidden_size());
             for (waiting, vector) in batch.into_iter().zip(vectors) {
                 let encoded = Encoded {
-                    mask_vector: vector.to_vec(),
+                    mask_vector: vector.into(),
+                    tokens: waiting.prompt.input_ids.len(),
                     queue_time: started.duration_since(waiting.since),
                     inference_time,
                 };

@@ -3,7 +3,9 @@
 //! The only module that names tonic. Wire types are converted in `convert`, errors are mapped to
 //! gRPC codes in `status`, and both nowhere else.
 
+mod call;
 mod convert;
+mod cpus;
 pub mod health;
 mod layers;
 mod service;

@@ -1,30 +1,30 @@
 //! The calls of `dynamar.v1.Inference`, each from the request to the answer.
 
-use std::{num::NonZeroUsize, sync::Arc, thread};
+use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
     CurrentRegistry,
-    convert::{self, Answer, Limits, Question},
+    call::{self, Answer},
+    convert::{self, Limits},
+    cpus::Cpus,
     layers::RequestId,
     proto::{self, inference_server::Inference},
-    status::CallError,
+    status::{self, CallError},
 };
 use crate::{
     config::ServerConfig,
     inference::SelectionError,
     registry::{Registry, Route},
-    task::{FieldViolation, Kind, Prediction},
+    task::Kind,
 };
 
 /// Answers calls with whatever registry serves now.
 pub(super) struct InferenceService {
     current: CurrentRegistry,
     limits: Limits,
-    /// Tokenising and heads take CPU time; as many calls do that at once as there are CPUs.
-    cpus: Arc<Semaphore>,
+    cpus: Cpus,
 }
 
 #[tonic::async_trait]
@@ -43,6 +43,14 @@ impl Inference for InferenceService {
     ) -> Result<Response<proto::RegressResponse>, Status> {
         let id = id_of(&request);
         respond(self.answer_regress(request.into_inner()).await, &id)
+    }
+
+    async fn predict(
+        &self,
+        request: Request<proto::PredictRequest>,
+    ) -> Result<Response<proto::PredictResponse>, Status> {
+        let id = id_of(&request);
+        respond(self.answer_predict(request.into_inner()).await, &id)
     }
 
     async fn list_tasks(
@@ -67,15 +75,11 @@ impl Inference for InferenceService {
 
 impl InferenceService {
     pub(super) fn new(config: &ServerConfig, current: CurrentRegistry) -> Self {
-        let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self {
-            current,
-            limits: Limits {
-                max_examples: config.max_examples.get(),
-                max_text_bytes: config.max_text_bytes.get(),
-            },
-            cpus: Arc::new(Semaphore::new(cpus)),
-        }
+        let limits = Limits {
+            max_examples: config.max_examples.get(),
+            max_text_bytes: config.max_text_bytes.get(),
+        };
+        Self { current, limits, cpus: Cpus::new() }
     }
 
     async fn answer_classify(
@@ -84,12 +88,12 @@ impl InferenceService {
     ) -> Result<proto::ClassifyResponse, CallError> {
         let route = self.route(&request.task)?;
         let kind = &route.task.predictor.file.task.kind;
-        let Kind::Classification { labels } = kind else {
+        let Kind::Classification { .. } = kind else {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(&route, request.examples, &options).await?;
-        Ok(convert::classify_response(labels, answer, options.top_k))
+        let answer = self.answer(vec![route], request.examples, &options).await?;
+        Ok(convert::classify_response(answer, options.top_k))
     }
 
     async fn answer_regress(
@@ -102,42 +106,32 @@ impl InferenceService {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(&route, request.examples, &options).await?;
+        let answer = self.answer(vec![route], request.examples, &options).await?;
         Ok(convert::regress_response(answer))
     }
 
-    /// From examples to predictions: prompts, mask vectors, heads.
+    async fn answer_predict(
+        &self,
+        request: proto::PredictRequest,
+    ) -> Result<proto::PredictResponse, CallError> {
+        let routes = self.routes(&request.tasks)?;
+        let options = request.options.unwrap_or_default();
+        let answer = self.answer(routes, request.examples, &options).await?;
+        Ok(convert::predict_response(answer, options.top_k))
+    }
+
     async fn answer(
         &self,
-        route: &Arc<Route>,
+        routes: Vec<Arc<Route>>,
         examples: Vec<proto::Example>,
         options: &proto::Options,
     ) -> Result<Answer, CallError> {
-        tracing::Span::current().record("examples", examples.len());
-        let Question { examples, templates } =
-            convert::question(route, examples, options, self.limits)?;
-        let templates = route.task.predictor.select(&templates)?;
-        let asked = templates.len();
-        let task = Arc::clone(&route.task);
-        let prompts = self.compute(move || task.predictor.prompts(&examples, &templates)).await??;
-        let tokens = prompts.iter().map(|prompt| prompt.input_ids.len()).sum();
-        let truncated: Vec<bool> = prompts
-            .chunks(asked)
-            .map(|prompts| prompts.iter().any(|prompt| prompt.truncated))
-            .collect();
-        let encoded = route.batcher.encode(prompts).await?;
-        let metadata = convert::metadata(route, tokens, &encoded);
-        let task = Arc::clone(&route.task);
-        let apply_heads = move || -> Vec<Prediction> {
-            let of_examples = encoded.chunks(asked).zip(truncated);
-            let predictions = of_examples.map(|(encoded, truncated)| {
-                let vectors = encoded.iter().map(|one| one.mask_vector.as_slice());
-                task.predictor.answer(vectors, truncated)
-            });
-            predictions.collect()
-        };
-        let predictions = self.compute(apply_heads).await?;
-        Ok(Answer { predictions, metadata })
+        let span = tracing::Span::current();
+        // Only names of real tasks, so that nobody fills the log with words of their own.
+        span.record("task", status::list(routes.iter().map(|route| route.name())));
+        span.record("examples", examples.len());
+        let questions = convert::question(routes, examples, options, self.limits)?;
+        call::answer(questions, &self.cpus).await
     }
 
     fn registry(&self) -> Result<Arc<Registry>, CallError> {
@@ -145,40 +139,44 @@ impl InferenceService {
     }
 
     fn route(&self, task: &str) -> Result<Arc<Route>, CallError> {
-        let registry = self.registry()?;
-        let Some(route) = registry.route(task) else {
-            let known = registry.routes().map(|route| route.name());
-            return Err(CallError::unknown_task(task, known));
-        };
-        // Only names of real tasks, so that nobody fills the log with words of their own.
-        tracing::Span::current().record("task", route.name());
-        Ok(route)
+        find(self.registry()?.as_ref(), task)
     }
 
-    /// Does what takes CPU time away from the threads that serve connections.
-    async fn compute<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, CallError> {
-        // The semaphore is never closed; should it be, work goes on without its limit.
-        let turn = Arc::clone(&self.cpus).acquire_owned().await.ok();
-        let done = tokio::task::spawn_blocking(move || {
-            // Held by the work itself, which goes on when the call is given up.
-            let _turn = turn;
-            work()
-        })
-        .await;
-        done.map_err(|error| CallError::Panic(error.to_string()))
+    /// Who answers for these tasks: each known, none of them twice, and so never very many.
+    fn routes(&self, tasks: &[String]) -> Result<Vec<Arc<Route>>, CallError> {
+        let registry = self.registry()?;
+        let (count, served) = (tasks.len(), registry.routes().len());
+        if count == 0 {
+            return Err(CallError::invalid("tasks", "missing: at least one is needed"));
+        }
+        if count > served {
+            let description = format!("{count} tasks; this server has {served}");
+            return Err(CallError::invalid("tasks", description));
+        }
+        let mut routes: Vec<Arc<Route>> = Vec::with_capacity(count);
+        for (at, task) in tasks.iter().enumerate() {
+            let route = find(&registry, task)?;
+            if routes.iter().any(|known| known.name() == task) {
+                let field = format!("tasks[{at}]");
+                return Err(CallError::invalid(field, format!("{task} is asked twice")));
+            }
+            routes.push(route);
+        }
+        Ok(routes)
     }
+}
+
+fn find(registry: &Registry, task: &str) -> Result<Arc<Route>, CallError> {
+    registry.route(task).ok_or_else(|| {
+        let known = registry.routes().map(|route| route.name());
+        CallError::unknown_task(task, known)
+    })
 }
 
 impl From<SelectionError> for CallError {
     /// `convert` has checked the ids, so this is for templates that it did not see.
     fn from(error: SelectionError) -> Self {
-        Self::Invalid(vec![FieldViolation {
-            field: "options.template_ids".to_owned(),
-            description: error.to_string(),
-        }])
+        Self::invalid("options.template_ids", error.to_string())
     }
 }
 

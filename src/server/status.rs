@@ -55,6 +55,12 @@ pub(super) enum CallError {
 }
 
 impl CallError {
+    /// One thing is wrong with the request.
+    pub(super) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        let (field, description) = (field.into(), description.into());
+        Self::Invalid(vec![FieldViolation { field, description }])
+    }
+
     /// No task with this name.
     pub(super) fn unknown_task<'a>(
         task: &str,
@@ -90,7 +96,7 @@ impl CallError {
             Self::Batch(BatchError::TooLarge { .. }) => {
                 let violation = FieldViolation {
                     field: "examples".to_owned(),
-                    description: format!("{message}: send fewer examples in one call"),
+                    description: format!("{message}: send fewer examples or tasks in one call"),
                 };
                 let details = bad_request(vec![violation]);
                 (Code::InvalidArgument, "CALL_TOO_LARGE", details)

@@ -21,6 +21,13 @@ pub struct Prompt {
     pub truncated: bool,
 }
 
+impl Prompt {
+    /// All that the encoder sees of it: prompts with the same input have the same mask vector.
+    pub fn input(&self) -> (&[u32], &[u32], usize) {
+        (&self.input_ids, &self.segment_ids, self.mask_position)
+    }
+}
+
 /// A task's templates, tokenised as far as they are fixed.
 #[derive(Debug, Clone)]
 pub struct PromptSet {

@@ -139,6 +139,16 @@ class Grpcio(unittest.TestCase):
         self.assertGreater(praise, 0)
         self.assertLess(blame, 0)
 
+    def test_predict_asks_several_tasks_in_one_call(self):
+        tasks = ["review-intensity", "review-polarity"]
+        answer = CALL("Predict", tasks=tasks, examples=examples(PRAISE, BLAME))
+        self.assertEqual([one.task for one in answer.predictions], tasks)
+        intensity, polarity = answer.predictions
+        self.assertGreater(intensity.regress.results[0].value, 0)
+        best = [result.labels[0].label for result in polarity.classify.results]
+        self.assertEqual(best, ["positive", "negative"])
+        self.assertEqual(answer.metadata.model, polarity.classify.metadata.model)
+
     def test_options(self):
         answer = CALL(
             "Classify", task="review-polarity", examples=examples(PRAISE),
@@ -189,10 +199,12 @@ class Grpcurl(unittest.TestCase):
     def test_the_lines_of_the_readme(self):
         readme = (ROOT / "README.md").read_text()
         lines = re.findall(r"grpcurl -plaintext -d '([^']+)' (?:\\\n\s+)?127.0.0.1:50051 (\S+)", readme)
-        self.assertEqual(len(lines), 2)
+        self.assertEqual(len(lines), 3)
         for body, method in lines:
             answer = json.loads(self.grpcurl("-d", body, SERVER.address, method))
-            self.assertEqual(len(answer["results"]), 1)
+            asked = json.loads(body)
+            told = answer.get("results") or answer["predictions"]
+            self.assertEqual(len(told), len(asked.get("tasks", [asked.get("task")])))
 
     def test_list_describe_and_health(self):
         listed = self.grpcurl(SERVER.address, "list").split()

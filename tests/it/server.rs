@@ -5,6 +5,8 @@ mod checkpoints;
 mod encoder;
 mod faults;
 mod lifecycle;
+mod predict;
+mod reference;
 mod refusals;
 mod stage;
 mod tools;

@@ -1,99 +1,16 @@
 //! What the server answers is what the encoder and the heads say in this process.
 
-use std::collections::BTreeMap;
-
 use dynamar::{
-    inference::{self, MaskEncoder, Model, TemplateChoice},
+    inference::TemplateChoice,
     server::proto::{self, options::TemplateMode, task::Kind},
-    task::{Output, Prediction},
 };
 use tokio::task::JoinSet;
 
 use super::{
     checkpoints,
-    stage::{Stage, classify, example, regress, soon, texts},
+    reference::{Reference, assert_classified, assert_regressed, labels},
+    stage::{Stage, classify, example, options, regress, soon, texts},
 };
-use crate::fixtures;
-
-const TOLERANCE: f64 = 1e-5;
-
-/// The same tasks and encoder without a server.
-struct Reference {
-    reviews: Model,
-    shop: Model,
-    encoder: Box<dyn MaskEncoder>,
-}
-
-impl Reference {
-    fn new(stage: &Stage) -> Self {
-        let load = |name: &str| Model::load(&stage.models.path().join(name)).expect("loaded");
-        let reviews = load("reviews");
-        let encoder = reviews.encoder(&fixtures::runtime(), 1).expect("a session");
-        Self { reviews, shop: load("shop"), encoder: Box::new(encoder) }
-    }
-
-    /// Tokens of the prompts that Classify makes of these for `polarity`.
-    fn polarity_tokens(&self, examples: &[proto::Example]) -> u32 {
-        let predictor = &self.reviews.tasks["polarity"].predictor;
-        let tokens = examples.iter().map(|wire| {
-            let example = fixtures::example(&[&wire.fields["text"]]);
-            let prompt = predictor.prompt(&example, 0).expect("a prompt");
-            prompt.input_ids.len() as u32
-        });
-        tokens.sum()
-    }
-
-    fn predict(
-        &mut self,
-        task: &str,
-        examples: &[proto::Example],
-        choice: &TemplateChoice,
-    ) -> Vec<Prediction> {
-        let models = [&self.reviews, &self.shop];
-        let task = models.iter().find_map(|model| model.tasks.get(task));
-        let predictor = &task.expect("a task").predictor;
-        let named = |example: &proto::Example| -> BTreeMap<String, String> {
-            example.fields.clone().into_iter().collect()
-        };
-        let examples: Vec<_> = examples
-            .iter()
-            .map(|wire| predictor.file.task.example(named(wire), usize::MAX))
-            .collect::<Result<_, _>>()
-            .expect("good examples");
-        let templates = predictor.select(choice).expect("known templates");
-        inference::predict(self.encoder.as_mut(), predictor, &examples, &templates)
-            .expect("predicted")
-    }
-}
-
-fn labels(task: &str) -> &'static [&'static str] {
-    match task {
-        "polarity" => &["negative", "positive"],
-        _ => &["exact", "substitute", "complement", "irrelevant"],
-    }
-}
-
-fn assert_classified(task: &str, found: &[proto::Classification], expected: &[Prediction]) {
-    assert_eq!(found.len(), expected.len());
-    for (found, expected) in found.iter().zip(expected) {
-        let Output::Probabilities(probabilities) = &expected.output else {
-            panic!("{task} is a classification");
-        };
-        assert_eq!(found.labels.len(), probabilities.len());
-        let best = labels(task)[expected.output.best_label().expect("a label")];
-        assert_eq!(found.labels[0].label, best);
-        for score in &found.labels {
-            let at = labels(task).iter().position(|label| *label == score.label);
-            let expected = probabilities[at.expect("a label of the task")];
-            let difference = f64::from((score.probability - expected).abs());
-            assert!(difference < TOLERANCE, "{score:?}, expected {expected}");
-        }
-        assert!(found.labels.is_sorted_by(|a, b| a.probability >= b.probability));
-        assert_eq!(found.truncated, expected.truncated);
-        let difference = (found.template_spread - expected.template_spread).abs();
-        assert!(f64::from(difference) < TOLERANCE);
-    }
-}
 
 /// Texts of all lengths, so that batches mix them and some are cut.
 fn reviews(call: usize) -> Vec<String> {
@@ -130,13 +47,7 @@ async fn many_callers_of_mixed_tasks_get_the_answers_of_one_process() {
         assert_classified("polarity", &polarity.results, &expected);
         truncated += expected.iter().filter(|one| one.truncated).count();
         let expected = reference.predict("intensity", &examples, &choice);
-        assert_eq!(intensity.results.len(), expected.len());
-        for (found, expected) in intensity.results.iter().zip(expected) {
-            let Output::Value(value) = expected.output else {
-                panic!("intensity is a regression");
-            };
-            assert!((found.value - value).abs() < TOLERANCE, "{found:?} {value}");
-        }
+        assert_regressed(&intensity.results, &expected);
         let metadata = polarity.metadata.expect("told");
         assert_eq!(metadata.model, reference.reviews.id);
         assert_eq!(metadata.tokens, reference.polarity_tokens(&examples));
@@ -153,14 +64,6 @@ fn items() -> Vec<proto::Example> {
         example(&[("query", "tripod"), ("title", "Camera bag")]),
         example(&[("query", "a tent for two"), ("title", "Tent"), ("brand", "")]),
     ]
-}
-
-fn options(mode: TemplateMode, ids: &[&str]) -> Option<proto::Options> {
-    Some(proto::Options {
-        top_k: 0,
-        template_mode: mode.into(),
-        template_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
-    })
 }
 
 #[tokio::test(flavor = "multi_thread")]

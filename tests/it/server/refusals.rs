@@ -7,14 +7,14 @@ use tonic_types::StatusExt;
 use super::stage::{Stage, classify, config, count, example, regress, soon, texts};
 
 /// The paths of what is wrong.
-fn paths(status: &Status) -> Vec<String> {
+pub fn paths(status: &Status) -> Vec<String> {
     let details = status.get_error_details();
     let violations = details.bad_request().map(|bad| &bad.field_violations);
     let violations = violations.into_iter().flatten();
     violations.map(|violation| violation.field.clone()).collect()
 }
 
-fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     let details = status.get_error_details();
     details.error_info().map_or_else(String::new, |info| info.reason.clone())
 }
@@ -169,7 +169,9 @@ async fn a_call_that_can_never_wait_is_told_to_be_smaller() {
     config.batching.max_queued_tokens = count(64);
     let stage = Stage::ready_with(config).await;
     let mut client = stage.client().await;
-    let status = soon(client.classify(classify("polarity", texts(&["fine"; 60])))).await;
+    let different: Vec<String> = (0..60).map(|at| format!("fine {at}")).collect();
+    let different: Vec<&str> = different.iter().map(String::as_str).collect();
+    let status = soon(client.classify(classify("polarity", texts(&different)))).await;
     let status = status.expect_err("too much at once");
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(paths(&status), ["examples"]);

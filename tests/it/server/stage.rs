@@ -8,7 +8,7 @@ use dynamar::{
     registry::{Registry, RegistryError},
     server::{
         self, ServeError,
-        proto::{self, inference_client::InferenceClient},
+        proto::{self, inference_client::InferenceClient, options::TemplateMode},
     },
 };
 use tempfile::TempDir;
@@ -175,4 +175,17 @@ pub fn classify(task: &str, examples: Vec<proto::Example>) -> proto::ClassifyReq
 
 pub fn regress(task: &str, examples: Vec<proto::Example>) -> proto::RegressRequest {
     proto::RegressRequest { task: task.to_owned(), examples, options: None }
+}
+
+pub fn predict(tasks: &[&str], examples: Vec<proto::Example>) -> proto::PredictRequest {
+    let tasks = tasks.iter().map(|task| (*task).to_owned()).collect();
+    proto::PredictRequest { tasks, examples, options: None }
+}
+
+pub fn options(mode: TemplateMode, ids: &[&str]) -> Option<proto::Options> {
+    Some(proto::Options {
+        top_k: 0,
+        template_mode: mode.into(),
+        template_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    })
 }

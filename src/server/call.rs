@@ -1,0 +1,149 @@
+//! A call, from what it asks to what it is answered: prompts, mask vectors, heads. One way for
+//! all calls, however many tasks they ask.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{cpus::Cpus, status::CallError};
+use crate::{
+    batching::{Batcher, Distinct, Encoded},
+    registry::Route,
+    task::{Example, Prediction},
+};
+
+/// What is asked of one task, checked.
+pub(super) struct TaskQuestion {
+    pub route: Arc<Route>,
+    /// At least one.
+    pub examples: Vec<Example>,
+    /// Indices of the templates that each example is wrapped in; at least one.
+    pub templates: Vec<usize>,
+}
+
+/// What one task says.
+pub(super) struct TaskAnswer {
+    pub route: Arc<Route>,
+    /// One for each example, in their order.
+    pub predictions: Vec<Prediction>,
+}
+
+/// What a call is answered.
+pub(super) struct Answer {
+    /// In the order asked.
+    pub tasks: Vec<TaskAnswer>,
+    pub cost: Cost,
+}
+
+/// What a call cost.
+#[derive(Debug, Default)]
+pub(super) struct Cost {
+    /// Tokens that went through an encoder.
+    pub tokens: usize,
+    /// The longest that a prompt waited for a worker.
+    pub queue_time: Duration,
+    /// The longest that an encoder took for a batch.
+    pub inference_time: Duration,
+}
+
+/// The prompts of a call.
+struct Prompts {
+    passes: Vec<Pass>,
+    tasks: Vec<TaskPrompts>,
+}
+
+/// What is to go through one encoder, whichever tasks it is for.
+struct Pass {
+    batcher: Arc<Batcher>,
+    prompts: Distinct,
+}
+
+/// The prompts of one task.
+struct TaskPrompts {
+    route: Arc<Route>,
+    /// Which pass they are in.
+    pass: usize,
+    /// Their places in it, example by example, one for each template.
+    places: Vec<usize>,
+    /// For each example, whether field text was cut.
+    truncated: Vec<bool>,
+}
+
+/// Answers what is asked of one task or of several.
+pub(super) async fn answer(questions: Vec<TaskQuestion>, cpus: &Cpus) -> Result<Answer, CallError> {
+    let Prompts { passes, tasks } = cpus.run(move || prompts(questions)).await??;
+    let encoded = encode(passes).await?;
+    let cost = cost(&encoded);
+    let tasks = cpus.run(move || apply_heads(tasks, &encoded)).await?;
+    Ok(Answer { tasks, cost })
+}
+
+/// Wraps every example in each of its templates.
+fn prompts(questions: Vec<TaskQuestion>) -> Result<Prompts, CallError> {
+    let mut passes: Vec<Pass> = Vec::new();
+    let mut tasks = Vec::with_capacity(questions.len());
+    for question in questions {
+        let batcher = &question.route.batcher;
+        let is_same = |pass: &Pass| Arc::ptr_eq(&pass.batcher, batcher);
+        let pass = passes.iter().position(is_same).unwrap_or_else(|| {
+            passes.push(Pass { batcher: Arc::clone(batcher), prompts: batcher.distinct() });
+            passes.len() - 1
+        });
+        tasks.push(place(question, pass, &mut passes[pass].prompts)?);
+    }
+    Ok(Prompts { passes, tasks })
+}
+
+fn place(
+    question: TaskQuestion,
+    pass: usize,
+    prompts: &mut Distinct,
+) -> Result<TaskPrompts, CallError> {
+    let TaskQuestion { route, examples, templates } = question;
+    let mut places = Vec::with_capacity(examples.len() * templates.len());
+    let mut truncated = vec![false; examples.len()];
+    for (example, truncated) in examples.iter().zip(&mut truncated) {
+        for &template in &templates {
+            let prompt = route.task.predictor.prompt(example, template)?;
+            *truncated |= prompt.truncated;
+            places.push(prompts.insert(prompt)?);
+        }
+    }
+    Ok(TaskPrompts { route, pass, places, truncated })
+}
+
+/// The answers of each pass, in the order of its prompts.
+async fn encode(passes: Vec<Pass>) -> Result<Vec<Vec<Encoded>>, CallError> {
+    // Several encoders work at the same time: all have their prompts before one is waited for.
+    let mut admitted = Vec::with_capacity(passes.len());
+    for pass in passes {
+        admitted.push(pass.batcher.admit(&mut pass.prompts.into_prompts())?);
+    }
+    let mut encoded = Vec::with_capacity(admitted.len());
+    for pass in admitted {
+        encoded.push(pass.answers().await?);
+    }
+    Ok(encoded)
+}
+
+fn cost(passes: &[Vec<Encoded>]) -> Cost {
+    passes.iter().flatten().fold(Cost::default(), |cost, one| Cost {
+        tokens: cost.tokens + one.tokens,
+        queue_time: cost.queue_time.max(one.queue_time),
+        inference_time: cost.inference_time.max(one.inference_time),
+    })
+}
+
+/// From the mask vectors of every pass to the predictions of every task.
+fn apply_heads(tasks: Vec<TaskPrompts>, passes: &[Vec<Encoded>]) -> Vec<TaskAnswer> {
+    let answer = |task: TaskPrompts| {
+        let encoded = &passes[task.pass];
+        let templates = task.places.len() / task.truncated.len();
+        let of_examples = task.places.chunks(templates).zip(task.truncated);
+        let predictions = of_examples.map(|(places, truncated)| {
+            let vectors = places.iter().map(|&place| &*encoded[place].mask_vector);
+            task.route.task.predictor.answer(vectors, truncated)
+        });
+        let predictions = predictions.collect();
+        TaskAnswer { route: task.route, predictions }
+    };
+    tasks.into_iter().map(answer).collect()
+}

@@ -1,0 +1,35 @@
+//! Where a call's own computation happens: tokenising and heads.
+
+use std::{num::NonZeroUsize, sync::Arc, thread};
+
+use tokio::sync::Semaphore;
+
+use super::status::CallError;
+
+/// Turns to compute; as many calls do that at once as there are CPUs.
+pub(super) struct Cpus {
+    turns: Arc<Semaphore>,
+}
+
+impl Cpus {
+    pub(super) fn new() -> Self {
+        let cpus = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { turns: Arc::new(Semaphore::new(cpus)) }
+    }
+
+    /// Does what takes CPU time away from the threads that serve connections.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, CallError> {
+        // The semaphore is never closed; should it be, work goes on without its limit.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
+        let done = tokio::task::spawn_blocking(move || {
+            // Held by the work itself, which goes on when the call is given up.
+            let _turn = turn;
+            work()
+        })
+        .await;
+        done.map_err(|error| CallError::Panic(error.to_string()))
+    }
+}
