@@ -58,9 +58,9 @@ impl Distinct {
         Ok(self.prompts.len() - 1)
     }
 
-    /// The prompts in the order of their places.
-    pub fn into_prompts(self) -> Vec<Prompt> {
-        self.prompts
+    /// The prompts in the order of their places, to be handed to the batcher.
+    pub fn prompts_mut(&mut self) -> &mut Vec<Prompt> {
+        &mut self.prompts
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
         check(prompt(&[1, 2, 4], 3, 1), 3);
         check(prompt(&[1, 2], 3, 1), 4);
         check(Prompt { truncated: true, ..prompt(&[1, 2, 3], 2, 1) }, 2);
-        assert_eq!(distinct.into_prompts().len(), 5);
+        assert_eq!(distinct.prompts_mut().len(), 5);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("server.max_message_bytes", Rule::Count(KIB, 256 * MIB)),
     Key::new("server.max_examples", Rule::Count(1, 65_536)),
     Key::new("server.max_text_bytes", Rule::Count(1, 64 * MIB)),
+    Key::new("server.max_stream_in_flight", Rule::Count(1, 4096)),
     Key::new("server.drain_timeout_ms", Rule::Count(0, 60 * 60 * 1000)),
     Key::new("models.directory", Rule::Path),
     Key::new("batching.workers", Rule::Count(0, 1024)),

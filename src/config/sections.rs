@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub max_examples: NonZeroUsize,
     /// Longest field of an example, in bytes of UTF-8.
     pub max_text_bytes: NonZeroUsize,
+    /// Most requests of one stream that are worked on at a time.
+    pub max_stream_in_flight: NonZeroUsize,
     /// How long calls under way may still take once the server was told to stop, in
     /// milliseconds. See [`ServerConfig::drain_timeout`].
     pub drain_timeout_ms: u64,

@@ -3,9 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{cpus::Cpus, status::CallError};
+use super::{cpus::Cpus, room::Room, status::CallError};
 use crate::{
-    batching::{Batcher, Distinct, Encoded},
+    batching::{Admitted, BatchError, Batcher, Distinct, Encoded},
     registry::Route,
     task::{Example, Prediction},
 };
@@ -54,6 +54,8 @@ struct Prompts {
 struct Pass {
     batcher: Arc<Batcher>,
     prompts: Distinct,
+    /// Once the batcher has taken the prompts.
+    admitted: Option<Admitted>,
 }
 
 /// The prompts of one task.
@@ -67,10 +69,20 @@ struct TaskPrompts {
     truncated: Vec<bool>,
 }
 
-/// Answers what is asked of one task or of several.
-pub(super) async fn answer(questions: Vec<TaskQuestion>, cpus: &Cpus) -> Result<Answer, CallError> {
-    let Prompts { passes, tasks } = cpus.run(move || prompts(questions)).await??;
+/// Answers what is asked of one task or of several. With a `room`, a full queue is waited for as
+/// long as the stream that has this room fills it.
+pub(super) async fn answer(
+    questions: Vec<TaskQuestion>,
+    cpus: &Cpus,
+    room: Option<&Room>,
+) -> Result<Answer, CallError> {
+    let Prompts { mut passes, tasks } = cpus.run(move || prompts(questions)).await??;
+    let stay = match room {
+        None => admit(&mut passes).map(|()| None),
+        Some(room) => room.enter(|| admit(&mut passes)).await.map(Some),
+    }?;
     let encoded = encode(passes).await?;
+    drop(stay);
     let cost = cost(&encoded);
     let tasks = cpus.run(move || apply_heads(tasks, &encoded)).await?;
     Ok(Answer { tasks, cost })
@@ -84,7 +96,8 @@ fn prompts(questions: Vec<TaskQuestion>) -> Result<Prompts, CallError> {
         let batcher = &question.route.batcher;
         let is_same = |pass: &Pass| Arc::ptr_eq(&pass.batcher, batcher);
         let pass = passes.iter().position(is_same).unwrap_or_else(|| {
-            passes.push(Pass { batcher: Arc::clone(batcher), prompts: batcher.distinct() });
+            let (batcher, prompts) = (Arc::clone(batcher), batcher.distinct());
+            passes.push(Pass { batcher, prompts, admitted: None });
             passes.len() - 1
         });
         tasks.push(place(question, pass, &mut passes[pass].prompts)?);
@@ -110,16 +123,21 @@ fn place(
     Ok(TaskPrompts { route, pass, places, truncated })
 }
 
-/// The answers of each pass, in the order of its prompts.
-async fn encode(passes: Vec<Pass>) -> Result<Vec<Vec<Encoded>>, CallError> {
-    // Several encoders work at the same time: all have their prompts before one is waited for.
-    let mut admitted = Vec::with_capacity(passes.len());
-    for pass in passes {
-        admitted.push(pass.batcher.admit(&mut pass.prompts.into_prompts())?);
+/// Hands the prompts to their batchers. After an error, those that are not taken in yet can be
+/// handed over again.
+fn admit(passes: &mut [Pass]) -> Result<(), BatchError> {
+    for pass in passes.iter_mut().filter(|pass| pass.admitted.is_none()) {
+        pass.admitted = Some(pass.batcher.admit(pass.prompts.prompts_mut())?);
     }
-    let mut encoded = Vec::with_capacity(admitted.len());
-    for pass in admitted {
-        encoded.push(pass.answers().await?);
+    Ok(())
+}
+
+/// The answers of each pass, in the order of its prompts. Several encoders work at the same time:
+/// all have their prompts before one is waited for.
+async fn encode(passes: Vec<Pass>) -> Result<Vec<Vec<Encoded>>, BatchError> {
+    let mut encoded = Vec::with_capacity(passes.len());
+    for admitted in passes.into_iter().filter_map(|pass| pass.admitted) {
+        encoded.push(admitted.answers().await?);
     }
     Ok(encoded)
 }

@@ -3,13 +3,16 @@
 //! The only module that names tonic. Wire types are converted in `convert`, errors are mapped to
 //! gRPC codes in `status`, and both nowhere else.
 
+mod answerer;
 mod call;
 mod convert;
 mod cpus;
 pub mod health;
 mod layers;
+mod room;
 mod service;
 mod status;
+mod stream;
 
 /// The types and the client of `proto/dynamar/v1/inference.proto`.
 pub mod proto {
@@ -93,7 +96,7 @@ pub enum ServeError {
 /// Calls are taken from the first moment on. Until `load` has returned, on a thread of its own,
 /// they are answered with UNAVAILABLE and health is NOT_SERVING. After `shutdown` health is
 /// NOT_SERVING again, no new connection is taken, and calls under way have
-/// `config.drain_timeout_ms` to finish.
+/// `config.drain_timeout_ms` to finish; streams end once what was read of them is answered.
 ///
 /// # Errors
 ///
@@ -107,7 +110,8 @@ pub async fn run(
     let (health, health_service) = health::new();
     let (publish, current) = watch::channel(None);
     let (stop, stopped) = oneshot::channel::<Infallible>();
-    let routes = routes(config, current.clone(), health_service)?;
+    let (end_streams, stopping) = watch::channel(false);
+    let routes = routes(config, current.clone(), stopping, health_service)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
@@ -118,6 +122,8 @@ pub async fn run(
         () = shutdown => Ok(()),
     };
     health.stop();
+    // A stream ends when its client likes, and could keep the stop waiting.
+    end_streams.send_replace(true);
     drop(stop);
     let registry = current.borrow().clone();
     drain(server, config.drain_timeout(), registry.as_deref()).await;
@@ -178,9 +184,10 @@ async fn end_workers(registry: Option<Arc<Registry>>) {
 fn routes(
     config: &ServerConfig,
     current: CurrentRegistry,
+    stopping: watch::Receiver<bool>,
     health: health::HealthService,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let inference = InferenceServer::new(InferenceService::new(config, current))
+    let inference = InferenceServer::new(InferenceService::new(config, current, stopping))
         .max_decoding_message_size(config.max_message_bytes.get())
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     // Older tools ask for v1alpha, newer ones for v1.

@@ -1,40 +1,41 @@
-//! The calls of `dynamar.v1.Inference`, each from the request to the answer.
+//! The calls of `dynamar.v1.Inference`, as tonic has them.
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     CurrentRegistry,
-    call::{self, Answer},
-    convert::{self, Limits},
-    cpus::Cpus,
+    answerer::Answerer,
+    convert,
     layers::RequestId,
     proto::{self, inference_server::Inference},
-    status::{self, CallError},
+    room::Room,
+    status::CallError,
+    stream::{Answering, Answers},
 };
-use crate::{
-    config::ServerConfig,
-    inference::SelectionError,
-    registry::{Registry, Route},
-    task::Kind,
-};
+use crate::config::ServerConfig;
 
-/// Answers calls with whatever registry serves now.
+/// The service.
 pub(super) struct InferenceService {
-    current: CurrentRegistry,
-    limits: Limits,
-    cpus: Cpus,
+    answerer: Arc<Answerer>,
+    max_stream_in_flight: usize,
+    /// Whether the server was told to stop.
+    stopping: watch::Receiver<bool>,
 }
 
 #[tonic::async_trait]
 impl Inference for InferenceService {
+    type ClassifyStreamStream = Answers<proto::ClassifyRequest, proto::ClassifyResponse>;
+    type RegressStreamStream = Answers<proto::RegressRequest, proto::RegressResponse>;
+
     async fn classify(
         &self,
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let id = id_of(&request);
-        respond(self.answer_classify(request.into_inner()).await, &id)
+        respond(self.answerer.classify(request.into_inner(), None).await, &id)
     }
 
     async fn regress(
@@ -42,7 +43,7 @@ impl Inference for InferenceService {
         request: Request<proto::RegressRequest>,
     ) -> Result<Response<proto::RegressResponse>, Status> {
         let id = id_of(&request);
-        respond(self.answer_regress(request.into_inner()).await, &id)
+        respond(self.answerer.regress(request.into_inner(), None).await, &id)
     }
 
     async fn predict(
@@ -50,14 +51,38 @@ impl Inference for InferenceService {
         request: Request<proto::PredictRequest>,
     ) -> Result<Response<proto::PredictResponse>, Status> {
         let id = id_of(&request);
-        respond(self.answer_predict(request.into_inner()).await, &id)
+        respond(self.answerer.predict(request.into_inner()).await, &id)
+    }
+
+    async fn classify_stream(
+        &self,
+        requests: Request<Streaming<proto::ClassifyRequest>>,
+    ) -> Result<Response<Self::ClassifyStreamStream>, Status> {
+        let (answerer, room) = (Arc::clone(&self.answerer), Arc::new(Room::default()));
+        let answering = move |request| {
+            let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
+            Box::pin(async move { answerer.classify(request, Some(&room)).await }) as _
+        };
+        Ok(Response::new(self.answers(requests, Box::new(answering))))
+    }
+
+    async fn regress_stream(
+        &self,
+        requests: Request<Streaming<proto::RegressRequest>>,
+    ) -> Result<Response<Self::RegressStreamStream>, Status> {
+        let (answerer, room) = (Arc::clone(&self.answerer), Arc::new(Room::default()));
+        let answering = move |request| {
+            let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
+            Box::pin(async move { answerer.regress(request, Some(&room)).await }) as _
+        };
+        Ok(Response::new(self.answers(requests, Box::new(answering))))
     }
 
     async fn list_tasks(
         &self,
         request: Request<proto::ListTasksRequest>,
     ) -> Result<Response<proto::ListTasksResponse>, Status> {
-        let tasks = self.registry().map(|registry| proto::ListTasksResponse {
+        let tasks = self.answerer.registry().map(|registry| proto::ListTasksResponse {
             tasks: registry.routes().map(convert::task).collect(),
         });
         respond(tasks, &id_of(&request))
@@ -68,115 +93,34 @@ impl Inference for InferenceService {
         request: Request<proto::GetTaskRequest>,
     ) -> Result<Response<proto::Task>, Status> {
         let id = id_of(&request);
-        let route = self.route(&request.get_ref().task);
+        let route = self.answerer.route(&request.get_ref().task);
         respond(route.map(|route| convert::task(&route)), &id)
     }
 }
 
 impl InferenceService {
-    pub(super) fn new(config: &ServerConfig, current: CurrentRegistry) -> Self {
-        let limits = Limits {
-            max_examples: config.max_examples.get(),
-            max_text_bytes: config.max_text_bytes.get(),
-        };
-        Self { current, limits, cpus: Cpus::new() }
+    pub(super) fn new(
+        config: &ServerConfig,
+        current: CurrentRegistry,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let answerer = Arc::new(Answerer::new(config, current));
+        let max_stream_in_flight = config.max_stream_in_flight.get();
+        Self { answerer, max_stream_in_flight, stopping }
     }
 
-    async fn answer_classify(
+    fn answers<Q, A: Send + 'static>(
         &self,
-        request: proto::ClassifyRequest,
-    ) -> Result<proto::ClassifyResponse, CallError> {
-        let route = self.route(&request.task)?;
-        let kind = &route.task.predictor.file.task.kind;
-        let Kind::Classification { .. } = kind else {
-            return Err(CallError::wrong_kind(&request.task, kind));
-        };
-        let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options).await?;
-        Ok(convert::classify_response(answer, options.top_k))
-    }
-
-    async fn answer_regress(
-        &self,
-        request: proto::RegressRequest,
-    ) -> Result<proto::RegressResponse, CallError> {
-        let route = self.route(&request.task)?;
-        let kind = &route.task.predictor.file.task.kind;
-        let Kind::Regression { .. } = kind else {
-            return Err(CallError::wrong_kind(&request.task, kind));
-        };
-        let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options).await?;
-        Ok(convert::regress_response(answer))
-    }
-
-    async fn answer_predict(
-        &self,
-        request: proto::PredictRequest,
-    ) -> Result<proto::PredictResponse, CallError> {
-        let routes = self.routes(&request.tasks)?;
-        let options = request.options.unwrap_or_default();
-        let answer = self.answer(routes, request.examples, &options).await?;
-        Ok(convert::predict_response(answer, options.top_k))
-    }
-
-    async fn answer(
-        &self,
-        routes: Vec<Arc<Route>>,
-        examples: Vec<proto::Example>,
-        options: &proto::Options,
-    ) -> Result<Answer, CallError> {
-        let span = tracing::Span::current();
-        // Only names of real tasks, so that nobody fills the log with words of their own.
-        span.record("task", status::list(routes.iter().map(|route| route.name())));
-        span.record("examples", examples.len());
-        let questions = convert::question(routes, examples, options, self.limits)?;
-        call::answer(questions, &self.cpus).await
-    }
-
-    fn registry(&self) -> Result<Arc<Registry>, CallError> {
-        self.current.borrow().clone().ok_or(CallError::Loading)
-    }
-
-    fn route(&self, task: &str) -> Result<Arc<Route>, CallError> {
-        find(self.registry()?.as_ref(), task)
-    }
-
-    /// Who answers for these tasks: each known, none of them twice, and so never very many.
-    fn routes(&self, tasks: &[String]) -> Result<Vec<Arc<Route>>, CallError> {
-        let registry = self.registry()?;
-        let (count, served) = (tasks.len(), registry.routes().len());
-        if count == 0 {
-            return Err(CallError::invalid("tasks", "missing: at least one is needed"));
-        }
-        if count > served {
-            let description = format!("{count} tasks; this server has {served}");
-            return Err(CallError::invalid("tasks", description));
-        }
-        let mut routes: Vec<Arc<Route>> = Vec::with_capacity(count);
-        for (at, task) in tasks.iter().enumerate() {
-            let route = find(&registry, task)?;
-            if routes.iter().any(|known| known.name() == task) {
-                let field = format!("tasks[{at}]");
-                return Err(CallError::invalid(field, format!("{task} is asked twice")));
-            }
-            routes.push(route);
-        }
-        Ok(routes)
-    }
-}
-
-fn find(registry: &Registry, task: &str) -> Result<Arc<Route>, CallError> {
-    registry.route(task).ok_or_else(|| {
-        let known = registry.routes().map(|route| route.name());
-        CallError::unknown_task(task, known)
-    })
-}
-
-impl From<SelectionError> for CallError {
-    /// `convert` has checked the ids, so this is for templates that it did not see.
-    fn from(error: SelectionError) -> Self {
-        Self::invalid("options.template_ids", error.to_string())
+        requests: Request<Streaming<Q>>,
+        answering: Answering<Q, A>,
+    ) -> Answers<Q, A> {
+        let id = id_of(&requests);
+        let mut stopping = self.stopping.clone();
+        let stopping = Box::pin(async move {
+            // An error means that the server has ended.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        });
+        Answers::new(requests.into_inner(), answering, self.max_stream_in_flight, stopping, id)
     }
 }
 

@@ -120,6 +120,13 @@ impl CallError {
     }
 }
 
+/// The status of one request of a stream, counted from 0, as that of the stream.
+pub(super) fn of_request(status: Status, at: usize) -> Status {
+    let message = format!("request {at} of the stream: {}", status.message());
+    let details = status.details().to_vec().into();
+    Status::with_details_and_metadata(status.code(), message, details, status.metadata().clone())
+}
+
 /// Our fault. The client learns under which id the log says more.
 pub(super) fn internal(request: &RequestId) -> Status {
     let id = request.as_str();

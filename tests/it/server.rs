@@ -9,4 +9,5 @@ mod predict;
 mod reference;
 mod refusals;
 mod stage;
+mod streams;
 mod tools;

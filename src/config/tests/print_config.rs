@@ -19,6 +19,7 @@ address = "[::1]:0"            # --address
 max_message_bytes = 4194304    # default
 max_examples = 256             # default
 max_text_bytes = 32768         # default
+max_stream_in_flight = 64      # default
 drain_timeout_ms = 10000       # default
 
 [models]

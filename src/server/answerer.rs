@@ -1,0 +1,136 @@
+//! Answers requests with whatever registry serves now, however they came.
+
+use std::sync::Arc;
+
+use super::{
+    CurrentRegistry,
+    call::{self, Answer},
+    convert::{self, Limits},
+    cpus::Cpus,
+    proto,
+    room::Room,
+    status::{self, CallError},
+};
+use crate::{
+    config::ServerConfig,
+    inference::SelectionError,
+    registry::{Registry, Route},
+    task::Kind,
+};
+
+/// Answers requests. Those of a stream come with the room that the stream has.
+pub(super) struct Answerer {
+    current: CurrentRegistry,
+    limits: Limits,
+    cpus: Cpus,
+}
+
+impl Answerer {
+    pub(super) fn new(config: &ServerConfig, current: CurrentRegistry) -> Self {
+        let limits = Limits {
+            max_examples: config.max_examples.get(),
+            max_text_bytes: config.max_text_bytes.get(),
+        };
+        Self { current, limits, cpus: Cpus::new() }
+    }
+
+    pub(super) async fn classify(
+        &self,
+        request: proto::ClassifyRequest,
+        room: Option<&Room>,
+    ) -> Result<proto::ClassifyResponse, CallError> {
+        let route = self.route(&request.task)?;
+        let kind = &route.task.predictor.file.task.kind;
+        let Kind::Classification { .. } = kind else {
+            return Err(CallError::wrong_kind(&request.task, kind));
+        };
+        let options = request.options.unwrap_or_default();
+        let answer = self.answer(vec![route], request.examples, &options, room).await?;
+        Ok(convert::classify_response(answer, options.top_k))
+    }
+
+    pub(super) async fn regress(
+        &self,
+        request: proto::RegressRequest,
+        room: Option<&Room>,
+    ) -> Result<proto::RegressResponse, CallError> {
+        let route = self.route(&request.task)?;
+        let kind = &route.task.predictor.file.task.kind;
+        let Kind::Regression { .. } = kind else {
+            return Err(CallError::wrong_kind(&request.task, kind));
+        };
+        let options = request.options.unwrap_or_default();
+        let answer = self.answer(vec![route], request.examples, &options, room).await?;
+        Ok(convert::regress_response(answer))
+    }
+
+    pub(super) async fn predict(
+        &self,
+        request: proto::PredictRequest,
+    ) -> Result<proto::PredictResponse, CallError> {
+        let routes = self.routes(&request.tasks)?;
+        let options = request.options.unwrap_or_default();
+        let answer = self.answer(routes, request.examples, &options, None).await?;
+        Ok(convert::predict_response(answer, options.top_k))
+    }
+
+    async fn answer(
+        &self,
+        routes: Vec<Arc<Route>>,
+        examples: Vec<proto::Example>,
+        options: &proto::Options,
+        room: Option<&Room>,
+    ) -> Result<Answer, CallError> {
+        let span = tracing::Span::current();
+        // Only names of real tasks, so that nobody fills the log with words of their own.
+        span.record("task", status::list(routes.iter().map(|route| route.name())));
+        span.record("examples", examples.len());
+        let questions = convert::question(routes, examples, options, self.limits)?;
+        call::answer(questions, &self.cpus, room).await
+    }
+
+    pub(super) fn registry(&self) -> Result<Arc<Registry>, CallError> {
+        self.current.borrow().clone().ok_or(CallError::Loading)
+    }
+
+    pub(super) fn route(&self, task: &str) -> Result<Arc<Route>, CallError> {
+        find(self.registry()?.as_ref(), task)
+    }
+
+    /// Who answers for these tasks: each known, none of them twice, and so never very many.
+    fn routes(&self, tasks: &[String]) -> Result<Vec<Arc<Route>>, CallError> {
+        let registry = self.registry()?;
+        let (count, served) = (tasks.len(), registry.routes().len());
+        if count == 0 {
+            return Err(CallError::invalid("tasks", "missing: at least one is needed"));
+        }
+        if count > served {
+            let description = format!("{count} tasks; this server has {served}");
+            return Err(CallError::invalid("tasks", description));
+        }
+        let mut routes: Vec<Arc<Route>> = Vec::with_capacity(count);
+        for (at, task) in tasks.iter().enumerate() {
+            let route = find(&registry, task)?;
+            if routes.iter().any(|known| known.name() == task) {
+                let field = format!("tasks[{at}]");
+                return Err(CallError::invalid(field, format!("{task} is asked twice")));
+            }
+            routes.push(route);
+        }
+        Ok(routes)
+    }
+}
+
+fn find(registry: &Registry, task: &str) -> Result<Arc<Route>, CallError> {
+    registry.route(task).ok_or_else(|| {
+        let known = registry.routes().map(|route| route.name());
+        CallError::unknown_task(task, known)
+    })
+}
+
+impl From<SelectionError> for CallError {
+    /// `convert` has checked the ids, so this is for templates that it did not see.
+    fn from(error: SelectionError) -> Self {
+        Self::invalid("options.template_ids", error.to_string())
+    }
+}
