@@ -182,7 +182,7 @@ impl Registry {
         let lone = (lone_threads > threads).then(|| warm(lone_threads)).transpose()?;
         let batcher =
             Batcher::start(encoders, lone, &config.batching).map_err(RegistryError::Workers)?;
-        let batcher = Arc::new(batcher);
+        let batcher = Arc::new(batcher.with_cache(config.cache.max_bytes));
         for located in group {
             for (name, task) in &located.model.tasks {
                 let route = Route {

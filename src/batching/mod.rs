@@ -4,7 +4,9 @@
 //! caller, so a batch mixes tasks freely. There is no timer: a worker takes a batch at the moment
 //! it becomes free, so a prompt that comes alone leaves alone and at once.
 
+mod cache;
 mod distinct;
+mod flights;
 mod former;
 mod panic;
 mod queue;
@@ -21,21 +23,31 @@ use tokio::sync::oneshot;
 
 use crate::{config::BatchingConfig, inference::MaskEncoder, tokenization::Prompt};
 
+pub use cache::CacheCounters;
 pub use distinct::Distinct;
+use flights::{Flights, Lookup};
 pub(crate) use panic::catch_panic;
-use queue::{Answer, Queue};
+use queue::{Queue, Reply};
 
 /// What the encoder made of one prompt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Encoded {
     /// The last hidden state at the prompt's mask.
     pub mask_vector: Arc<[f32]>,
-    /// Tokens that went through the encoder for it.
+    /// Tokens that went through the encoder for it; 0 if they went for another one's sake, then
+    /// or before, and this one has its vector from the cache.
     pub tokens: usize,
     /// How long the prompt waited for a worker.
     pub queue_time: Duration,
     /// How long the encoder took for the batch that held the prompt.
     pub inference_time: Duration,
+}
+
+impl Encoded {
+    /// Whether it cost no pass of its own.
+    pub fn is_cached(&self) -> bool {
+        self.tokens == 0
+    }
 }
 
 /// Why prompts were not encoded.
@@ -71,6 +83,8 @@ pub enum BatchError {
 pub struct Batcher {
     queue: Arc<Queue>,
     workers: Mutex<Vec<JoinHandle<()>>>,
+    /// `None` if the cache is off.
+    flights: Option<Arc<Flights>>,
 }
 
 impl Batcher {
@@ -89,7 +103,7 @@ impl Batcher {
         let queue = Arc::new(Queue::new(encoders.len(), batch, queued));
         let lone = lone.map(|lone| Arc::new(Mutex::new(lone)));
         // Made first, so that an error below closes the queue and ends the threads started so far.
-        let batcher = Self { queue: Arc::clone(&queue), workers: Mutex::default() };
+        let batcher = Self { queue: Arc::clone(&queue), workers: Mutex::default(), flights: None };
         for (number, mut encoder) in encoders.into_iter().enumerate() {
             let queue = Arc::clone(&queue);
             let lone = lone.clone();
@@ -99,6 +113,17 @@ impl Batcher {
             batcher.workers().push(worker);
         }
         Ok(batcher)
+    }
+
+    /// The same with a cache of mask vectors of at most this many bytes; 0 is none.
+    pub fn with_cache(mut self, max_bytes: u64) -> Self {
+        self.flights = (max_bytes > 0).then(|| Arc::new(Flights::new(max_bytes)));
+        self
+    }
+
+    /// What the cache has done so far; `None` if it is off.
+    pub fn cache_counters(&self) -> Option<CacheCounters> {
+        self.flights.as_ref().map(|flights| flights.cache.counters())
     }
 
     /// Encodes the prompts of one call, taken in all or none. The answers come in their order.
@@ -119,7 +144,19 @@ impl Batcher {
     ///
     /// If they are not taken in.
     pub fn admit(&self, prompts: &mut Vec<Prompt>) -> Result<Admitted, BatchError> {
-        Ok(Admitted { answers: self.queue.admit(prompts)? })
+        if let Some(flights) = &self.flights {
+            return Ok(Admitted { answers: flights.admit(prompts, &self.queue)? });
+        }
+        let tokens = prompts.iter().map(|prompt| prompt.input_ids.len()).sum();
+        let mut answers = Vec::with_capacity(prompts.len());
+        self.queue.admit(tokens, || {
+            prompts.drain(..).map(|prompt| {
+                let (reply, answer) = oneshot::channel();
+                answers.push(Lookup::Coming(answer));
+                (prompt, Reply::One(reply))
+            })
+        })?;
+        Ok(Admitted { answers })
     }
 
     /// Where the prompts of one call are put together.
@@ -156,7 +193,7 @@ impl Batcher {
 
 /// The prompts of one call that were taken in. Dropped, it gives them up.
 pub struct Admitted {
-    answers: Vec<oneshot::Receiver<Answer>>,
+    answers: Vec<Lookup>,
 }
 
 impl Admitted {
@@ -168,10 +205,13 @@ impl Admitted {
     pub async fn answers(self) -> Result<Vec<Encoded>, BatchError> {
         let mut encoded = Vec::with_capacity(self.answers.len());
         for answer in self.answers {
-            encoded.push(answer.await.unwrap_or_else(|_| {
-                let message = "a worker ended without an answer".to_owned();
-                Err(BatchError::Encoder(message))
-            })?);
+            encoded.push(match answer {
+                Lookup::Known(known) => known,
+                Lookup::Coming(answer) => answer.await.unwrap_or_else(|_| {
+                    let message = "a worker ended without an answer".to_owned();
+                    Err(BatchError::Encoder(message))
+                })?,
+            });
         }
         Ok(encoded)
     }

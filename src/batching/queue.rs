@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{BatchError, Encoded, former};
+use super::{BatchError, Encoded, flights::Flight, former};
 use crate::tokenization::Prompt;
 
 /// A batch is made from this many of the oldest prompts. More would find neighbours a little
@@ -21,11 +21,37 @@ const LEAST_SHARE_TOKENS: usize = 64;
 /// What one prompt's caller gets.
 pub(super) type Answer = Result<Encoded, BatchError>;
 
+/// Where the answer to a prompt goes.
+pub(super) enum Reply {
+    /// To the one who asked.
+    One(oneshot::Sender<Answer>),
+    /// To all who have asked by now, and into the cache.
+    Shared(Flight),
+}
+
+impl Reply {
+    pub(super) fn send(self, answer: Answer) {
+        match self {
+            // An error means that the caller has gone.
+            Self::One(reply) => drop(reply.send(answer)),
+            Self::Shared(flight) => flight.land(answer),
+        }
+    }
+
+    /// Whether nobody waits for the answer any more.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::One(reply) => reply.is_closed(),
+            Self::Shared(flight) => flight.is_abandoned(),
+        }
+    }
+}
+
 /// A prompt that waits.
 pub(super) struct Waiting {
     pub prompt: Prompt,
     pub since: Instant,
-    pub reply: oneshot::Sender<Answer>,
+    pub reply: Reply,
 }
 
 impl Waiting {
@@ -35,7 +61,7 @@ impl Waiting {
 
     /// Whether nobody waits for the answer any more.
     fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
+        self.reply.is_abandoned()
     }
 }
 
@@ -88,29 +114,26 @@ impl Queue {
         self.max_queued_tokens
     }
 
-    /// Takes in all prompts or none; which of the two, `prompts` shows. The answers come in their
-    /// order.
-    pub(super) fn admit(
+    /// Takes in all `arrivals`, which have this many tokens together, or does not ask for them.
+    pub(super) fn admit<I: Iterator<Item = (Prompt, Reply)>>(
         &self,
-        prompts: &mut Vec<Prompt>,
-    ) -> Result<Vec<oneshot::Receiver<Answer>>, BatchError> {
-        let tokens = prompts.iter().map(|prompt| prompt.input_ids.len()).sum();
+        tokens: usize,
+        arrivals: impl FnOnce() -> I,
+    ) -> Result<(), BatchError> {
         let since = Instant::now();
-        let mut answers = Vec::with_capacity(prompts.len());
         let mut state = self.lock();
         state.make_room(tokens, self.max_queued_tokens)?;
         state.tokens += tokens;
-        for prompt in prompts.drain(..) {
-            let (reply, answer) = oneshot::channel();
-            answers.push(answer);
-            state.waiting.push_back(Waiting { prompt, since, reply });
-        }
+        let before = state.waiting.len();
+        let arrivals = arrivals().map(|(prompt, reply)| Waiting { prompt, since, reply });
+        state.waiting.extend(arrivals);
+        let arrived = state.waiting.len() - before;
         drop(state);
-        match answers.len() {
+        match arrived {
             1 => self.changed.notify_one(),
             _ => self.changed.notify_all(),
         }
-        Ok(answers)
+        Ok(())
     }
 
     /// The next batch, as soon as there is one; `None` once the queue is closed and empty. Whoever
@@ -159,8 +182,7 @@ impl Queue {
         drop(state);
         self.changed.notify_all();
         for abandoned in waiting {
-            // An error means that the caller has gone too.
-            let _ = abandoned.reply.send(Err(BatchError::Closed));
+            abandoned.reply.send(Err(BatchError::Closed));
         }
     }
 

@@ -90,6 +90,9 @@ macro_rules! hand_in {
     }};
 }
 
+// After the macro that it uses.
+mod caching;
+
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.expect("a runtime").block_on(future)

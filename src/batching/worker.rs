@@ -50,16 +50,14 @@ fn serve(encoder: &mut dyn MaskEncoder, batch: Vec<Waiting>) {
                     queue_time: started.duration_since(waiting.since),
                     inference_time,
                 };
-                // An error means that the caller has gone.
-                let _ = waiting.reply.send(Ok(encoded));
+                waiting.reply.send(Ok(encoded));
             }
         }
         Err(message) => {
             tracing::error!(prompts = batch.len(), reason = message, "a batch failed");
             for waiting in batch {
                 let error = BatchError::Encoder(message.clone());
-                // As above.
-                let _ = waiting.reply.send(Err(error));
+                waiting.reply.send(Err(error));
             }
         }
     }

@@ -11,6 +11,7 @@ use super::sections::LogFormat;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
 
 /// Every known key, in the order of `default.toml`. The upper limits are far above what a
 /// machine can use; they are there to catch a slip of the keyboard or of the unit.
@@ -25,6 +26,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("batching.workers", Rule::Count(0, 1024)),
     Key::new(MAX_BATCH_TOKENS, Rule::Count(1, 1 << 20)),
     Key::new(MAX_QUEUED_TOKENS, Rule::Count(1, 1 << 30)),
+    Key::new("cache.max_bytes", Rule::Count(0, 64 * GIB)),
     Key::new("inference.intra_op_threads", Rule::Count(1, 1024)),
     Key::new("inference.lone_request_threads", Rule::Count(0, 1024)),
     Key::new("onnxruntime.path", Rule::PathOrEmpty),

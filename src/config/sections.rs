@@ -21,6 +21,8 @@ pub struct Config {
     pub models: ModelsConfig,
     /// How examples are queued and put together for the models.
     pub batching: BatchingConfig,
+    /// What is remembered of prompts that were computed.
+    pub cache: CacheConfig,
     /// How one batch is computed.
     pub inference: InferenceConfig,
     /// The ONNX Runtime library.
@@ -84,6 +86,14 @@ impl BatchingConfig {
     pub fn worker_count(&self) -> NonZeroUsize {
         self.workers.unwrap_or_else(available_cpus)
     }
+}
+
+/// `[cache]`: what is remembered of prompts that were computed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Bytes of mask vectors and their prompts for each encoder; 0 remembers nothing.
+    pub max_bytes: u64,
 }
 
 /// `[inference]`: how one batch is computed.

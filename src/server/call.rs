@@ -38,6 +38,8 @@ pub(super) struct Answer {
 pub(super) struct Cost {
     /// Tokens that went through an encoder.
     pub tokens: usize,
+    /// Distinct prompts whose vector came from the cache.
+    pub cached: usize,
     /// The longest that a prompt waited for a worker.
     pub queue_time: Duration,
     /// The longest that an encoder took for a batch.
@@ -145,6 +147,7 @@ async fn encode(passes: Vec<Pass>) -> Result<Vec<Vec<Encoded>>, BatchError> {
 fn cost(passes: &[Vec<Encoded>]) -> Cost {
     passes.iter().flatten().fold(Cost::default(), |cost, one| Cost {
         tokens: cost.tokens + one.tokens,
+        cached: cost.cached + usize::from(one.is_cached()),
         queue_time: cost.queue_time.max(one.queue_time),
         inference_time: cost.inference_time.max(one.inference_time),
     })

@@ -1,6 +1,7 @@
 //! A real server on a port of its own, real encoders, and clients that speak gRPC to it.
 
 mod answers;
+mod cache;
 mod checkpoints;
 mod encoder;
 mod faults;

@@ -30,6 +30,9 @@ workers = 0                    # default
 max_batch_tokens = 4096        # dynamar.toml
 max_queued_tokens = 262144     # default
 
+[cache]
+max_bytes = 0                  # default
+
 [inference]
 intra_op_threads = 1           # default
 lone_request_threads = 0       # default

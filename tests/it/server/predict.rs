@@ -91,7 +91,8 @@ async fn equal_prompts_go_through_the_encoder_once() {
     let (config, control) = (config(), Control::new());
     let load = {
         let (directory, control) = (models.path().to_owned(), control.clone());
-        move || registry(&directory, &config.batching, &control)
+        let config = config.clone();
+        move || registry(&directory, &config, &control)
     };
     let stage = Stage::start(&config.server, load, models, control).await;
     stage.until(tonic_health::pb::health_check_response::ServingStatus::Serving).await;
