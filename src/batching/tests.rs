@@ -43,13 +43,17 @@ struct Bench {
     started: mpsc::Receiver<Vec<u32>>,
 }
 
-fn bench(max_batch_tokens: usize, max_queued_tokens: usize) -> Bench {
+fn config(workers: usize, max_batch_tokens: usize, max_queued_tokens: usize) -> BatchingConfig {
     let count = |n| NonZeroUsize::new(n).expect("not 0");
-    let config = BatchingConfig {
-        workers: NonZeroUsize::new(1),
+    BatchingConfig {
+        workers: NonZeroUsize::new(workers),
         max_batch_tokens: count(max_batch_tokens),
         max_queued_tokens: count(max_queued_tokens),
-    };
+    }
+}
+
+fn bench(max_batch_tokens: usize, max_queued_tokens: usize) -> Bench {
+    let config = config(1, max_batch_tokens, max_queued_tokens);
     let (gate, wait) = mpsc::channel();
     let (begin, started) = mpsc::channel();
     let encoder = Echo { gate: wait, started: begin };
@@ -198,4 +202,64 @@ fn closed_finishes_what_waits_and_abandoned_answers_it() {
         let second = block_on(second);
         assert_eq!(second.is_err(), abandon, "{second:?}");
     }
+}
+
+/// An encoder that tells what it begins and waits for its gate.
+fn echo() -> (Box<dyn MaskEncoder + Send>, Ends) {
+    let ((gate, wait), (begin, started)) = (mpsc::channel(), mpsc::channel());
+    (Box::new(Echo { gate: wait, started: begin }), Ends { gate, started })
+}
+
+/// The test's ends of an encoder's channels.
+struct Ends {
+    gate: mpsc::Sender<()>,
+    started: mpsc::Receiver<Vec<u32>>,
+}
+
+#[test]
+fn the_prompts_of_a_lone_call_are_divided_among_the_workers() {
+    let ((one, one_ends), (other, other_ends)) = (echo(), echo());
+    let batcher = Batcher::start(vec![one, other], None, &config(2, 1000, 1000));
+    let bench = Divided { batcher: batcher.expect("threads") };
+    let prompts = (1..=4).map(|first| prompt(first, 50)).collect();
+    let call = hand_in!(bench, prompts).ok().expect("waits");
+    for end in [&one_ends, &other_ends] {
+        assert_eq!(end.started.recv().expect("the worker lives").len(), 2);
+        end.gate.send(()).expect("the worker lives");
+    }
+    assert_eq!(firsts(block_on(call)), [1.0, 2.0, 3.0, 4.0]);
+}
+
+struct Divided {
+    batcher: Batcher,
+}
+
+#[test]
+fn a_batch_that_has_the_machine_to_itself_gets_all_of_it() {
+    let ((worker, worker_ends), (lone, lone_ends)) = (echo(), echo());
+    let batcher = Batcher::start(vec![worker], Some(lone), &config(1, 1000, 1000));
+    let bench = Divided { batcher: batcher.expect("threads") };
+    for (tokens, ends) in [(40, &lone_ends), (5, &worker_ends), (40, &lone_ends)] {
+        ends.gate.send(()).expect("the worker lives");
+        let answer = block_on(bench.batcher.encode(vec![prompt(7, tokens)]));
+        assert_eq!(firsts(answer), [7.0]);
+        assert_eq!(ends.started.try_recv().expect("it went this way"), [7]);
+    }
+}
+
+#[test]
+fn a_batch_beside_another_gets_its_worker_alone() {
+    let ((one, one_ends), (other, other_ends)) = (echo(), echo());
+    let (lone, lone_ends) = echo();
+    let batcher = Batcher::start(vec![one, other], Some(lone), &config(2, 1000, 1000));
+    let bench = Divided { batcher: batcher.expect("threads") };
+    let first = hand_in!(bench, vec![prompt(1, 40)]).ok().expect("waits");
+    assert_eq!(lone_ends.started.recv().expect("the worker lives"), [1]);
+    for ends in [&one_ends, &other_ends] {
+        ends.gate.send(()).expect("the worker lives");
+    }
+    assert_eq!(firsts(block_on(bench.batcher.encode(vec![prompt(2, 40)]))), [2.0]);
+    assert!(lone_ends.started.try_recv().is_err(), "it was taken");
+    lone_ends.gate.send(()).expect("the worker lives");
+    assert_eq!(firsts(block_on(first)), [1.0]);
 }

@@ -2,13 +2,13 @@
 
 use std::{
     sync::{Mutex, TryLockError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
     BatchError, Encoded,
     panic::catch_panic,
-    queue::{Queue, Waiting},
+    queue::{Batch, Queue, Waiting},
 };
 use crate::{inference::MaskEncoder, tokenization::Prompt};
 
@@ -21,29 +21,41 @@ pub(super) type Lone = Mutex<Box<dyn MaskEncoder + Send>>;
 /// Works until the queue is closed and empty.
 pub(super) fn run(queue: &Queue, encoder: &mut dyn MaskEncoder, lone: Option<&Lone>) {
     while let Some(batch) = queue.next_batch() {
-        let is_lone = batch.is_alone && batch.tokens() >= LEAST_LONE_TOKENS;
-        match lone.filter(|_| is_lone).map(Mutex::try_lock) {
-            Some(Ok(mut lone)) => serve(lone.as_mut(), batch.waiting),
-            // A panic is caught before it can leave the encoder half-changed.
-            Some(Err(TryLockError::Poisoned(lone))) => {
-                serve(lone.into_inner().as_mut(), batch.waiting);
-            }
-            // Another worker has it still.
-            Some(Err(TryLockError::WouldBlock)) | None => serve(encoder, batch.waiting),
-        }
+        let started = Instant::now();
+        let vectors = compute(&batch, encoder, lone);
+        let inference_time = started.elapsed();
+        // Before anybody is answered: who asks again at once finds the CPUs free.
         queue.done();
+        answer(batch.waiting, vectors, encoder.hidden_size(), started, inference_time);
     }
 }
 
-fn serve(encoder: &mut dyn MaskEncoder, batch: Vec<Waiting>) {
-    let started = Instant::now();
-    let prompts: Vec<&Prompt> = batch.iter().map(|waiting| &waiting.prompt).collect();
-    let vectors = encode(encoder, &prompts);
-    let inference_time = started.elapsed();
+fn compute(
+    batch: &Batch,
+    encoder: &mut dyn MaskEncoder,
+    lone: Option<&Lone>,
+) -> Result<Vec<f32>, String> {
+    let prompts: Vec<&Prompt> = batch.waiting.iter().map(|waiting| &waiting.prompt).collect();
+    let is_lone = batch.is_alone && batch.tokens() >= LEAST_LONE_TOKENS;
+    match lone.filter(|_| is_lone).map(Mutex::try_lock) {
+        Some(Ok(mut lone)) => encode(lone.as_mut(), &prompts),
+        // A panic is caught before it can poison the lock; and it would leave nothing half-changed.
+        Some(Err(TryLockError::Poisoned(lone))) => encode(lone.into_inner().as_mut(), &prompts),
+        // Another worker is just done with it.
+        Some(Err(TryLockError::WouldBlock)) | None => encode(encoder, &prompts),
+    }
+}
+
+fn answer(
+    batch: Vec<Waiting>,
+    vectors: Result<Vec<f32>, String>,
+    hidden_size: usize,
+    started: Instant,
+    inference_time: Duration,
+) {
     match vectors {
         Ok(vectors) => {
-            let vectors = vectors.chunks_exact(encoder.hidden_size());
-            for (waiting, vector) in batch.into_iter().zip(vectors) {
+            for (waiting, vector) in batch.into_iter().zip(vectors.chunks_exact(hidden_size)) {
                 let encoded = Encoded {
                     mask_vector: vector.into(),
                     tokens: waiting.prompt.input_ids.len(),
