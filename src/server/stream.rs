@@ -167,10 +167,12 @@ mod tests {
 
     type Requests = Box<dyn Stream<Item = Result<usize, Status>> + Unpin>;
 
+    type Sender = oneshot::Sender<Result<usize, CallError>>;
+
     /// Answers to 0, 1, 2, ... that come when the test says so.
     struct Bench {
         answers: Answers<usize, usize, Requests>,
-        begun: Arc<Mutex<Vec<oneshot::Sender<Result<usize, CallError>>>>>,
+        begun: Arc<Mutex<Vec<Sender>>>,
         stop: oneshot::Sender<()>,
     }
 

@@ -38,7 +38,7 @@ fn what_is_on_its_way_is_encoded_once_for_all_who_ask() {
     assert_eq!(bench.begun(), [1]);
     let second = hand_in!(bench, vec![prompt(1, 5)]).ok().expect("waits");
     let third = hand_in!(bench, vec![prompt(1, 5), prompt(2, 5), prompt(2, 5)]);
-    let third = third.ok().expect("waits");
+    let third = third.expect("waits");
     bench.open_gate(2);
     assert_eq!(block_on(first).expect("encoded")[0].tokens, 5);
     assert_eq!(block_on(second).expect("encoded")[0].tokens, 0);
