@@ -37,6 +37,7 @@ use tokio::{
     time,
 };
 use tonic::{
+    codec::CompressionEncoding,
     service::Routes,
     transport::{
         Server,
@@ -187,9 +188,13 @@ fn routes(
     stopping: watch::Receiver<bool>,
     health: health::HealthService,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let inference = InferenceServer::new(InferenceService::new(config, current, stopping))
+    let mut inference = InferenceServer::new(InferenceService::new(config, current, stopping))
+        // Of a compressed message this holds before and after it is decompressed.
         .max_decoding_message_size(config.max_message_bytes.get())
         .max_encoding_message_size(MAX_ANSWER_BYTES);
+    for encoding in [CompressionEncoding::Zstd, CompressionEncoding::Gzip] {
+        inference = inference.accept_compressed(encoding).send_compressed(encoding);
+    }
     // Older tools ask for v1alpha, newer ones for v1.
     let reflection = || {
         tonic_reflection::server::Builder::configure()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -16,6 +17,10 @@ use super::{
     stream::{Answering, Answers},
 };
 use crate::config::ServerConfig;
+
+/// Smaller answers travel as they are, whatever the client accepts: to compress them takes longer
+/// than to send what it would save.
+const MIN_COMPRESSED_BYTES: usize = 1024;
 
 /// The service.
 pub(super) struct InferenceService {
@@ -63,7 +68,7 @@ impl Inference for InferenceService {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
             Box::pin(async move { answerer.classify(request, Some(&room)).await }) as _
         };
-        Ok(Response::new(self.answers(requests, Box::new(answering))))
+        Ok(respond_with_stream(self.answers(requests, Box::new(answering))))
     }
 
     async fn regress_stream(
@@ -75,7 +80,7 @@ impl Inference for InferenceService {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
             Box::pin(async move { answerer.regress(request, Some(&room)).await }) as _
         };
-        Ok(Response::new(self.answers(requests, Box::new(answering))))
+        Ok(respond_with_stream(self.answers(requests, Box::new(answering))))
     }
 
     async fn list_tasks(
@@ -130,9 +135,20 @@ fn id_of<T>(request: &Request<T>) -> RequestId {
     id.unwrap_or_else(|| RequestId::from_header(None))
 }
 
-fn respond<T>(answer: Result<T, CallError>, id: &RequestId) -> Result<Response<T>, Status> {
-    match answer {
-        Ok(answer) => Ok(Response::new(answer)),
-        Err(error) => Err(error.into_status(id)),
+fn respond<T: Message>(
+    answer: Result<T, CallError>,
+    id: &RequestId,
+) -> Result<Response<T>, Status> {
+    let mut response = Response::new(answer.map_err(|error| error.into_status(id))?);
+    if response.get_ref().encoded_len() < MIN_COMPRESSED_BYTES {
+        response.disable_compression();
     }
+    Ok(response)
+}
+
+/// A stream is compressed as a whole or not, and its answers are small as a rule.
+fn respond_with_stream<T>(answers: T) -> Response<T> {
+    let mut response = Response::new(answers);
+    response.disable_compression();
+    response
 }

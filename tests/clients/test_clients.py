@@ -176,6 +176,14 @@ class Grpcio(unittest.TestCase):
         self.assertEqual(caught.exception.code(), grpc.StatusCode.INVALID_ARGUMENT)
         self.assertIn("request 1 of the stream", caught.exception.details())
 
+    def test_compressed_calls_are_answered_as_others(self):
+        texts = examples(*[PRAISE, BLAME] * 40)
+        plain = CALL("Classify", task="review-polarity", examples=texts)
+        compressed = CALL(
+            "Classify", compression=grpc.Compression.Gzip, task="review-polarity", examples=texts
+        )
+        self.assertEqual(list(compressed.results), list(plain.results))
+
     def test_options(self):
         answer = CALL(
             "Classify", task="review-polarity", examples=examples(PRAISE),

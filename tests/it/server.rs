@@ -3,6 +3,7 @@
 mod answers;
 mod cache;
 mod checkpoints;
+mod compression;
 mod encoder;
 mod faults;
 mod lifecycle;
