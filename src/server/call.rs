@@ -3,12 +3,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{cpus::Cpus, room::Room, status::CallError};
+use super::{
+    cpus::{Cpus, Work},
+    room::Room,
+    status::CallError,
+};
 use crate::{
     batching::{Admitted, BatchError, Batcher, Distinct, Encoded},
+    inference::Head,
     registry::Route,
     task::{Example, Prediction},
 };
+
+/// Text that is tokenised in some hundred microseconds.
+const SMALL_TEXT_BYTES: usize = 2048;
+
+/// What a prompt costs besides its text, in bytes of text.
+const PROMPT_BYTES: usize = 32;
+
+/// Multiplications that are done in some hundred microseconds: those of linear heads for hundreds
+/// of prompts, of heads with a dense layer for a few.
+const SMALL_HEADS: usize = 1 << 20;
 
 /// What is asked of one task, checked.
 pub(super) struct TaskQuestion {
@@ -17,6 +32,16 @@ pub(super) struct TaskQuestion {
     pub examples: Vec<Example>,
     /// Indices of the templates that each example is wrapped in; at least one.
     pub templates: Vec<usize>,
+}
+
+impl TaskQuestion {
+    /// Bytes of text that are tokenised, and what every prompt costs besides in such bytes.
+    fn text_bytes(&self) -> usize {
+        let of_example = |example: &Example| -> usize {
+            PROMPT_BYTES + example.values.iter().map(String::len).sum::<usize>()
+        };
+        self.examples.iter().map(of_example).sum::<usize>() * self.templates.len()
+    }
 }
 
 /// What one task says.
@@ -71,6 +96,15 @@ struct TaskPrompts {
     truncated: Vec<bool>,
 }
 
+impl TaskPrompts {
+    /// Multiplications that its head takes.
+    fn multiplications(&self) -> usize {
+        let Head { dense, output, .. } = &self.route.task.predictor.head;
+        let dense = dense.as_ref().map_or(0, |dense| dense.layer.weight.data.len());
+        (dense + output.weight.data.len()) * self.places.len()
+    }
+}
+
 /// Answers what is asked of one task or of several. With a `room`, a full queue is waited for as
 /// long as the stream that has this room fills it.
 pub(super) async fn answer(
@@ -78,7 +112,9 @@ pub(super) async fn answer(
     cpus: &Cpus,
     room: Option<&Room>,
 ) -> Result<Answer, CallError> {
-    let Prompts { mut passes, tasks } = cpus.run(move || prompts(questions)).await??;
+    let bytes = questions.iter().map(TaskQuestion::text_bytes).sum();
+    let size = Work::up_to(SMALL_TEXT_BYTES, bytes);
+    let Prompts { mut passes, tasks } = cpus.run(size, move || prompts(questions)).await??;
     let stay = match room {
         None => admit(&mut passes).map(|()| None),
         Some(room) => room.enter(|| admit(&mut passes)).await.map(Some),
@@ -86,7 +122,9 @@ pub(super) async fn answer(
     let encoded = encode(passes).await?;
     drop(stay);
     let cost = cost(&encoded);
-    let tasks = cpus.run(move || apply_heads(tasks, &encoded)).await?;
+    let multiplications = tasks.iter().map(TaskPrompts::multiplications).sum();
+    let size = Work::up_to(SMALL_HEADS, multiplications);
+    let tasks = cpus.run(size, move || apply_heads(tasks, &encoded)).await?;
     Ok(Answer { tasks, cost })
 }
 

@@ -6,6 +6,22 @@ use tokio::sync::Semaphore;
 
 use super::status::CallError;
 
+/// How much there is to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Less than it takes to hand it to another thread and back, or not much more.
+    Small,
+    /// More than a thread that serves connections may be kept from them.
+    Large,
+}
+
+impl Work {
+    /// `Small` up to this size.
+    pub(super) fn up_to(limit: usize, size: usize) -> Self {
+        if size <= limit { Self::Small } else { Self::Large }
+    }
+}
+
 /// Turns to compute; as many calls do that at once as there are CPUs.
 pub(super) struct Cpus {
     turns: Arc<Semaphore>,
@@ -17,11 +33,16 @@ impl Cpus {
         Self { turns: Arc::new(Semaphore::new(cpus)) }
     }
 
-    /// Does what takes CPU time away from the threads that serve connections.
+    /// Does small work at once, where it is: another thread would cost two switches, tens of
+    /// microseconds. Takes large work away from the threads that serve connections.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        size: Work,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, CallError> {
+        if size == Work::Small {
+            return Ok(work());
+        }
         // The semaphore is never closed; should it be, work goes on without its limit.
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         let done = tokio::task::spawn_blocking(move || {
