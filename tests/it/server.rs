@@ -7,6 +7,7 @@ mod compression;
 mod encoder;
 mod faults;
 mod lifecycle;
+mod load;
 mod predict;
 mod reference;
 mod refusals;
