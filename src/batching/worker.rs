@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{inference::MaskEncoder, tokenization::Prompt};
 
-/// Fewer tokens are computed sooner by one thread than handed out to several.
-const LEAST_LONE_TOKENS: usize = 32;
+/// Fewer tokens are computed about as soon by one thread as handed out to several.
+const LEAST_LONE_TOKENS: usize = 16;
 
 /// An encoder that computes with all CPUs, for a batch that has them to itself.
 pub(super) type Lone = Mutex<Box<dyn MaskEncoder + Send>>;

@@ -99,9 +99,10 @@ impl EncoderSource {
             .with_intra_op_spinning(false)?
             // Every batch has another shape; a plan for each would only collect memory.
             .with_memory_pattern(false)?
-            .with_env_allocators()?
-            // 8-bit products that do not saturate, on processors where the fast ones do.
-            .with_precise_qmm()?;
+            .with_env_allocators()?;
+        if !has_exact_8_bit_products() {
+            builder = builder.with_precise_qmm()?;
+        }
         let Graph::Apart { bytes, matrices, .. } = &self.graph else {
             return builder.commit_from_file(&self.path);
         };
@@ -113,6 +114,20 @@ impl EncoderSource {
             builder = builder.with_initializer(name, Arc::clone(value))?;
         }
         builder.commit_from_memory(bytes)
+    }
+}
+
+/// Whether the processor adds up 8-bit products in 32 bits at once (VNNI). Without, the fast way of
+/// ONNX Runtime adds pairs of them in 16 bits, which can overflow, and another way is asked for; with
+/// it that one would only be slower.
+fn has_exact_8_bit_products() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        true
     }
 }
 
