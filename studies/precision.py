@@ -93,7 +93,7 @@ def main():
         print(f"| {task} | {rows['fp32']['metric']} | {cells} | {100 * (values[2] - values[0]):+.2f} |", flush=True)
     arguments.out.write_text(json.dumps(results, indent=2) + "\n")
     worst = min(100 * (rows["int8"]["value"] - rows["fp32"]["value"]) for rows in results.values())
-    print(f"study-precision: the most that int8 costs a task is {max(-worst, 0):.2f} points")
+    print(f"study-precision: the most that int8 costs a task is {abs(min(worst, 0.0)):.2f} points")
 
 
 if __name__ == "__main__":
