@@ -223,8 +223,11 @@ fn the_prompts_of_a_lone_call_are_divided_among_the_workers() {
     let bench = Divided { batcher: batcher.expect("threads") };
     let prompts = (1..=4).map(|first| prompt(first, 50)).collect();
     let call = hand_in!(bench, prompts).ok().expect("waits");
+    // Neither is let go before both have begun: one that is done would share the rest.
     for end in [&one_ends, &other_ends] {
         assert_eq!(end.started.recv().expect("the worker lives").len(), 2);
+    }
+    for end in [&one_ends, &other_ends] {
         end.gate.send(()).expect("the worker lives");
     }
     assert_eq!(firsts(block_on(call)), [1.0, 2.0, 3.0, 4.0]);

@@ -73,16 +73,22 @@ fn fewer_bits_cost_little() {
     }
 }
 
-/// An answer must not depend on who shares the batch.
+/// An answer must not depend on who shares the batch, nor on the padding that attention gathers.
 #[test]
-fn in_8_bits_a_prompt_gets_the_same_alone_as_in_company() {
-    let (_home, model) = stored(Precision::Int8);
-    let mut encoder = model.encoder(&fixtures::runtime(), 1).expect("a session");
-    let prompts = prompts(30_000);
-    let together = encoder.mask_vectors(&prompts.iter().collect::<Vec<_>>()).expect("encoded");
-    let alone = one_by_one(&mut encoder, &prompts).concat();
-    let largest = together.iter().zip(&alone).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
-    assert!(largest < 1e-4, "{largest}");
+fn a_prompt_gets_the_same_alone_as_in_company() {
+    // In 8 bits a rounding that falls the other way is a step of the scale.
+    for (precision, tolerance) in
+        [(Precision::Fp32, 1e-5), (Precision::Fp16, 1e-5), (Precision::Int8, 1e-4)]
+    {
+        let (_home, model) = stored(precision);
+        let mut encoder = model.encoder(&fixtures::runtime(), 1).expect("a session");
+        let prompts = prompts(30_000);
+        let together = encoder.mask_vectors(&prompts.iter().collect::<Vec<_>>()).expect("encoded");
+        let alone = one_by_one(&mut encoder, &prompts).concat();
+        let differences = || together.iter().zip(&alone).map(|(a, b)| (a - b).abs());
+        let largest = differences().fold(0f32, f32::max);
+        assert!(differences().all(|one| one < tolerance), "{precision:?}: {largest}");
+    }
 }
 
 #[test]
