@@ -10,9 +10,11 @@ mod cpus;
 pub mod health;
 mod layers;
 mod room;
+mod routes;
 mod service;
 mod status;
 mod stream;
+mod transport;
 
 /// The types and the client of `proto/dynamar/v1/inference.proto`.
 pub mod proto {
@@ -36,38 +38,13 @@ use tokio::{
     task::JoinError,
     time,
 };
-use tonic::{
-    codec::CompressionEncoding,
-    service::Routes,
-    transport::{
-        Server,
-        server::{Router, TcpIncoming},
-    },
-};
-use tower::layer::util::{Identity, Stack as LayeredBy};
+use tonic::transport::server::TcpIncoming;
 
 use crate::{
     config::ServerConfig,
     registry::{Registry, RegistryError},
 };
 use health::Health;
-use layers::EveryCall;
-use proto::inference_server::InferenceServer;
-use service::InferenceService;
-
-/// Calls that a client may have open on one connection; its next ones wait.
-const MAX_CONCURRENT_STREAMS: u32 = 1024;
-
-/// An idle connection is asked for a sign of life this often, so that clients that vanished
-/// without a word do not stay connected for ever.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// How long a connection may take to give it.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Bytes of the largest answer. What bounds an answer is examples x labels; this is far above
-/// anything sensible, and above the 4 MiB that clients take by default.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// How long the errors that answer calls broken off may take to reach their callers.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -112,11 +89,12 @@ pub async fn run(
     let (publish, current) = watch::channel(None);
     let (stop, stopped) = oneshot::channel::<Infallible>();
     let (end_streams, stopping) = watch::channel(false);
-    let routes = routes(config, current.clone(), stopping, health_service)?;
+    let routes = routes::all(config, current.clone(), stopping, health_service)?;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
-    let mut server = pin!(transport(routes).serve_with_incoming_shutdown(incoming, stopped));
+    let mut server =
+        pin!(transport::server(routes).serve_with_incoming_shutdown(incoming, stopped));
     let outcome = tokio::select! {
         ended = &mut server => return ended.map_err(ServeError::from),
         failed = become_ready(load, &publish, &health) => Err(failed),
@@ -179,45 +157,4 @@ async fn end_workers(registry: Option<Arc<Registry>>) {
     if let Err(error) = joined {
         tracing::error!(%error, "the workers did not end well");
     }
-}
-
-/// Everything that can be called.
-fn routes(
-    config: &ServerConfig,
-    current: CurrentRegistry,
-    stopping: watch::Receiver<bool>,
-    health: health::HealthService,
-) -> Result<Routes, tonic_reflection::server::Error> {
-    let mut inference = InferenceServer::new(InferenceService::new(config, current, stopping))
-        // Of a compressed message this holds before and after it is decompressed.
-        .max_decoding_message_size(config.max_message_bytes.get())
-        .max_encoding_message_size(MAX_ANSWER_BYTES);
-    for encoding in [CompressionEncoding::Zstd, CompressionEncoding::Gzip] {
-        inference = inference.accept_compressed(encoding).send_compressed(encoding);
-    }
-    // Older tools ask for v1alpha, newer ones for v1.
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            // The details of errors, so that tools can show them.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-    };
-    let mut routes = Routes::builder();
-    routes
-        .add_service(inference)
-        .add_service(health.into_server())
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    Ok(routes.routes())
-}
-
-/// HTTP/2 and what every call goes through on its way in.
-fn transport(routes: Routes) -> Router<LayeredBy<EveryCall, Identity>> {
-    Server::builder()
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(EveryCall)
-        .add_routes(routes)
 }
