@@ -15,9 +15,10 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::{
-    BatchError, Encoded,
+    BatchError, Encoded, Terms,
     cache::{Cache, Key},
-    queue::{Answer, Queue, Reply},
+    queue::Queue,
+    reply::{Answer, Reply},
 };
 use crate::tokenization::Prompt;
 
@@ -63,6 +64,7 @@ impl Flights {
     pub(super) fn admit(
         self: &Arc<Self>,
         prompts: &mut Vec<Prompt>,
+        terms: &Terms,
         queue: &Queue,
     ) -> Result<Vec<Lookup>, BatchError> {
         let keys: Vec<Arc<Key>> = prompts.iter().map(|prompt| Arc::new(Key::of(prompt))).collect();
@@ -75,7 +77,7 @@ impl Flights {
         let mut lookups = Vec::with_capacity(keys.len());
         let mut begun = Vec::with_capacity(keys.len());
         for (key, vector) in keys.into_iter().zip(known) {
-            let (lookup, flight) = self.look_up(key, vector, queue.max_queued_tokens())?;
+            let (lookup, flight) = self.look_up(key, vector, queue.limits().max_queued_tokens)?;
             lookups.push(lookup);
             begun.push(flight);
         }
@@ -84,7 +86,7 @@ impl Flights {
         if misses == 0 {
             prompts.clear();
         } else {
-            queue.admit(tokens, || {
+            queue.admit(tokens, terms, || {
                 let pairs = prompts.drain(..).zip(begun);
                 pairs.filter_map(|(prompt, flight)| Some((prompt, Reply::Shared(flight?))))
             })?;

@@ -4,30 +4,36 @@
 //! caller, so a batch mixes tasks freely. There is no timer: a worker takes a batch at the moment
 //! it becomes free, so a prompt that comes alone leaves alone and at once.
 
+mod admission;
 mod cache;
+mod crew;
 mod distinct;
 mod flights;
 mod former;
+mod line;
 mod panic;
+mod post;
 mod queue;
+mod reply;
 mod worker;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
 use crate::{config::BatchingConfig, inference::MaskEncoder, tokenization::Prompt};
 
+use admission::InWork;
+pub use admission::{Load, Terms};
 pub use cache::CacheCounters;
+use crew::Crew;
+pub use crew::Replacements;
 pub use distinct::Distinct;
 use flights::{Flights, Lookup};
 pub(crate) use panic::catch_panic;
-use queue::{Queue, Reply};
+pub use queue::Pulse;
+use queue::Queue;
+use reply::{Answer, Reply};
 
 /// What the encoder made of one prompt.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,6 +67,33 @@ pub enum BatchError {
         /// Tokens that may wait.
         max_queued_tokens: usize,
     },
+    /// Too much waits for one more call to be served in time; later there may be less.
+    #[error("calls wait for about {wait:.1?} now, and no longer than {max_wait:.1?} may be")]
+    Overloaded {
+        /// How long the call would have waited, or has.
+        wait: Duration,
+        /// How long it may.
+        max_wait: Duration,
+    },
+    /// What waits would be done too late for the caller.
+    #[error("it would take about {wait:.1?} now, and the deadline is in {left:.1?}")]
+    TooLate {
+        /// How long it would take.
+        wait: Duration,
+        /// How long the caller waits.
+        left: Duration,
+    },
+    /// The calls of one connection take up too much; when some are done, there is room again.
+    #[error("{tokens} tokens of this connection are in work, and no more than {max_tokens} may be")]
+    ConnectionFull {
+        /// Tokens of its other calls.
+        tokens: usize,
+        /// Tokens of all its calls together.
+        max_tokens: usize,
+    },
+    /// The caller's deadline is over.
+    #[error("the deadline is over")]
+    Expired,
     /// There is never room for that much at once.
     #[error("{tokens} tokens at once or more; no more than {max_queued_tokens} are taken")]
     TooLarge {
@@ -70,11 +103,18 @@ pub enum BatchError {
         max_queued_tokens: usize,
     },
     /// The batcher takes no more prompts, or was told to forget those that wait.
-    #[error("no more prompts are taken")]
+    #[error("the server is stopping")]
     Closed,
     /// The encoder failed; the message is for the log.
     #[error("{0}")]
     Encoder(String),
+}
+
+impl BatchError {
+    /// Whether it passes as soon as other calls of the same caller are done.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Overloaded { .. } | Self::ConnectionFull { .. })
+    }
 }
 
 /// A queue of prompts and the workers that empty it, one encoder each.
@@ -82,7 +122,7 @@ pub enum BatchError {
 /// Dropped, it closes: what waits is still encoded, and then the workers end.
 pub struct Batcher {
     queue: Arc<Queue>,
-    workers: Mutex<Vec<JoinHandle<()>>>,
+    crew: Crew,
     /// `None` if the cache is off.
     flights: Option<Arc<Flights>>,
 }
@@ -99,20 +139,20 @@ impl Batcher {
         lone: Option<Box<dyn MaskEncoder + Send>>,
         config: &BatchingConfig,
     ) -> io::Result<Self> {
-        let (batch, queued) = (config.max_batch_tokens.get(), config.max_queued_tokens.get());
-        let queue = Arc::new(Queue::new(encoders.len(), batch, queued));
-        let lone = lone.map(|lone| Arc::new(Mutex::new(lone)));
+        let queue = Arc::new(Queue::new(encoders.len(), config));
+        let crew = Crew::new(Arc::clone(&queue), lone);
         // Made first, so that an error below closes the queue and ends the threads started so far.
-        let batcher = Self { queue: Arc::clone(&queue), workers: Mutex::default(), flights: None };
-        for (number, mut encoder) in encoders.into_iter().enumerate() {
-            let queue = Arc::clone(&queue);
-            let lone = lone.clone();
-            let worker = thread::Builder::new()
-                .name(format!("encoder-{number}"))
-                .spawn(move || worker::run(&queue, encoder.as_mut(), lone.as_deref()))?;
-            batcher.workers().push(worker);
+        let batcher = Self { queue, crew, flights: None };
+        for encoder in encoders {
+            batcher.crew.start(encoder)?;
         }
         Ok(batcher)
+    }
+
+    /// The same with encoders for workers that have to be replaced.
+    pub fn with_replacements(mut self, replacements: Replacements) -> Self {
+        self.crew.replacements = Some(replacements);
+        self
     }
 
     /// The same with a cache of mask vectors of at most this many bytes; 0 is none.
@@ -134,7 +174,18 @@ impl Batcher {
     ///
     /// If they are not taken in, or if the encoder fails on a batch that holds one of them.
     pub async fn encode(&self, mut prompts: Vec<Prompt>) -> Result<Vec<Encoded>, BatchError> {
-        self.admit(&mut prompts)?.answers().await
+        self.admit(&mut prompts, &Terms::default())?.answers().await
+    }
+
+    /// Whether a call on these terms has a chance to be taken in now: if not, nothing need be done
+    /// for it.
+    ///
+    /// # Errors
+    ///
+    /// If it would be refused, however small.
+    pub fn check(&self, terms: &Terms) -> Result<(), BatchError> {
+        // What is remembered can be answered at any time.
+        if self.flights.is_some() { Ok(()) } else { self.queue.check(terms) }
     }
 
     /// The first half of [`Batcher::encode`]: takes in all prompts, after which `prompts` is
@@ -143,25 +194,52 @@ impl Batcher {
     /// # Errors
     ///
     /// If they are not taken in.
-    pub fn admit(&self, prompts: &mut Vec<Prompt>) -> Result<Admitted, BatchError> {
-        if let Some(flights) = &self.flights {
-            return Ok(Admitted { answers: flights.admit(prompts, &self.queue)? });
-        }
+    pub fn admit(&self, prompts: &mut Vec<Prompt>, terms: &Terms) -> Result<Admitted, BatchError> {
         let tokens = prompts.iter().map(|prompt| prompt.input_ids.len()).sum();
-        let mut answers = Vec::with_capacity(prompts.len());
-        self.queue.admit(tokens, || {
-            prompts.drain(..).map(|prompt| {
-                let (reply, answer) = oneshot::channel();
-                answers.push(Lookup::Coming(answer));
-                (prompt, Reply::One(reply))
-            })
-        })?;
-        Ok(Admitted { answers })
+        let answers = match &self.flights {
+            Some(flights) => flights.admit(prompts, terms, &self.queue)?,
+            None => {
+                let mut answers = Vec::with_capacity(prompts.len());
+                self.queue.admit(tokens, terms, || {
+                    prompts.drain(..).map(|prompt| {
+                        let (reply, answer) = oneshot::channel();
+                        answers.push(Lookup::Coming(answer));
+                        (prompt, Reply::One(reply))
+                    })
+                })?;
+                answers
+            }
+        };
+        let in_work = terms.connection.as_ref().map(|load| Arc::clone(load).add(tokens));
+        Ok(Admitted { answers, gone: Gone(Some(Arc::clone(&self.queue))), _in_work: in_work })
+    }
+
+    /// Encodes a prompt before all that wait and whatever the limits, to see whether the encoders
+    /// work.
+    ///
+    /// # Errors
+    ///
+    /// If the batcher is closed or the encoder fails.
+    pub async fn probe(&self, prompt: Prompt) -> Result<Encoded, BatchError> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.admit_first(prompt, Reply::One(reply))?;
+        arrived(answer).await
+    }
+
+    /// How the encoders have been doing.
+    pub fn pulse(&self) -> Pulse {
+        self.queue.pulse()
+    }
+
+    /// Gives up workers that have been at one batch for longer than `patience` or have died, and puts
+    /// others in their places. Returns whether all are there. Takes a while: not for an async thread.
+    pub fn tend(&self, patience: Duration) -> bool {
+        self.crew.tend(patience)
     }
 
     /// Where the prompts of one call are put together.
     pub fn distinct(&self) -> Distinct {
-        Distinct::new(self.queue.max_queued_tokens())
+        Distinct::new(self.queue.limits().max_queued_tokens)
     }
 
     /// Takes no more prompts. What waits is still encoded.
@@ -175,25 +253,28 @@ impl Batcher {
     }
 
     /// Waits until the workers have ended, which they do after [`Batcher::close`] or
-    /// [`Batcher::abandon`]. Blocks the thread.
+    /// [`Batcher::abandon`]; one that does not come back is not waited for for ever. Blocks the thread.
     pub fn join(&self) {
-        let workers = std::mem::take(&mut *self.workers());
-        for worker in workers {
-            if worker.join().is_err() {
-                tracing::error!("a worker of the batcher panicked");
-            }
-        }
-    }
-
-    fn workers(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
-        // Handles are only pushed and taken: a panic in between leaves a valid list.
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.crew.join();
     }
 }
 
 /// The prompts of one call that were taken in. Dropped, it gives them up.
 pub struct Admitted {
     answers: Vec<Lookup>,
+    gone: Gone,
+    _in_work: Option<InWork>,
+}
+
+/// Tells the queue if a call is dropped before it is answered.
+struct Gone(Option<Arc<Queue>>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.0 {
+            queue.caller_has_gone();
+        }
+    }
 }
 
 impl Admitted {
@@ -201,20 +282,25 @@ impl Admitted {
     ///
     /// # Errors
     ///
-    /// If the encoder fails on a batch that holds one of them.
-    pub async fn answers(self) -> Result<Vec<Encoded>, BatchError> {
+    /// If the encoder fails on a batch that holds one of them, or they waited too long.
+    pub async fn answers(mut self) -> Result<Vec<Encoded>, BatchError> {
         let mut encoded = Vec::with_capacity(self.answers.len());
         for answer in self.answers {
             encoded.push(match answer {
                 Lookup::Known(known) => known,
-                Lookup::Coming(answer) => answer.await.unwrap_or_else(|_| {
-                    let message = "a worker ended without an answer".to_owned();
-                    Err(BatchError::Encoder(message))
-                })?,
+                Lookup::Coming(answer) => arrived(answer).await?,
             });
         }
+        self.gone.0 = None;
         Ok(encoded)
     }
+}
+
+async fn arrived(answer: oneshot::Receiver<Answer>) -> Answer {
+    answer.await.unwrap_or_else(|_| {
+        let message = "a worker ended without an answer".to_owned();
+        Err(BatchError::Encoder(message))
+    })
 }
 
 impl Drop for Batcher {

@@ -1,69 +1,24 @@
-//! The prompts that wait for a worker: first in, first out, bounded by their tokens.
+//! Where callers leave their prompts and workers fetch them: bounded by tokens and by the time that
+//! they would wait.
 
 use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
-use super::{BatchError, Encoded, flights::Flight, former};
-use crate::tokenization::Prompt;
-
-/// A batch is made from this many of the oldest prompts. More would find neighbours a little
-/// nearer in length and hold the lock longer.
-const WINDOW: usize = 512;
+use super::{
+    BatchError, Terms,
+    admission::{Limits, Rate},
+    line::{Call, Line, Taken, Waiting},
+    reply::Reply,
+};
+use crate::{config::BatchingConfig, tokenization::Prompt};
 
 /// A batch of fewer tokens is not divided among workers: its parts would make poor use of them.
 const LEAST_SHARE_TOKENS: usize = 64;
-
-/// What one prompt's caller gets.
-pub(super) type Answer = Result<Encoded, BatchError>;
-
-/// Where the answer to a prompt goes.
-pub(super) enum Reply {
-    /// To the one who asked.
-    One(oneshot::Sender<Answer>),
-    /// To all who have asked by now, and into the cache.
-    Shared(Flight),
-}
-
-impl Reply {
-    pub(super) fn send(self, answer: Answer) {
-        match self {
-            // An error means that the caller has gone.
-            Self::One(reply) => drop(reply.send(answer)),
-            Self::Shared(flight) => flight.land(answer),
-        }
-    }
-
-    /// Whether nobody waits for the answer any more.
-    fn is_abandoned(&self) -> bool {
-        match self {
-            Self::One(reply) => reply.is_closed(),
-            Self::Shared(flight) => flight.is_abandoned(),
-        }
-    }
-}
-
-/// A prompt that waits.
-pub(super) struct Waiting {
-    pub prompt: Prompt,
-    pub since: Instant,
-    pub reply: Reply,
-}
-
-impl Waiting {
-    fn tokens(&self) -> usize {
-        self.prompt.input_ids.len()
-    }
-
-    /// Whether nobody waits for the answer any more.
-    fn is_abandoned(&self) -> bool {
-        self.reply.is_abandoned()
-    }
-}
 
 /// Prompts that a worker runs together.
 pub(super) struct Batch {
@@ -79,55 +34,102 @@ impl Batch {
     }
 }
 
-pub(super) struct Queue {
-    state: Mutex<State>,
-    /// Told when prompts come in and when the queue closes.
-    changed: Condvar,
-    workers: usize,
-    max_batch_tokens: usize,
-    max_queued_tokens: usize,
+/// What became of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ran {
+    pub tokens: usize,
+    pub time: Duration,
+    /// Whether one worker ran it by itself, as all do when there is much to do.
+    pub by_worker: bool,
+    pub succeeded: bool,
 }
 
-#[derive(Default)]
+/// How the encoders have been doing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// When a batch last came out well.
+    pub last_success: Option<Instant>,
+    /// Batches that have failed since.
+    pub failures: usize,
+}
+
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// Told when prompts come in, when the queue closes and when a worker ends.
+    changed: Condvar,
+    /// Whether a caller has gone whose prompts may still wait.
+    has_gone: AtomicBool,
+    workers: usize,
+    max_batch_tokens: usize,
+    limits: Limits,
+}
+
 struct State {
-    /// Oldest first.
-    waiting: VecDeque<Waiting>,
-    /// Of all that wait.
-    tokens: usize,
+    line: Line,
+    rate: Rate,
+    pulse: Pulse,
     /// Workers that run a batch.
     busy: usize,
+    /// Tokens of the batches that they run.
+    running: usize,
+    /// Workers that have not ended.
+    alive: usize,
     closed: bool,
 }
 
 impl Queue {
-    pub(super) fn new(workers: usize, max_batch_tokens: usize, max_queued_tokens: usize) -> Self {
+    pub(super) fn new(workers: usize, config: &BatchingConfig) -> Self {
+        let max_batch_tokens = config.max_batch_tokens.get();
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                line: Line::new(max_batch_tokens),
+                rate: Rate::default(),
+                pulse: Pulse::default(),
+                busy: 0,
+                running: 0,
+                alive: 0,
+                closed: false,
+            }),
             changed: Condvar::new(),
+            has_gone: AtomicBool::new(false),
             workers,
             max_batch_tokens,
-            max_queued_tokens,
+            limits: Limits {
+                max_queued_tokens: config.max_queued_tokens.get(),
+                max_delay: config.max_queue_delay(),
+            },
         }
     }
 
-    pub(super) fn max_queued_tokens(&self) -> usize {
-        self.max_queued_tokens
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether a call of the least size would be taken in now. Cheap, so that one which would not can
+    /// be refused before anything is done for it.
+    pub(super) fn check(&self, terms: &Terms) -> Result<(), BatchError> {
+        self.check_wait(&mut self.lock(), 0, terms, Instant::now())
     }
 
     /// Takes in all `arrivals`, which have this many tokens together, or does not ask for them.
     pub(super) fn admit<I: Iterator<Item = (Prompt, Reply)>>(
         &self,
         tokens: usize,
+        terms: &Terms,
         arrivals: impl FnOnce() -> I,
     ) -> Result<(), BatchError> {
         let since = Instant::now();
+        let call = Call::new(terms.deadline);
         let mut state = self.lock();
-        state.make_room(tokens, self.max_queued_tokens)?;
-        state.tokens += tokens;
-        let before = state.waiting.len();
-        let arrivals = arrivals().map(|(prompt, reply)| Waiting { prompt, since, reply });
-        state.waiting.extend(arrivals);
-        let arrived = state.waiting.len() - before;
+        self.make_room(&mut state, tokens, terms)?;
+        self.check_wait(&mut state, tokens, terms, since)?;
+        let arrivals = arrivals().map(|(prompt, reply)| Waiting {
+            prompt,
+            since,
+            reply,
+            call: Arc::clone(&call),
+        });
+        let arrived = state.line.extend(arrivals);
         drop(state);
         match arrived {
             1 => self.changed.notify_one(),
@@ -136,36 +138,168 @@ impl Queue {
         Ok(())
     }
 
+    /// Takes in a prompt that is served next, whatever waits and whatever the limits.
+    pub(super) fn admit_first(&self, prompt: Prompt, reply: Reply) -> Result<(), BatchError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(BatchError::Closed);
+        }
+        let (since, call) = (Instant::now(), Call::new(None));
+        state.line.put_first(Waiting { prompt, since, reply, call });
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    fn make_room(&self, state: &mut State, tokens: usize, terms: &Terms) -> Result<(), BatchError> {
+        let max_queued_tokens = self.limits.max_queued_tokens;
+        if state.closed {
+            return Err(BatchError::Closed);
+        }
+        if tokens > max_queued_tokens {
+            return Err(BatchError::TooLarge { tokens, max_queued_tokens });
+        }
+        let in_work = terms.connection.as_ref().map_or(0, |connection| connection.tokens());
+        if in_work > 0 && in_work + tokens > self.limits.max_connection_tokens() {
+            let max_tokens = self.limits.max_connection_tokens();
+            return Err(BatchError::ConnectionFull { tokens: in_work, max_tokens });
+        }
+        if state.line.tokens() + tokens > max_queued_tokens {
+            self.forget_gone(state);
+        }
+        if state.line.tokens() + tokens > max_queued_tokens {
+            let queued_tokens = state.line.tokens();
+            return Err(BatchError::Full { queued_tokens, max_queued_tokens });
+        }
+        Ok(())
+    }
+
+    fn check_wait(
+        &self,
+        state: &mut State,
+        tokens: usize,
+        terms: &Terms,
+        now: Instant,
+    ) -> Result<(), BatchError> {
+        let check = |state: &State| {
+            let mut ahead = state.line.ahead(tokens);
+            // Of what is being computed half is still to come, on the average.
+            ahead.first += state.running / 2;
+            ahead.last += state.running / 2;
+            // A worker that has nothing to do takes it at once.
+            if state.line.is_empty() && state.busy < self.workers {
+                ahead.first = 0;
+            }
+            let time_for = |tokens| state.rate.time_for(tokens, self.workers);
+            self.limits.check(ahead, terms, now, time_for)
+        };
+        match check(state) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                if self.forget_gone(state) {
+                    check(state)
+                } else {
+                    Err(error)
+                }
+            }
+        }
+    }
+
+    /// Forgets the prompts of callers that have gone. Returns whether there may have been any.
+    fn forget_gone(&self, state: &mut State) -> bool {
+        let has_gone = self.has_gone.swap(false, Ordering::Relaxed);
+        if has_gone {
+            state.line.forget_abandoned();
+        }
+        has_gone
+    }
+
+    /// A caller has gone whose prompts may still wait.
+    pub(super) fn caller_has_gone(&self) {
+        self.has_gone.store(true, Ordering::Relaxed);
+    }
+
     /// The next batch, as soon as there is one; `None` once the queue is closed and empty. Whoever
     /// takes it calls [`Queue::done`] after it.
     pub(super) fn next_batch(&self) -> Option<Batch> {
         let mut state = self.lock();
         loop {
             let share = self.share(&state);
-            let waiting = state.take_batch(share);
-            if !waiting.is_empty() {
-                let is_alone = state.busy == 0 && state.waiting.is_empty();
+            let Taken { batch, refused } =
+                state.line.take(share, self.limits.max_delay, Instant::now());
+            let is_alone = state.busy == 0 && state.line.is_empty();
+            let batch = Batch { waiting: batch, is_alone };
+            let tokens = batch.tokens();
+            if tokens > 0 {
                 state.busy += 1;
-                return Some(Batch { waiting, is_alone });
+                state.running += tokens;
             }
-            if state.closed {
-                return None;
+            if !refused.is_empty() {
+                drop(state);
+                for (reply, error) in refused {
+                    reply.send(Err(error));
+                }
+                state = self.lock();
+            } else if tokens == 0 {
+                if state.closed {
+                    return None;
+                }
+                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            if tokens > 0 {
+                return Some(batch);
+            }
         }
     }
 
     /// A worker has run its batch.
-    pub(super) fn done(&self) {
+    pub(super) fn done(&self, ran: Ran) {
         let mut state = self.lock();
-        state.busy = state.busy.saturating_sub(1);
+        state.set_down(ran.tokens);
+        if ran.succeeded {
+            state.pulse = Pulse { last_success: Some(Instant::now()), failures: 0 };
+        } else {
+            state.pulse.failures += 1;
+        }
+        if ran.succeeded && ran.by_worker {
+            state.rate.measure(ran.tokens, ran.time, self.max_batch_tokens);
+        }
+    }
+
+    /// A worker begins.
+    pub(super) fn joined(&self) {
+        self.lock().alive += 1;
+    }
+
+    /// A worker ends.
+    pub(super) fn left(&self) {
+        let mut state = self.lock();
+        state.alive = state.alive.saturating_sub(1);
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Waits until all workers have ended, but no longer than this. Returns whether they have.
+    pub(super) fn until_left(&self, patience: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.changed.wait_timeout_while(state, patience, |state| state.alive > 0);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.alive == 0
+    }
+
+    pub(super) fn pulse(&self) -> Pulse {
+        self.lock().pulse
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// Most tokens of the next batch: what waits is divided among the workers that are free, so that
     /// the prompts of one call do not queue up behind each other while a CPU is idle.
     fn share(&self, state: &State) -> usize {
         let free = self.workers.saturating_sub(state.busy).max(1);
-        let share = state.tokens.div_ceil(free);
+        let share = state.line.tokens().div_ceil(free);
         share.max(LEAST_SHARE_TOKENS).min(self.max_batch_tokens)
     }
 
@@ -177,8 +311,7 @@ impl Queue {
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.tokens = 0;
-        let waiting = std::mem::take(&mut state.waiting);
+        let waiting: Vec<Waiting> = state.line.take_all().collect();
         drop(state);
         self.changed.notify_all();
         for abandoned in waiting {
@@ -193,57 +326,9 @@ impl Queue {
 }
 
 impl State {
-    fn make_room(&mut self, tokens: usize, max_queued_tokens: usize) -> Result<(), BatchError> {
-        if self.closed {
-            return Err(BatchError::Closed);
-        }
-        if tokens > max_queued_tokens {
-            return Err(BatchError::TooLarge { tokens, max_queued_tokens });
-        }
-        if self.tokens + tokens > max_queued_tokens {
-            self.forget_abandoned();
-        }
-        if self.tokens + tokens > max_queued_tokens {
-            return Err(BatchError::Full { queued_tokens: self.tokens, max_queued_tokens });
-        }
-        Ok(())
-    }
-
-    /// Callers that have gone must not keep others out.
-    fn forget_abandoned(&mut self) {
-        self.waiting.retain(|waiting| !waiting.is_abandoned());
-        self.tokens = self.waiting.iter().map(Waiting::tokens).sum();
-    }
-
-    fn take_batch(&mut self, max_tokens: usize) -> Vec<Waiting> {
-        let window = self.take_window();
-        let lengths: Vec<usize> = window.iter().map(Waiting::tokens).collect();
-        let mut chosen = former::form(&lengths, max_tokens);
-        let mut batch = Vec::with_capacity(chosen.len());
-        // From the youngest on, so that those left over go back in their order.
-        for (at, waiting) in window.into_iter().enumerate().rev() {
-            if chosen.pop_if(|last| *last == at).is_some() {
-                self.tokens -= waiting.tokens();
-                batch.push(waiting);
-            } else {
-                self.waiting.push_front(waiting);
-            }
-        }
-        batch
-    }
-
-    /// Takes out the oldest prompts that somebody still waits for.
-    fn take_window(&mut self) -> Vec<Waiting> {
-        let mut window = Vec::with_capacity(WINDOW.min(self.waiting.len()));
-        while window.len() < WINDOW
-            && let Some(waiting) = self.waiting.pop_front()
-        {
-            if waiting.is_abandoned() {
-                self.tokens -= waiting.tokens();
-            } else {
-                window.push(waiting);
-            }
-        }
-        window
+    /// A batch of so many tokens is no longer run, be it done or given up.
+    fn set_down(&mut self, tokens: usize) {
+        self.busy = self.busy.saturating_sub(1);
+        self.running = self.running.saturating_sub(tokens);
     }
 }

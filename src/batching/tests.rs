@@ -49,6 +49,7 @@ fn config(workers: usize, max_batch_tokens: usize, max_queued_tokens: usize) -> 
         workers: NonZeroUsize::new(workers),
         max_batch_tokens: count(max_batch_tokens),
         max_queued_tokens: count(max_queued_tokens),
+        max_queue_delay_ms: 60_000,
     }
 }
 
@@ -95,7 +96,9 @@ macro_rules! hand_in {
 }
 
 // After the macro that it uses.
+mod admitting;
 mod caching;
+mod replacing;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();

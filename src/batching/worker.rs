@@ -8,7 +8,8 @@ use std::{
 use super::{
     BatchError, Encoded,
     panic::catch_panic,
-    queue::{Batch, Queue, Waiting},
+    post::{Caller, Post},
+    queue::{Batch, Queue, Ran},
 };
 use crate::{inference::MaskEncoder, tokenization::Prompt};
 
@@ -18,36 +19,60 @@ const LEAST_LONE_TOKENS: usize = 16;
 /// An encoder that computes with all CPUs, for a batch that has them to itself.
 pub(super) type Lone = Mutex<Box<dyn MaskEncoder + Send>>;
 
-/// Works until the queue is closed and empty.
-pub(super) fn run(queue: &Queue, encoder: &mut dyn MaskEncoder, lone: Option<&Lone>) {
+/// Works until the queue is closed and empty, or until others have given this worker up.
+pub(super) fn run(queue: &Queue, post: &Post, encoder: &mut dyn MaskEncoder, lone: Option<&Lone>) {
     while let Some(batch) = queue.next_batch() {
-        let started = Instant::now();
-        let vectors = compute(&batch, encoder, lone);
-        let inference_time = started.elapsed();
+        let (tokens, is_alone) = (batch.tokens(), batch.is_alone);
+        let (prompts, callers) = split(batch);
+        let started = post.begin(callers, tokens);
+        let Computed { vectors, by_worker } = compute(&prompts, tokens, is_alone, encoder, lone);
+        let time = started.elapsed();
+        // Nobody waits for this any more if it took so long that it was given up.
+        let Some(callers) = post.end() else { return };
         // Before anybody is answered: who asks again at once finds the CPUs free.
-        queue.done();
-        answer(batch.waiting, vectors, encoder.hidden_size(), started, inference_time);
+        queue.done(Ran { tokens, time, by_worker, succeeded: vectors.is_ok() });
+        answer(callers, vectors, encoder.hidden_size(), started, time);
     }
+}
+
+fn split(batch: Batch) -> (Vec<Prompt>, Vec<Caller>) {
+    let parts = batch.waiting.into_iter().map(|waiting| {
+        let (tokens, since) = (waiting.tokens(), waiting.since);
+        (waiting.prompt, Caller { reply: waiting.reply, since, tokens })
+    });
+    parts.unzip()
+}
+
+/// What an encoder made of a batch.
+struct Computed {
+    vectors: Result<Vec<f32>, String>,
+    /// Whether it was the worker's own.
+    by_worker: bool,
 }
 
 fn compute(
-    batch: &Batch,
+    prompts: &[Prompt],
+    tokens: usize,
+    is_alone: bool,
     encoder: &mut dyn MaskEncoder,
     lone: Option<&Lone>,
-) -> Result<Vec<f32>, String> {
-    let prompts: Vec<&Prompt> = batch.waiting.iter().map(|waiting| &waiting.prompt).collect();
-    let is_lone = batch.is_alone && batch.tokens() >= LEAST_LONE_TOKENS;
-    match lone.filter(|_| is_lone).map(Mutex::try_lock) {
-        Some(Ok(mut lone)) => encode(lone.as_mut(), &prompts),
+) -> Computed {
+    let prompts: Vec<&Prompt> = prompts.iter().collect();
+    let is_lone = is_alone && tokens >= LEAST_LONE_TOKENS;
+    let mut lone = match lone.filter(|_| is_lone).map(Mutex::try_lock) {
+        Some(Ok(lone)) => lone,
         // A panic is caught before it can poison the lock; and it would leave nothing half-changed.
-        Some(Err(TryLockError::Poisoned(lone))) => encode(lone.into_inner().as_mut(), &prompts),
+        Some(Err(TryLockError::Poisoned(lone))) => lone.into_inner(),
         // Another worker is just done with it.
-        Some(Err(TryLockError::WouldBlock)) | None => encode(encoder, &prompts),
-    }
+        Some(Err(TryLockError::WouldBlock)) | None => {
+            return Computed { vectors: encode(encoder, &prompts), by_worker: true };
+        }
+    };
+    Computed { vectors: encode(lone.as_mut(), &prompts), by_worker: false }
 }
 
 fn answer(
-    batch: Vec<Waiting>,
+    callers: Vec<Caller>,
     vectors: Result<Vec<f32>, String>,
     hidden_size: usize,
     started: Instant,
@@ -55,21 +80,19 @@ fn answer(
 ) {
     match vectors {
         Ok(vectors) => {
-            for (waiting, vector) in batch.into_iter().zip(vectors.chunks_exact(hidden_size)) {
-                let encoded = Encoded {
+            for (caller, vector) in callers.into_iter().zip(vectors.chunks_exact(hidden_size)) {
+                caller.reply.send(Ok(Encoded {
                     mask_vector: vector.into(),
-                    tokens: waiting.prompt.input_ids.len(),
-                    queue_time: started.duration_since(waiting.since),
+                    tokens: caller.tokens,
+                    queue_time: started.saturating_duration_since(caller.since),
                     inference_time,
-                };
-                waiting.reply.send(Ok(encoded));
+                }));
             }
         }
         Err(message) => {
-            tracing::error!(prompts = batch.len(), reason = message, "a batch failed");
-            for waiting in batch {
-                let error = BatchError::Encoder(message.clone());
-                waiting.reply.send(Err(error));
+            tracing::error!(prompts = callers.len(), reason = message, "a batch failed");
+            for caller in callers {
+                caller.reply.send(Err(BatchError::Encoder(message.clone())));
             }
         }
     }

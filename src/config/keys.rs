@@ -12,6 +12,7 @@ use super::sections::LogFormat;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// Every known key, in the order of `default.toml`. The upper limits are far above what a
 /// machine can use; they are there to catch a slip of the keyboard or of the unit.
@@ -21,14 +22,17 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("server.max_examples", Rule::Count(1, 65_536)),
     Key::new("server.max_text_bytes", Rule::Count(1, 64 * MIB)),
     Key::new("server.max_stream_in_flight", Rule::Count(1, 4096)),
-    Key::new("server.drain_timeout_ms", Rule::Count(0, 60 * 60 * 1000)),
+    Key::new("server.drain_timeout_ms", Rule::Count(0, HOUR_MS)),
     Key::new("models.directory", Rule::Path),
     Key::new("batching.workers", Rule::Count(0, 1024)),
     Key::new(MAX_BATCH_TOKENS, Rule::Count(1, 1 << 20)),
     Key::new(MAX_QUEUED_TOKENS, Rule::Count(1, 1 << 30)),
+    Key::new("batching.max_queue_delay_ms", Rule::Count(1, HOUR_MS)),
     Key::new("cache.max_bytes", Rule::Count(0, 64 * GIB)),
     Key::new("inference.intra_op_threads", Rule::Count(1, 1024)),
     Key::new("inference.lone_request_threads", Rule::Count(0, 1024)),
+    Key::new("health.probe_interval_ms", Rule::Count(100, HOUR_MS)),
+    Key::new("health.stall_timeout_ms", Rule::Count(100, HOUR_MS)),
     Key::new("onnxruntime.path", Rule::PathOrEmpty),
     Key::new("log.format", Rule::OneOf(LogFormat::NAMES)),
     Key::new("log.level", Rule::Text),

@@ -25,6 +25,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// How one batch is computed.
     pub inference: InferenceConfig,
+    /// When the encoders are taken to work.
+    pub health: HealthConfig,
     /// The ONNX Runtime library.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What is logged, and how.
@@ -78,6 +80,9 @@ pub struct BatchingConfig {
     pub max_batch_tokens: NonZeroUsize,
     /// Most tokens waiting for a worker, at least `max_batch_tokens`.
     pub max_queued_tokens: NonZeroUsize,
+    /// How long a call may wait for its first example to be computed, in milliseconds. See
+    /// [`BatchingConfig::max_queue_delay`].
+    pub max_queue_delay_ms: u64,
 }
 
 impl BatchingConfig {
@@ -85,6 +90,11 @@ impl BatchingConfig {
     /// this process, else one.
     pub fn worker_count(&self) -> NonZeroUsize {
         self.workers.unwrap_or_else(available_cpus)
+    }
+
+    /// How long a call may wait for its first example to be computed.
+    pub fn max_queue_delay(&self) -> Duration {
+        Duration::from_millis(self.max_queue_delay_ms)
     }
 }
 
@@ -120,6 +130,28 @@ impl InferenceConfig {
 /// group.
 fn available_cpus() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+/// `[health]`: when the encoders are taken to work.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthConfig {
+    /// After which an idle encoder is asked for a prediction, in milliseconds.
+    pub probe_interval_ms: u64,
+    /// How long a worker may take for one batch, in milliseconds.
+    pub stall_timeout_ms: u64,
+}
+
+impl HealthConfig {
+    /// After which an idle encoder is asked for a prediction.
+    pub fn probe_interval(&self) -> Duration {
+        Duration::from_millis(self.probe_interval_ms)
+    }
+
+    /// How long a worker may take for one batch.
+    pub fn stall_timeout(&self) -> Duration {
+        Duration::from_millis(self.stall_timeout_ms)
+    }
 }
 
 /// `[onnxruntime]`: the ONNX Runtime library.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     CurrentRegistry,
     call::{self, Answer},
+    caller::Caller,
     convert::{self, Limits},
     cpus::Cpus,
     proto,
@@ -37,6 +38,7 @@ impl Answerer {
     pub(super) async fn classify(
         &self,
         request: proto::ClassifyRequest,
+        caller: &Caller,
         room: Option<&Room>,
     ) -> Result<proto::ClassifyResponse, CallError> {
         let route = self.route(&request.task)?;
@@ -45,13 +47,14 @@ impl Answerer {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options, room).await?;
+        let answer = self.answer(vec![route], request.examples, &options, caller, room).await?;
         Ok(convert::classify_response(answer, options.top_k))
     }
 
     pub(super) async fn regress(
         &self,
         request: proto::RegressRequest,
+        caller: &Caller,
         room: Option<&Room>,
     ) -> Result<proto::RegressResponse, CallError> {
         let route = self.route(&request.task)?;
@@ -60,17 +63,18 @@ impl Answerer {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options, room).await?;
+        let answer = self.answer(vec![route], request.examples, &options, caller, room).await?;
         Ok(convert::regress_response(answer))
     }
 
     pub(super) async fn predict(
         &self,
         request: proto::PredictRequest,
+        caller: &Caller,
     ) -> Result<proto::PredictResponse, CallError> {
         let routes = self.routes(&request.tasks)?;
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(routes, request.examples, &options, None).await?;
+        let answer = self.answer(routes, request.examples, &options, caller, None).await?;
         Ok(convert::predict_response(answer, options.top_k))
     }
 
@@ -79,14 +83,19 @@ impl Answerer {
         routes: Vec<Arc<Route>>,
         examples: Vec<proto::Example>,
         options: &proto::Options,
+        caller: &Caller,
         room: Option<&Room>,
     ) -> Result<Answer, CallError> {
         let span = tracing::Span::current();
         // Only names of real tasks, so that nobody fills the log with words of their own.
         span.record("task", status::list(routes.iter().map(|route| route.name())));
         span.record("examples", examples.len());
+        if room.is_none() {
+            // Who cannot be served now is told before anything is done for it.
+            routes.iter().try_for_each(|route| route.batcher.check(&caller.terms))?;
+        }
         let questions = convert::question(routes, examples, options, self.limits)?;
-        call::answer(questions, &self.cpus, room).await
+        call::answer(questions, &self.cpus, &caller.terms, room).await
     }
 
     pub(super) fn registry(&self) -> Result<Arc<Registry>, CallError> {

@@ -9,7 +9,7 @@ use super::{
     status::CallError,
 };
 use crate::{
-    batching::{Admitted, BatchError, Batcher, Distinct, Encoded},
+    batching::{Admitted, BatchError, Batcher, Distinct, Encoded, Terms},
     inference::Head,
     registry::Route,
     task::{Example, Prediction},
@@ -110,14 +110,15 @@ impl TaskPrompts {
 pub(super) async fn answer(
     questions: Vec<TaskQuestion>,
     cpus: &Cpus,
+    terms: &Terms,
     room: Option<&Room>,
 ) -> Result<Answer, CallError> {
     let bytes = questions.iter().map(TaskQuestion::text_bytes).sum();
     let size = Work::up_to(SMALL_TEXT_BYTES, bytes);
     let Prompts { mut passes, tasks } = cpus.run(size, move || prompts(questions)).await??;
     let stay = match room {
-        None => admit(&mut passes).map(|()| None),
-        Some(room) => room.enter(|| admit(&mut passes)).await.map(Some),
+        None => admit(&mut passes, terms).map(|()| None),
+        Some(room) => room.enter(|| admit(&mut passes, terms)).await.map(Some),
     }?;
     let encoded = encode(passes).await?;
     drop(stay);
@@ -165,9 +166,9 @@ fn place(
 
 /// Hands the prompts to their batchers. After an error, those that are not taken in yet can be
 /// handed over again.
-fn admit(passes: &mut [Pass]) -> Result<(), BatchError> {
+fn admit(passes: &mut [Pass], terms: &Terms) -> Result<(), BatchError> {
     for pass in passes.iter_mut().filter(|pass| pass.admitted.is_none()) {
-        pass.admitted = Some(pass.batcher.admit(pass.prompts.prompts_mut())?);
+        pass.admitted = Some(pass.batcher.admit(pass.prompts.prompts_mut(), terms)?);
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! What every call goes through on its way to a service and back: it gets an id, it is logged,
-//! and if it panics it is answered all the same.
+//! What every call goes through on its way to a service and back: it gets an id, it is logged, it
+//! ends at its deadline, and if it panics it is answered all the same.
 //!
-//! One tower layer with three steps, for their order is the point. The id comes first, so that
-//! every answer and every log line bears it. The log comes round the catching of panics, so that
-//! a call that panicked has its line too. The catching is innermost: what panics is a service,
-//! and the steps round it need an answer to work on.
+//! One tower layer with four steps, for their order is the point. The id comes first, so that
+//! every answer and every log line bears it. The log comes round the rest, so that a call that
+//! panicked or came too late has its line too. The deadline drops what it ends. The catching of
+//! panics is innermost: what panics is a service, and the steps round it need an answer to work on.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,6 +18,7 @@ use std::{
     time::Instant,
 };
 
+use tokio::time;
 use tonic::{
     Code,
     body::Body,
@@ -26,8 +27,12 @@ use tonic::{
 use tower::{Layer, Service};
 use tracing::{Instrument, Span, field};
 
-use super::{proto::inference_server::SERVICE_NAME, status};
-use crate::batching::catch_panic;
+use super::{
+    deadline::Deadline,
+    proto::inference_server::SERVICE_NAME,
+    status::{self, CallError},
+};
+use crate::batching::{BatchError, catch_panic};
 
 /// Names a call: taken from the client, or made, and returned.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -74,26 +79,42 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = RequestId::from_header(request.headers().get(REQUEST_ID));
         request.extensions_mut().insert(id.clone());
+        let deadline = Deadline::of(request.headers(), Instant::now());
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
         let mut line = AccessLine::begin(request.uri().path(), &id);
         let span = line.span.clone();
         let called = span.in_scope(|| catch_panic(|| self.0.call(request)));
         let answer = async move {
             let answered = match called {
-                Ok(future) => without_panic(future).await,
-                Err(message) => Err(message),
+                Ok(future) => in_time(without_panic(future), deadline).await,
+                Err(message) => Ok(Err(message)),
             };
             let mut response = match answered {
-                Ok(answer) => answer?,
-                Err(message) => {
+                Ok(Ok(answer)) => answer?,
+                Ok(Err(message)) => {
                     tracing::error!(reason = message, "a call panicked");
                     status::internal(&id).into_http()
                 }
+                Err(expired) => expired.into_status(&id).into_http(),
             };
             response.headers_mut().insert(REQUEST_ID, id.0);
             line.end(&response);
             Ok(response)
         };
         Box::pin(answer.instrument(span))
+    }
+}
+
+/// Runs a future to its end, or until the caller gives up: then it is dropped, and with it whatever
+/// of it still waits.
+async fn in_time<F: Future>(future: F, deadline: Option<Deadline>) -> Result<F::Output, CallError> {
+    match deadline {
+        None => Ok(future.await),
+        Some(Deadline(deadline)) => time::timeout_at(deadline.into(), future)
+            .await
+            .map_err(|_| CallError::from(BatchError::Expired)),
     }
 }
 
@@ -201,6 +222,8 @@ impl Drop for AccessLine {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -252,6 +275,41 @@ mod tests {
             assert_eq!(status.code(), Code::Internal);
             assert!(status.message().contains("mine"), "{status:?}");
             assert!(!status.message().contains("secret"), "{status:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_ends_at_its_deadline_and_what_it_waits_for_is_dropped() {
+        let dropped = Arc::new(());
+        let mut service = EveryCall.layer(Waits(Arc::clone(&dropped)));
+        let mut request = Request::new(Body::empty());
+        request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("50m"));
+        let begun = time::Instant::now();
+        let response = service.call(request).await.expect("an answer");
+        assert!((50..=51).contains(&begun.elapsed().as_millis()));
+        let status = tonic::Status::from_header_map(response.headers()).expect("an error");
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{status:?}");
+        assert_eq!(Arc::strong_count(&dropped), 2, "the test's and the service's");
+    }
+
+    /// Waits for ever, holding what it has.
+    struct Waits(Arc<()>);
+
+    impl Service<Request<Body>> for Waits {
+        type Response = Response<Body>;
+        type Error = std::convert::Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            let held = Arc::clone(&self.0);
+            Box::pin(async move {
+                let _held = held;
+                std::future::pending().await
+            })
         }
     }
 }

@@ -5,8 +5,10 @@
 
 mod answerer;
 mod call;
+mod caller;
 mod convert;
 mod cpus;
+mod deadline;
 pub mod health;
 mod layers;
 mod room;

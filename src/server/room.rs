@@ -26,8 +26,8 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// Any but [`BatchError::Full`] at once. That one if none of the stream's requests is in: then
-    /// others fill the queue, and nothing tells when they leave.
+    /// At once, unless it passes when others of the stream leave. If none is in, then others fill
+    /// the queue, and nothing tells when they leave.
     pub(super) async fn enter(
         &self,
         mut try_enter: impl FnMut() -> Result<(), BatchError>,
@@ -38,7 +38,7 @@ impl Room {
             let inside = self.inside.load(Ordering::Acquire);
             match try_enter() {
                 Ok(()) => break,
-                Err(BatchError::Full { .. }) if inside > 0 => self.left.notified().await,
+                Err(error) if error.is_passing() && inside > 0 => self.left.notified().await,
                 Err(error) => return Err(error),
             }
         }

@@ -9,12 +9,13 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     CurrentRegistry,
     answerer::Answerer,
+    caller::Caller,
     convert,
     layers::RequestId,
     proto::{self, inference_server::Inference},
     room::Room,
     status::CallError,
-    stream::{Answering, Answers},
+    stream::{self, Answering, Answers},
 };
 use crate::config::ServerConfig;
 
@@ -39,48 +40,54 @@ impl Inference for InferenceService {
         &self,
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
-        let id = id_of(&request);
-        respond(self.answerer.classify(request.into_inner(), None).await, &id)
+        let caller = Caller::of(&request);
+        respond(self.answerer.classify(request.into_inner(), &caller, None).await, &caller.id)
     }
 
     async fn regress(
         &self,
         request: Request<proto::RegressRequest>,
     ) -> Result<Response<proto::RegressResponse>, Status> {
-        let id = id_of(&request);
-        respond(self.answerer.regress(request.into_inner(), None).await, &id)
+        let caller = Caller::of(&request);
+        respond(self.answerer.regress(request.into_inner(), &caller, None).await, &caller.id)
     }
 
     async fn predict(
         &self,
         request: Request<proto::PredictRequest>,
     ) -> Result<Response<proto::PredictResponse>, Status> {
-        let id = id_of(&request);
-        respond(self.answerer.predict(request.into_inner()).await, &id)
+        let caller = Caller::of(&request);
+        respond(self.answerer.predict(request.into_inner(), &caller).await, &caller.id)
     }
 
     async fn classify_stream(
         &self,
         requests: Request<Streaming<proto::ClassifyRequest>>,
     ) -> Result<Response<Self::ClassifyStreamStream>, Status> {
+        let caller = Caller::of(&requests);
         let (answerer, room) = (Arc::clone(&self.answerer), Arc::new(Room::default()));
+        let of_stream = caller.clone();
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
-            Box::pin(async move { answerer.classify(request, Some(&room)).await }) as _
+            let caller = of_stream.clone();
+            Box::pin(async move { answerer.classify(request, &caller, Some(&room)).await }) as _
         };
-        Ok(respond_with_stream(self.answers(requests, Box::new(answering))))
+        Ok(respond_with_stream(self.answers(requests, caller, Box::new(answering))))
     }
 
     async fn regress_stream(
         &self,
         requests: Request<Streaming<proto::RegressRequest>>,
     ) -> Result<Response<Self::RegressStreamStream>, Status> {
+        let caller = Caller::of(&requests);
         let (answerer, room) = (Arc::clone(&self.answerer), Arc::new(Room::default()));
+        let of_stream = caller.clone();
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
-            Box::pin(async move { answerer.regress(request, Some(&room)).await }) as _
+            let caller = of_stream.clone();
+            Box::pin(async move { answerer.regress(request, &caller, Some(&room)).await }) as _
         };
-        Ok(respond_with_stream(self.answers(requests, Box::new(answering))))
+        Ok(respond_with_stream(self.answers(requests, caller, Box::new(answering))))
     }
 
     async fn list_tasks(
@@ -90,14 +97,14 @@ impl Inference for InferenceService {
         let tasks = self.answerer.registry().map(|registry| proto::ListTasksResponse {
             tasks: registry.routes().map(convert::task).collect(),
         });
-        respond(tasks, &id_of(&request))
+        respond(tasks, &Caller::of(&request).id)
     }
 
     async fn get_task(
         &self,
         request: Request<proto::GetTaskRequest>,
     ) -> Result<Response<proto::Task>, Status> {
-        let id = id_of(&request);
+        let id = Caller::of(&request).id;
         let route = self.answerer.route(&request.get_ref().task);
         respond(route.map(|route| convert::task(&route)), &id)
     }
@@ -117,22 +124,18 @@ impl InferenceService {
     fn answers<Q, A: Send + 'static>(
         &self,
         requests: Request<Streaming<Q>>,
+        caller: Caller,
         answering: Answering<Q, A>,
     ) -> Answers<Q, A> {
-        let id = id_of(&requests);
         let mut stopping = self.stopping.clone();
         let stopping = Box::pin(async move {
             // An error means that the server has ended.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         });
-        Answers::new(requests.into_inner(), answering, self.max_stream_in_flight, stopping, id)
+        let deadline = caller.terms.deadline;
+        let limits = stream::Limits { max_in_flight: self.max_stream_in_flight, deadline };
+        Answers::new(requests.into_inner(), answering, limits, stopping, caller.id)
     }
-}
-
-/// The id that the layers gave the call.
-fn id_of<T>(request: &Request<T>) -> RequestId {
-    let id = request.extensions().get::<RequestId>().cloned();
-    id.unwrap_or_else(|| RequestId::from_header(None))
 }
 
 fn respond<T: Message>(

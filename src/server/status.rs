@@ -19,6 +19,9 @@ const DOMAIN: &str = "dynamar";
 /// When to come back to a full queue: about what a few batches take.
 const RETRY_WHEN_FULL: Duration = Duration::from_millis(500);
 
+/// When to come back, at least and at most, to a server that has too much to do.
+const RETRY_WHEN_BUSY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
+
 /// When to come back to a server that is loading.
 const RETRY_WHEN_LOADING: Duration = Duration::from_secs(1);
 
@@ -93,31 +96,52 @@ impl CallError {
                 let details = bad_request(violations);
                 (Code::InvalidArgument, "INVALID_REQUEST", details)
             }
-            Self::Batch(BatchError::TooLarge { .. }) => {
-                let violation = FieldViolation {
-                    field: "examples".to_owned(),
-                    description: format!("{message}: send fewer examples or tasks in one call"),
-                };
-                let details = bad_request(vec![violation]);
-                (Code::InvalidArgument, "CALL_TOO_LARGE", details)
-            }
-            Self::Batch(BatchError::Full { .. }) => {
-                let details = retry(RETRY_WHEN_FULL);
-                (Code::ResourceExhausted, "QUEUE_FULL", details)
-            }
-            Self::Batch(BatchError::Closed) => {
-                let message = "the server is stopping";
-                let details = ErrorDetails::with_error_info("STOPPING", DOMAIN, HashMap::new());
-                return Status::with_error_details(Code::Unavailable, message, details);
-            }
-            Self::Batch(BatchError::Encoder(_)) | Self::Tokenizer(_) | Self::Panic(_) => {
-                tracing::error!(reason = message, "a call failed");
-                return internal(request);
-            }
+            Self::Batch(error) => match of_batch(&error, &message) {
+                Some(parts) => parts,
+                None => return failed(&message, request),
+            },
+            Self::Tokenizer(_) | Self::Panic(_) => return failed(&message, request),
         };
         details.set_error_info(reason, DOMAIN, HashMap::new());
         Status::with_error_details(code, message, details)
     }
+}
+
+/// Why prompts were not encoded; `None` if that is our fault.
+fn of_batch(error: &BatchError, message: &str) -> Option<(Code, &'static str, ErrorDetails)> {
+    let retry = |after: Duration| {
+        let after = after.clamp(RETRY_WHEN_BUSY.0, RETRY_WHEN_BUSY.1);
+        ErrorDetails::with_retry_info(Some(after))
+    };
+    let exhausted = |reason, after| Some((Code::ResourceExhausted, reason, retry(after)));
+    match *error {
+        BatchError::TooLarge { .. } => {
+            let violation = FieldViolation {
+                field: "examples".to_owned(),
+                description: format!("{message}: send fewer examples or tasks in one call"),
+            };
+            let details = bad_request(vec![violation]);
+            Some((Code::InvalidArgument, "CALL_TOO_LARGE", details))
+        }
+        BatchError::Full { .. } => exhausted("QUEUE_FULL", RETRY_WHEN_FULL),
+        BatchError::ConnectionFull { .. } => exhausted("CONNECTION_FULL", RETRY_WHEN_FULL),
+        // By then the wait is what is allowed, if no more comes meanwhile.
+        BatchError::Overloaded { wait, max_wait } => {
+            exhausted("OVERLOADED", wait.saturating_sub(max_wait))
+        }
+        BatchError::TooLate { wait, left } => {
+            exhausted("DEADLINE_TOO_SHORT", wait.saturating_sub(left))
+        }
+        BatchError::Expired => Some((Code::DeadlineExceeded, "DEADLINE", ErrorDetails::new())),
+        BatchError::Closed => Some((Code::Unavailable, "STOPPING", ErrorDetails::new())),
+        BatchError::Encoder(_) => None,
+    }
+}
+
+/// Our fault: the log has the reason, the client an id.
+fn failed(reason: &str, request: &RequestId) -> Status {
+    tracing::error!(reason, "a call failed");
+    internal(request)
 }
 
 /// The status of one request of a stream, counted from 0, as that of the stream.

@@ -9,9 +9,10 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 use tracing::{Instrument, Span};
@@ -28,6 +29,15 @@ pub(super) type Answering<Q, A> = Box<dyn Fn(Q) -> Pending<Result<A, CallError>>
 /// Something that is still to come.
 pub(super) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What a stream may take up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Requests that are worked on at a time.
+    pub max_in_flight: usize,
+    /// When its caller gives up.
+    pub deadline: Option<Instant>,
+}
+
 /// The answers to a stream of requests.
 pub(super) struct Answers<Q, A, S = Streaming<Q>> {
     /// `None` once no more are read.
@@ -42,6 +52,8 @@ pub(super) struct Answers<Q, A, S = Streaming<Q>> {
     end: Option<Status>,
     /// Comes when the server is told to stop.
     stopping: Pending<()>,
+    /// Comes when the caller gives up.
+    deadline: Option<Pending<()>>,
     id: RequestId,
     span: Span,
 }
@@ -54,18 +66,23 @@ where
     pub(super) fn new(
         requests: S,
         answering: Answering<Q, A>,
-        max_in_flight: usize,
+        limits: Limits,
         stopping: Pending<()>,
         id: RequestId,
     ) -> Self {
+        let deadline = limits.deadline.map(|deadline| {
+            let deadline = time::sleep_until(deadline.into());
+            Box::pin(deadline) as Pending<()>
+        });
         Self {
             requests: Some(requests),
             answering,
-            max_in_flight,
+            max_in_flight: limits.max_in_flight,
             in_flight: VecDeque::new(),
             answered: 0,
             end: None,
             stopping,
+            deadline,
             id,
             span: Span::current(),
         }
@@ -102,6 +119,18 @@ where
         self.in_flight.push_back(InFlight(tokio::spawn(answer)));
     }
 
+    /// Whether the caller has given up, and is told so now.
+    fn is_too_late(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(deadline) = &mut self.deadline else { return false };
+        let is_too_late = deadline.as_mut().poll(context).is_ready();
+        if is_too_late {
+            self.deadline = None;
+            self.finish(None);
+            self.in_flight.clear();
+        }
+        is_too_late
+    }
+
     /// Reads no more. What is in flight is still answered.
     fn finish(&mut self, end: Option<Status>) {
         self.requests = None;
@@ -120,6 +149,10 @@ where
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        if this.is_too_late(context) {
+            let status = CallError::from(BatchError::Expired).into_status(&this.id);
+            return Poll::Ready(Some(Err(status::of_request(status, this.answered))));
+        }
         this.read(context);
         let Some(oldest) = this.in_flight.front_mut() else {
             return match this.requests {
@@ -193,7 +226,13 @@ mod tests {
         let stopping = Box::pin(async move { drop(stopped.await) });
         let id = RequestId::from_header(None);
         Bench {
-            answers: Answers::new(requests, answering, max_in_flight, stopping, id),
+            answers: Answers::new(
+                requests,
+                answering,
+                Limits { max_in_flight, deadline: None },
+                stopping,
+                id,
+            ),
             begun,
             stop,
         }
@@ -289,7 +328,13 @@ mod tests {
         let answering: Answering<usize, usize> =
             Box::new(|_| Box::pin(async { panic!("a secret of the house") }));
         let (never, id) = (Box::pin(std::future::pending()), RequestId::from_header(None));
-        let mut answers = Answers::new(requests, answering, 1, never, id);
+        let mut answers = Answers::new(
+            requests,
+            answering,
+            Limits { max_in_flight: 1, deadline: None },
+            never,
+            id,
+        );
         let error = answers.next().await.expect("told").expect_err("it panicked");
         assert_eq!(error.code(), Code::Internal);
         assert!(!error.message().contains("secret"), "{error:?}");

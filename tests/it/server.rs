@@ -8,6 +8,7 @@ mod encoder;
 mod faults;
 mod lifecycle;
 mod load;
+mod overload;
 mod predict;
 mod reference;
 mod refusals;

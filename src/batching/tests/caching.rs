@@ -88,7 +88,7 @@ fn a_call_that_is_not_taken_in_leaves_nothing_behind() {
     assert_eq!(bench.begun(), [1]);
     let waits = hand_in!(bench, vec![prompt(2, 10)]).ok().expect("waits");
     let mut refused = vec![prompt(3, 6), prompt(4, 6)];
-    let error = bench.batcher.admit(&mut refused).err().expect("full");
+    let error = bench.batcher.admit(&mut refused, &Terms::default()).err().expect("full");
     assert!(matches!(error, BatchError::Full { .. }), "{error:?}");
     assert_eq!(refused, [prompt(3, 6), prompt(4, 6)]);
     // It would be joined if the refused call had left it.

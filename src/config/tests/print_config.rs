@@ -29,6 +29,7 @@ directory = "models/serving"   # default
 workers = 0                    # default
 max_batch_tokens = 4096        # dynamar.toml
 max_queued_tokens = 262144     # default
+max_queue_delay_ms = 2000      # default
 
 [cache]
 max_bytes = 0                  # default
@@ -36,6 +37,10 @@ max_bytes = 0                  # default
 [inference]
 intra_op_threads = 1           # default
 lone_request_threads = 0       # default
+
+[health]
+probe_interval_ms = 5000       # default
+stall_timeout_ms = 20000       # default
 
 [onnxruntime]
 path = ""                      # default

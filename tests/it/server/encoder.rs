@@ -1,6 +1,9 @@
 //! A real encoder that can be held up, and made to fail.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{
+    Arc, Condvar, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use dynamar::{
     inference::{MaskEncoder, PredictError},
@@ -18,8 +21,9 @@ pub enum Mode {
     Panic,
 }
 
-/// Controls encoders and knows how many batches they have begun.
+/// Controls encoders and knows how many batches they have begun, and of how many prompts.
 pub struct Control {
+    prompts: AtomicUsize,
     mode: Mutex<Mode>,
     changed: Condvar,
     begun: watch::Sender<usize>,
@@ -28,6 +32,7 @@ pub struct Control {
 impl Control {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
+            prompts: AtomicUsize::new(0),
             mode: Mutex::new(Mode::Work),
             changed: Condvar::new(),
             begun: watch::Sender::new(0),
@@ -46,7 +51,13 @@ impl Control {
         Begun { count, before }
     }
 
-    fn pass(&self) -> Mode {
+    /// Prompts of all batches begun so far.
+    pub fn prompts(&self) -> usize {
+        self.prompts.load(Ordering::Relaxed)
+    }
+
+    fn pass(&self, prompts: usize) -> Mode {
+        self.prompts.fetch_add(prompts, Ordering::Relaxed);
         self.begun.send_modify(|count| *count += 1);
         let mode = self.mode.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = self.changed.wait_while(mode, |mode| *mode == Mode::Hold);
@@ -75,7 +86,7 @@ pub struct Controlled {
 
 impl MaskEncoder for Controlled {
     fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
-        match self.control.pass() {
+        match self.control.pass(prompts.len()) {
             Mode::Fail => Err(PredictError::Encoder("a secret of the house".to_owned())),
             Mode::Panic => panic!("a secret of the house"),
             Mode::Work | Mode::Hold => self.inner.mask_vectors(prompts),
