@@ -12,8 +12,8 @@ use tokio::{
 use super::{Global, logging, output};
 use crate::{
     config::{self, Config, Override},
-    registry::Registry,
-    server,
+    registry::Loader,
+    server::{self, Operator},
 };
 
 /// Serves checkpoints over gRPC until SIGTERM or Ctrl-C
@@ -74,19 +74,31 @@ fn overrides(args: &Args) -> Vec<Override> {
 
 async fn serve(config: Config) -> Result<()> {
     // Before anything slow, so that no signal is missed.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (operator, control) = server::control();
+    let signals = follow_signals(operator)?;
     let address = config.server.address;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
     tracing::info!(address = %listener.local_addr()?, "listening");
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    tokio::spawn(signals);
+    let loader = Loader::new(config.clone());
+    Ok(server::run(&config, move |previous| loader.load(previous), listener, control).await?)
+}
+
+/// Passes on, from now on, what the operator wants.
+fn follow_signals(operator: Operator) -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => operator.stop(),
+                // Who sits before it does not want to wait.
+                _ = interrupt.recv() => operator.stop_now(),
+                _ = hang_up.recv() => operator.reload(),
+            }
         }
-    };
-    let server = config.server.clone();
-    Ok(server::run(&server, move || Registry::open(&config), listener, shutdown).await?)
+    })
 }

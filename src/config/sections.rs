@@ -47,13 +47,21 @@ pub struct ServerConfig {
     pub max_text_bytes: NonZeroUsize,
     /// Most requests of one stream that are worked on at a time.
     pub max_stream_in_flight: NonZeroUsize,
-    /// How long calls under way may still take once the server was told to stop, in
-    /// milliseconds. See [`ServerConfig::drain_timeout`].
+    /// How long calls are still answered once the server was told to stop, in milliseconds. See
+    /// [`ServerConfig::stop_delay`].
+    pub stop_delay_ms: u64,
+    /// How long calls under way may still take after that, in milliseconds. See
+    /// [`ServerConfig::drain_timeout`].
     pub drain_timeout_ms: u64,
 }
 
 impl ServerConfig {
-    /// How long calls under way may still take once the server was told to stop.
+    /// How long calls are still answered once the server was told to stop.
+    pub fn stop_delay(&self) -> Duration {
+        Duration::from_millis(self.stop_delay_ms)
+    }
+
+    /// How long calls under way may still take after that.
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }
@@ -66,6 +74,15 @@ pub struct ModelsConfig {
     /// Directory whose subdirectories are the checkpoints to serve, relative to the working
     /// directory.
     pub directory: PathBuf,
+    /// How often it is looked at, in milliseconds; 0 is never. See [`ModelsConfig::poll_interval`].
+    pub poll_interval_ms: u64,
+}
+
+impl ModelsConfig {
+    /// How often the directory is looked at; `None` if it is not.
+    pub fn poll_interval(&self) -> Option<Duration> {
+        (self.poll_interval_ms > 0).then(|| Duration::from_millis(self.poll_interval_ms))
+    }
 }
 
 /// `[batching]`: how examples are queued and put together for the models.

@@ -7,6 +7,7 @@ mod print_config;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -75,7 +76,9 @@ fn the_defaults_stand_without_a_file() {
     let config =
         Config::load_from(directory.path(), None, nothing(), &[]).expect("defaults").config;
     assert_eq!(config.server.address.to_string(), "127.0.0.1:50051");
+    assert_eq!(config.server.stop_delay().as_secs(), 5);
     assert_eq!(config.server.drain_timeout().as_secs(), 10);
+    assert_eq!(config.models.poll_interval(), Some(Duration::from_secs(5)));
     assert_eq!(config.models.directory, Path::new("models/serving"));
     assert_eq!(config.batching.workers, None);
     assert_eq!(config.onnxruntime.path, None);

@@ -59,7 +59,9 @@ class Server:
     """A server on a free port."""
 
     def __init__(self, models):
-        environment = {**os.environ, "DYNAMAR_LOG__FORMAT": "json"}
+        environment = {
+            **os.environ, "DYNAMAR_LOG__FORMAT": "json", "DYNAMAR_SERVER__STOP_DELAY_MS": "0",
+        }
         self.process = subprocess.Popen(
             [DYNAMAR, "serve", "--models", str(models), "--address", "127.0.0.1:0"],
             cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,

@@ -12,6 +12,7 @@ mod overload;
 mod predict;
 mod reference;
 mod refusals;
+mod reload;
 mod stage;
 mod streams;
 mod tools;

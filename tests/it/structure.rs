@@ -52,7 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("batching", &["config", "inference", "tokenization"]),
-    ("registry", &["batching", "checkpoint", "config", "inference", "task"]),
+    ("registry", &["batching", "checkpoint", "config", "inference", "task", "tokenization"]),
     ("server", &["batching", "config", "inference", "prompt", "registry", "task", "tokenization"]),
 ];
 

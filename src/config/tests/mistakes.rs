@@ -49,7 +49,7 @@ fn a_section_is_no_key() {
         mistakes_in("models = \"here\"", &[("DYNAMAR_LOG", "debug")], &[]),
         [
             "in dynamar.toml, key `models`: is a section, which has no value of its own; \
-             its keys are models.directory",
+             its keys are models.directory, models.poll_interval_ms",
             "environment variable DYNAMAR_LOG: is a section, which has no value of its own; \
              its keys are DYNAMAR_LOG__FORMAT, DYNAMAR_LOG__LEVEL",
         ]

@@ -20,10 +20,12 @@ max_message_bytes = 4194304    # default
 max_examples = 256             # default
 max_text_bytes = 32768         # default
 max_stream_in_flight = 64      # default
+stop_delay_ms = 5000           # default
 drain_timeout_ms = 10000       # default
 
 [models]
 directory = "models/serving"   # default
+poll_interval_ms = 5000        # default
 
 [batching]
 workers = 0                    # default

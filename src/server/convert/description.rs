@@ -27,7 +27,7 @@ pub(in crate::server) fn task(route: &Route) -> proto::Task {
         .iter()
         .map(|field| proto::task::Field { name: field.name.clone(), optional: field.optional });
     proto::Task {
-        name: file.task.name.clone(),
+        name: route.name().to_owned(),
         kind: kind.into(),
         fields: fields.collect(),
         labels: file.labels().to_vec(),

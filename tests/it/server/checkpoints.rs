@@ -99,22 +99,51 @@ pub fn models() -> TempDir {
     home
 }
 
+/// How a checkpoint differs from the usual ones.
+#[derive(Clone, Copy)]
+pub struct Variant<'a> {
+    /// Makes heads that are others; an infinite one makes heads whose numbers are too large.
+    pub seed: f32,
+    /// In place of the smallest encoder.
+    pub encoder: Option<&'a Checkpoint>,
+}
+
+impl Default for Variant<'_> {
+    fn default() -> Self {
+        Self { seed: 1.0, encoder: None }
+    }
+}
+
 /// A checkpoint with these tasks. No two tasks have the same head.
 pub fn write(target: &Path, tasks: &[&str]) {
+    write_as(target, tasks, Variant::default());
+}
+
+/// The same, but for the heads or the encoder.
+pub fn write_as(target: &Path, tasks: &[&str], variant: Variant) {
+    publish_as(Draft::new(target, false).expect("a free place"), tasks, variant);
+}
+
+/// The same in the place of another one.
+pub fn replace_as(target: &Path, tasks: &[&str], variant: Variant) {
+    publish_as(Draft::new(target, true).expect("a place"), tasks, variant);
+}
+
+fn publish_as(mut draft: Draft, tasks: &[&str], variant: Variant) {
     let fixture = fixtures::encoder("bert-tiny");
-    let encoder = fixture.checkpoint();
-    let mut draft = Draft::new(target, false).expect("a free place");
+    let usual = fixture.checkpoint();
+    let encoder = variant.encoder.unwrap_or(&usual);
     for file in [ENCODER_FILE, ENCODER_WEIGHTS_FILE, TOKENIZER_FILE] {
-        draft.share(&encoder, file).expect("shared");
+        draft.share(encoder, file).expect("shared");
     }
     for (at, text) in tasks.iter().enumerate() {
         let file = TaskFile::parse(text, "task.toml").expect("a good task file");
         let hidden = encoder.manifest.encoder.architecture.hidden_size;
-        let head = head(hidden, file.task.kind.outputs(), 1.0 + at as f32);
+        let head = head(hidden, file.task.kind.outputs(), variant.seed + at as f32);
         let head = head.to_bytes().expect("serialised");
         draft.add_task(&file.task.name, text, &head, &report()).expect("added");
     }
-    publish(draft, &encoder);
+    publish(draft, encoder);
 }
 
 /// A checkpoint with an encoder and no task.
@@ -149,11 +178,14 @@ fn head(hidden: usize, outputs: usize, seed: f32) -> Head {
     let array = |shape: &[usize], scale: f32| Array {
         shape: shape.to_vec(),
         data: (0..shape.iter().product())
-            .map(|at: usize| ((at as f32 + seed) * 12.9898).sin() * scale)
+            .map(|at: usize| match seed.is_finite() {
+                true => ((at as f32 + seed) * 12.9898).sin() * scale,
+                false => f32::MAX,
+            })
             .collect(),
     };
     Head {
-        dense: (seed > 1.0).then(|| Dense {
+        dense: (seed > 1.0 && seed.is_finite()).then(|| Dense {
             layer: Layer { weight: array(&[hidden, hidden], 0.1), bias: array(&[hidden], 0.1) },
             activation: Activation::Tanh,
         }),

@@ -21,12 +21,15 @@ pub enum Mode {
     Panic,
 }
 
-/// Controls encoders and knows how many batches they have begun, and of how many prompts.
+/// Controls encoders, knows how many batches they have begun, of how many prompts, and how many of
+/// them there are.
 pub struct Control {
     prompts: AtomicUsize,
     mode: Mutex<Mode>,
     changed: Condvar,
     begun: watch::Sender<usize>,
+    made: AtomicUsize,
+    alive: watch::Sender<usize>,
 }
 
 impl Control {
@@ -36,7 +39,32 @@ impl Control {
             mode: Mutex::new(Mode::Work),
             changed: Condvar::new(),
             begun: watch::Sender::new(0),
+            made: AtomicUsize::new(0),
+            alive: watch::Sender::new(0),
         })
+    }
+
+    /// Takes an encoder under control.
+    pub fn over(self: &Arc<Self>, inner: Box<dyn MaskEncoder + Send>) -> Controlled {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        self.alive.send_modify(|count| *count += 1);
+        Controlled { inner, control: Arc::clone(self) }
+    }
+
+    /// Sessions made so far.
+    pub fn sessions(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that are still there.
+    pub fn alive(&self) -> usize {
+        *self.alive.borrow()
+    }
+
+    /// Waits until so many are still there.
+    pub async fn until_alive(&self, expected: usize) {
+        let mut alive = self.alive.subscribe();
+        alive.wait_for(|count| *count == expected).await.expect("the control lives");
     }
 
     pub fn set(&self, mode: Mode) {
@@ -80,8 +108,14 @@ impl Begun {
 
 /// A real encoder under control.
 pub struct Controlled {
-    pub inner: Box<dyn MaskEncoder + Send>,
-    pub control: Arc<Control>,
+    inner: Box<dyn MaskEncoder + Send>,
+    control: Arc<Control>,
+}
+
+impl Drop for Controlled {
+    fn drop(&mut self) {
+        self.control.alive.send_modify(|count| *count -= 1);
+    }
 }
 
 impl MaskEncoder for Controlled {

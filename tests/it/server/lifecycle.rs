@@ -4,7 +4,8 @@ use std::{future::poll_fn, path::Path, sync::mpsc, task::Poll, time::Duration};
 
 use dynamar::{
     batching::BatchError,
-    registry::{Registry, RegistryError},
+    config::Config,
+    registry::{Loader, Registry, RegistryError},
     server::{ServeError, health},
 };
 use tokio::sync::oneshot;
@@ -17,9 +18,12 @@ use tonic_types::StatusExt;
 use super::{
     checkpoints::{self, INTENSITY, POLARITY},
     encoder::{Control, Mode},
-    stage::{Stage, classify, config, count, registry, soon, texts},
+    stage::{Stage, classify, config, count, load, soon, texts},
 };
 use crate::fixtures;
+
+/// Longer than any test may take.
+const AN_HOUR_MS: u64 = 60 * 60 * 1000;
 
 const SERVICES: [&str; 2] = ["", "dynamar.v1.Inference"];
 
@@ -30,12 +34,12 @@ async fn while_it_loads_it_says_so_and_then_it_serves() {
     let (release, wait) = mpsc::channel::<()>();
     let directory = models.path().to_owned();
     let (serving, controlled) = (config.clone(), control.clone());
-    let load = move || {
+    let loads = move |previous: Option<&Registry>| {
         // An error means that the test is over.
         let _ = wait.recv();
-        registry(&directory, &serving, &controlled)
+        load(&directory, &serving, previous, &controlled)
     };
-    let stage = Stage::start(&config.server, load, models, control).await;
+    let stage = Stage::start(&config, loads, models, control).await;
     let address = stage.address.to_string();
     for service in SERVICES {
         let health = stage.health(service).await;
@@ -65,7 +69,7 @@ async fn while_it_loads_it_says_so_and_then_it_serves() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_tells_watchers_first_and_answers_what_is_under_way() {
-    let mut stage = Stage::ready().await;
+    let stage = Stage::ready().await;
     let mut client = stage.client().await;
     let mut watcher = HealthClient::new(stage.channel().await);
     let watched = soon(watcher.watch(HealthCheckRequest::default())).await;
@@ -94,21 +98,82 @@ async fn a_stop_tells_watchers_first_and_answers_what_is_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_a_stop_is_delayed_new_calls_are_answered() {
+    let mut config = config();
+    config.server.stop_delay_ms = AN_HOUR_MS;
+    let stage = Stage::ready_with(config).await;
+    stage.begin_stop();
+    stage.until(ServingStatus::NotServing).await;
+    for service in SERVICES {
+        assert_eq!(stage.health(service).await.expect("told"), ServingStatus::NotServing);
+    }
+    let request = classify("polarity", texts(&["fine"]));
+    soon(stage.client().await.classify(request)).await.expect("answered");
+    assert!(stage.is_running());
+    // Said again, it does not wait any longer.
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_it_by_hand_need_not_wait() {
+    let mut config = config();
+    config.server.stop_delay_ms = AN_HOUR_MS;
+    let stage = Stage::ready_with(config).await;
+    stage.operator.stop_now();
+    stage.ended().await.expect("a clean end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_while_it_loads_is_not_delayed() {
+    let mut config = config();
+    config.server.stop_delay_ms = AN_HOUR_MS;
+    let (release, wait) = mpsc::channel::<()>();
+    let (models, control) = (checkpoints::models(), Control::new());
+    let (directory, serving, controlled) =
+        (models.path().to_owned(), config.clone(), control.clone());
+    let loads = move |previous: Option<&Registry>| {
+        // An error means that the test is over.
+        let _ = wait.recv();
+        load(&directory, &serving, previous, &controlled)
+    };
+    let stage = Stage::start(&config, loads, models, control).await;
+    stage.stop().await;
+    drop(release);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_takes_too_long_is_broken_off() {
     let mut config = config();
     config.server.drain_timeout_ms = 0;
+    check_broken_off(config, Stage::begin_stop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_it_twice_breaks_off_what_is_under_way() {
+    let mut config = config();
+    config.server.drain_timeout_ms = AN_HOUR_MS;
+    let stop_twice = |stage: &Stage| {
+        stage.operator.stop_now();
+        stage.operator.stop_now();
+    };
+    check_broken_off(config, stop_twice).await;
+}
+
+/// Stops a server whose only worker is held up.
+async fn check_broken_off(mut config: Config, stop: impl Fn(&Stage)) {
     config.batching.workers = Some(count(1));
     let (models, control) = (checkpoints::models(), Control::new());
     let (hand_out, handed_out) = oneshot::channel();
     let (directory, controlled) = (models.path().to_owned(), control.clone());
-    let server = config.server.clone();
-    let load = move || {
-        let registry = registry(&directory, &config, &controlled)?;
-        let route = registry.route("polarity").expect("a task");
-        assert!(hand_out.send(route).is_ok(), "the test waits for it");
-        Ok(registry)
+    let (serving, mut hand_out) = (config.clone(), Some(hand_out));
+    let loads = move |previous: Option<&Registry>| {
+        let loaded = load(&directory, &serving, previous, &controlled)?;
+        let route = loaded.registry.route("polarity").expect("a task");
+        let handed_out = hand_out.take().expect("loaded once").send(route);
+        assert!(handed_out.is_ok(), "the test waits for it");
+        Ok(loaded)
     };
-    let mut stage = Stage::start(&server, load, models, control).await;
+    let stage = Stage::start(&config, loads, models, control).await;
     let route = soon(handed_out).await.expect("handed out");
     stage.until(ServingStatus::Serving).await;
     let mut client = stage.client().await;
@@ -125,7 +190,7 @@ async fn what_takes_too_long_is_broken_off() {
     let mut waiting = Box::pin(route.batcher.encode(vec![prompt.expect("a prompt")]));
     let pending = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context).is_pending()));
     assert!(pending.await);
-    stage.begin_stop();
+    stop(&stage);
     assert_eq!(soon(waiting).await, Err(BatchError::Closed));
     stage.control.set(Mode::Work);
     stage.ended().await.expect("a clean end");
@@ -147,8 +212,9 @@ async fn a_damaged_checkpoint_ends_the_start_and_names_the_file() {
     flip_a_byte(&damaged);
     let (directory, controlled) = (models.path().to_owned(), control.clone());
     let serving = config();
-    let load = move || registry(&directory, &serving, &controlled);
-    let stage = Stage::start(&config().server, load, models, control).await;
+    let loads =
+        move |previous: Option<&Registry>| load(&directory, &serving, previous, &controlled);
+    let stage = Stage::start(&config(), loads, models, control).await;
     let error = stage.ended().await.expect_err("damaged");
     assert!(matches!(error, ServeError::Registry(RegistryError::Load(_))));
     let error = error.to_string();
@@ -159,7 +225,7 @@ async fn a_damaged_checkpoint_ends_the_start_and_names_the_file() {
 }
 
 fn load_error(directory: &Path) -> String {
-    let loaded = registry(directory, &config(), &Control::new());
+    let loaded = load(directory, &config(), None, &Control::new());
     loaded.err().expect("nothing to serve").to_string()
 }
 
@@ -200,7 +266,7 @@ fn hidden_and_other_directories_are_left_alone_and_a_checkpoint_serves_by_itself
     for directory in [home.path().to_owned(), home.path().join("good")] {
         let mut config = config();
         config.models.directory = directory;
-        let registry = Registry::open(&config).expect("loaded");
+        let registry = Loader::new(config).load(None).expect("loaded").registry;
         let names: Vec<&str> = registry.routes().map(|route| route.name()).collect();
         assert_eq!(names, ["polarity"]);
         registry.close();

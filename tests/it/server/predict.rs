@@ -8,10 +8,9 @@ use tonic::Code;
 
 use super::{
     checkpoints::{self, POLARITY},
-    encoder::Control,
     reference::{Reference, assert_classified, assert_regressed},
     refusals::{paths, reason},
-    stage::{Stage, classify, config, count, example, options, predict, registry, soon, texts},
+    stage::{Stage, classify, config, count, example, options, predict, soon, texts},
 };
 
 /// The fields of all three tasks.
@@ -88,14 +87,7 @@ async fn equal_prompts_go_through_the_encoder_once() {
     let models = tempfile::tempdir().expect("a directory");
     checkpoints::write(&models.path().join("a"), &[POLARITY, &renamed("again")]);
     checkpoints::write(&models.path().join("b"), &[&renamed("elsewhere")]);
-    let (config, control) = (config(), Control::new());
-    let load = {
-        let (directory, control) = (models.path().to_owned(), control.clone());
-        let config = config.clone();
-        move || registry(&directory, &config, &control)
-    };
-    let stage = Stage::start(&config.server, load, models, control).await;
-    stage.until(tonic_health::pb::health_check_response::ServingStatus::Serving).await;
+    let stage = Stage::ready_over(models, config()).await;
     let mut client = stage.client().await;
     let alone = soon(client.classify(classify("polarity", texts(&["fine camera"])))).await;
     let alone = alone.expect("answered").into_inner();

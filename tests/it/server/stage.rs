@@ -1,27 +1,29 @@
 //! Starts a server for one test and speaks to it.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use dynamar::{
-    config::{Config, ServerConfig},
-    inference::MaskEncoder,
-    registry::{Registry, RegistryError},
+    config::Config,
+    registry::{Loaded, Registry, RegistryError},
     server::{
-        self, ServeError,
+        self, Load, Operator, Reloads, ServeError,
         proto::{self, inference_client::InferenceClient, options::TemplateMode},
     },
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::transport::Channel;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use super::{
-    checkpoints,
-    encoder::{Control, Controlled},
-};
+use super::{checkpoints, encoder::Control};
 use crate::fixtures;
 
 /// How long anything may take before a test is given up. Nothing waits that long when all is well.
@@ -36,7 +38,8 @@ pub fn count(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not 0")
 }
 
-/// The defaults, for a small machine.
+/// The defaults, for a small machine and for operators who wait for nothing: checkpoints are looked
+/// at when a test says so, and a stop begins at once.
 pub fn config() -> Config {
     let nowhere = tempfile::tempdir().expect("a directory");
     let loaded = Config::load_from(nowhere.path(), None, [], &[]).expect("good defaults");
@@ -44,29 +47,33 @@ pub fn config() -> Config {
     config.batching.workers = Some(count(2));
     // However busy the machine that runs the tests.
     config.batching.max_queue_delay_ms = 600_000;
+    config.models.poll_interval_ms = 0;
+    config.server.stop_delay_ms = 0;
     config
 }
 
-/// The registry of a directory, with encoders under control.
-pub fn registry(
+/// What there is to load in a directory, first or beside a registry, with encoders under control.
+pub fn load(
     directory: &Path,
     config: &Config,
+    previous: Option<&Registry>,
     control: &Arc<Control>,
-) -> Result<Registry, RegistryError> {
+) -> Result<Loaded, RegistryError> {
     let runtime = fixtures::runtime();
-    Registry::load(directory, config, |model, threads| {
-        let inner: Box<dyn MaskEncoder + Send> = Box::new(model.encoder(&runtime, threads)?);
-        let control = Arc::clone(control);
-        Ok(Box::new(Controlled { inner, control }))
+    Registry::load(directory, config, previous, |model, threads| {
+        Ok(Box::new(control.over(Box::new(model.encoder(&runtime, threads)?))))
     })
 }
 
 /// A server that runs, and the end of the test's line to it.
 pub struct Stage {
     pub address: SocketAddr,
+    /// Of the first encoders.
     pub control: Arc<Control>,
+    /// Of encoders that are made from now on.
+    making: Arc<Mutex<Arc<Control>>>,
     pub models: TempDir,
-    shutdown: Option<oneshot::Sender<()>>,
+    pub operator: Operator,
     running: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -78,34 +85,57 @@ impl Stage {
 
     /// As `ready`, configured.
     pub async fn ready_with(config: Config) -> Self {
-        let models = checkpoints::models();
+        Self::ready_over(checkpoints::models(), config).await
+    }
+
+    /// A server over these checkpoints, ready.
+    pub async fn ready_over(models: TempDir, mut config: Config) -> Self {
+        config.models.directory = models.path().to_owned();
         let control = Control::new();
-        let server = config.server.clone();
-        let load = {
-            let (directory, control) = (models.path().to_owned(), Arc::clone(&control));
-            move || registry(&directory, &config, &control)
+        let making = Arc::new(Mutex::new(Arc::clone(&control)));
+        let loads = {
+            let (config, making) = (config.clone(), Arc::clone(&making));
+            move |previous: Option<&Registry>| {
+                let control = Arc::clone(&making.lock().expect("no panic"));
+                load(&config.models.directory, &config, previous, &control)
+            }
         };
-        let stage = Self::start(&server, load, models, control).await;
+        let stage = Self { making, ..Self::start(&config, loads, models, control).await };
         stage.until(ServingStatus::Serving).await;
         stage
     }
 
     /// A server with what `load` loads, not ready yet.
     pub async fn start(
-        config: &ServerConfig,
-        load: impl FnOnce() -> Result<Registry, RegistryError> + Send + 'static,
+        config: &Config,
+        load: impl Load,
         models: TempDir,
         control: Arc<Control>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (shutdown, told) = oneshot::channel();
+        let (operator, server_end) = server::control();
         let config = config.clone();
-        let running = tokio::spawn(async move {
-            let told = async { drop(told.await) };
-            server::run(&config, load, listener, told).await
-        });
-        Self { address, control, models, shutdown: Some(shutdown), running }
+        let running =
+            tokio::spawn(async move { server::run(&config, load, listener, server_end).await });
+        let making = Arc::new(Mutex::new(Arc::clone(&control)));
+        Self { address, control, making, models, operator, running }
+    }
+
+    /// Another control for the encoders that are made from now on.
+    pub fn next_control(&self) -> Arc<Control> {
+        let next = Control::new();
+        *self.making.lock().expect("no panic") = Arc::clone(&next);
+        next
+    }
+
+    /// Has the checkpoints looked at, and says what became of it.
+    pub async fn reload(&self) -> Reloads {
+        let mut reloads = self.operator.reloads();
+        let before = reloads.borrow_and_update().count();
+        self.operator.reload();
+        let reloaded = soon(reloads.wait_for(|reloads| reloads.count() > before)).await;
+        reloaded.expect("the server lives").clone()
     }
 
     pub async fn channel(&self) -> Channel {
@@ -140,9 +170,8 @@ impl Stage {
     }
 
     /// Tells the server to stop; does not wait for it.
-    pub fn begin_stop(&mut self) {
-        // An error means that it has stopped already.
-        self.shutdown.take().map(|shutdown| shutdown.send(()));
+    pub fn begin_stop(&self) {
+        self.operator.stop();
     }
 
     /// Waits until the server has ended.
@@ -154,7 +183,7 @@ impl Stage {
         !self.running.is_finished()
     }
 
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.begin_stop();
         self.ended().await.expect("a clean end");
     }

@@ -113,7 +113,7 @@ async fn a_queue_that_others_fill_ends_the_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_stream_does_not_keep_the_server_from_stopping() {
-    let mut stage = Stage::ready().await;
+    let stage = Stage::ready().await;
     let mut client = stage.client().await;
     let (_open, requests) = tokio::sync::watch::channel(classify("polarity", texts(&["fine"])));
     let requests = tokio_stream::wrappers::WatchStream::new(requests);

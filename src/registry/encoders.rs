@@ -1,0 +1,152 @@
+//! The encoders in memory: their workers live as long as a registry or a call needs them.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use super::{BoxedEncoder, RegistryError, held::Held, memory, warm_up};
+use crate::{
+    batching::Batcher,
+    config::Config,
+    inference::{EncoderError, Model},
+};
+
+/// Every encoder that still has workers: those of the registry that serves, and those of older
+/// ones whose last calls are under way.
+#[derive(Default)]
+pub(super) struct Fleet {
+    running: Mutex<Vec<Arc<Running>>>,
+}
+
+/// The workers of an encoder.
+struct Running {
+    batcher: Arc<Batcher>,
+    /// Whether they have ended. Held by whoever waits for that.
+    ended: Mutex<bool>,
+}
+
+/// What keeps the workers of an encoder at work. Every route to it and every registry that holds
+/// it has this; when the last one goes, the workers end, and their memory goes back.
+pub(super) struct Lease {
+    running: Arc<Running>,
+    fleet: Arc<Fleet>,
+}
+
+/// Why an encoder does not work.
+pub(super) struct StartError {
+    /// The number, among the checkpoints that share it, of the one whose fault it is; `None` if it is
+    /// the encoder's.
+    pub checkpoint: Option<usize>,
+    pub error: Box<RegistryError>,
+}
+
+impl StartError {
+    fn of_encoder(error: RegistryError) -> Self {
+        Self { checkpoint: None, error: Box::new(error) }
+    }
+}
+
+impl Fleet {
+    /// Takes nothing in any more; what waits is still answered.
+    pub fn close(&self) {
+        self.all().iter().for_each(|running| running.batcher.close());
+    }
+
+    /// Takes nothing in any more and answers what waits with an error.
+    pub fn abandon(&self) {
+        self.all().iter().for_each(|running| running.batcher.abandon());
+    }
+
+    /// Waits for all workers to end, once closed or abandoned. Blocks the thread.
+    pub fn join(&self) {
+        self.all().iter().for_each(|running| running.join());
+    }
+
+    fn all(&self) -> Vec<Arc<Running>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Running>>> {
+        // Pushed to and removed from, which a panic cannot leave half done.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Running {
+    fn join(&self) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        self.batcher.join();
+        *ended = true;
+    }
+
+    fn has_ended(&self) -> bool {
+        // Who holds the lock still waits for the end.
+        self.ended.try_lock().is_ok_and(|ended| *ended)
+    }
+}
+
+impl Lease {
+    fn new(batcher: Batcher, fleet: &Arc<Fleet>) -> Self {
+        let running = Running { batcher: Arc::new(batcher), ended: Mutex::new(false) };
+        let running = Arc::new(running);
+        fleet.lock().push(Arc::clone(&running));
+        Self { running, fleet: Arc::clone(fleet) }
+    }
+
+    /// The way to the encoder.
+    pub fn batcher(&self) -> &Arc<Batcher> {
+        &self.running.batcher
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (running, fleet) = (Arc::clone(&self.running), Arc::clone(&self.fleet));
+        running.batcher.close();
+        if running.has_ended() {
+            fleet.lock().retain(|other| !Arc::ptr_eq(other, &running));
+            return;
+        }
+        // The last one to hold it may be a call, whose thread must not wait.
+        let end = move || {
+            running.join();
+            fleet.lock().retain(|other| !Arc::ptr_eq(other, &running));
+            drop(running);
+            memory::give_back();
+            tracing::info!("an encoder that serves no more has ended");
+        };
+        if let Err(error) = thread::Builder::new().name("encoder-end".to_owned()).spawn(end) {
+            // The workers end all the same, only nobody sees it.
+            tracing::warn!(%error, "nobody waits for workers to end");
+        }
+    }
+}
+
+/// Makes, warms up and starts the workers of checkpoints that share an encoder, of which there is
+/// at least one.
+pub(super) fn start(
+    group: &[&Held],
+    config: &Config,
+    fleet: &Arc<Fleet>,
+    new_encoder: &mut impl FnMut(&Model, usize) -> Result<BoxedEncoder, EncoderError>,
+) -> Result<Lease, StartError> {
+    let mut warm = |threads| -> Result<BoxedEncoder, StartError> {
+        let mut encoder = new_encoder(&group[0].model, threads)
+            .map_err(|error| StartError::of_encoder(error.into()))?;
+        for (at, held) in group.iter().enumerate() {
+            warm_up::run(held, encoder.as_mut())
+                .map_err(|error| StartError { checkpoint: Some(at), error: Box::new(error) })?;
+        }
+        Ok(encoder)
+    };
+    let threads = config.inference.intra_op_threads.get();
+    let workers = config.batching.worker_count().get();
+    let encoders = (0..workers).map(|_| warm(threads)).collect::<Result<Vec<_>, _>>()?;
+    let lone_threads = config.inference.lone_request_threads().get();
+    let lone = (lone_threads > threads).then(|| warm(lone_threads)).transpose()?;
+    let no_threads = |error: io::Error| StartError::of_encoder(RegistryError::Workers(error));
+    let batcher = Batcher::start(encoders, lone, &config.batching).map_err(no_threads)?;
+    Ok(Lease::new(batcher.with_cache(config.cache.max_bytes), fleet))
+}

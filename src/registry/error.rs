@@ -1,0 +1,125 @@
+//! Why checkpoints do not serve.
+
+use std::io;
+
+use crate::{
+    checkpoint::CheckpointError,
+    inference::{EncoderError, LoadError, RuntimeNotFound},
+};
+
+/// Why there is nothing to serve, or why a checkpoint is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// No checkpoint with a task.
+    #[error(
+        "there is no task to serve in {directory}: {found}; `make serve` trains two on public \
+         data and serves them, `dynamar train --out {directory}/NAME` makes one of your own data"
+    )]
+    Empty {
+        /// Where was looked.
+        directory: String,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// Tasks were served from there, and now there is none.
+    #[error(
+        "there is no task left in {directory}: {found}; if its disk is gone, bring it back: what \
+         was served is served on from memory"
+    )]
+    Gone {
+        /// The directory of the checkpoints.
+        directory: String,
+        /// What is there instead.
+        found: &'static str,
+    },
+    /// The directory of the checkpoints cannot be listed.
+    #[error("cannot read the models directory {directory}: {source}")]
+    Directory {
+        /// The directory.
+        directory: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// ONNX Runtime cannot be loaded.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeNotFound),
+    /// A checkpoint is damaged or does not fit this program.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The name of a checkpoint's directory.
+    #[error(
+        "{directory}: {version:?} is no version; after the @ of a directory's name there are 1 to \
+         {} letters, digits, '-', '_' or '.'",
+        super::name::MAX_VERSION_BYTES
+    )]
+    Version {
+        /// The directory.
+        directory: String,
+        /// What is after the `@`.
+        version: String,
+    },
+    /// It cannot be seen what a checkpoint's directory holds.
+    #[error("cannot read {directory}: {message}")]
+    Unreadable {
+        /// The directory.
+        directory: String,
+        /// Why not.
+        message: String,
+    },
+    /// Somebody writes to it.
+    #[error("{directory} changed while it was being loaded: rename checkpoints into their place")]
+    Changed {
+        /// The directory.
+        directory: String,
+    },
+    /// A task's name must say who answers.
+    #[error(
+        "the task {task:?} is in two checkpoints, {first} and {second}: take one of them out of \
+         the models directory, or make them versions of one name, such as NAME@1 and NAME@2"
+    )]
+    Duplicate {
+        /// The task.
+        task: String,
+        /// Directory of a checkpoint that holds it.
+        first: String,
+        /// Directory of another.
+        second: String,
+    },
+    /// A checkpoint is whole but gives no usable prediction.
+    #[error("the task {task:?} of {directory} cannot predict: {message}")]
+    WarmUp {
+        /// The task.
+        task: String,
+        /// Directory of its checkpoint.
+        directory: String,
+        /// What is wrong.
+        message: String,
+        /// Whether the same may go well at another time: the workers had too much to do.
+        is_passing: bool,
+    },
+    /// The system gives no more threads.
+    #[error("cannot start the workers: {0}")]
+    Workers(io::Error),
+}
+
+impl RegistryError {
+    /// Whether the same checkpoint may be taken at another time.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::WarmUp { is_passing: true, .. } | Self::Workers(_) | Self::Changed { .. }
+        )
+    }
+}
+
+impl From<EncoderError> for RegistryError {
+    fn from(error: EncoderError) -> Self {
+        LoadError::from(error).into()
+    }
+}
+
+impl From<CheckpointError> for RegistryError {
+    fn from(error: CheckpointError) -> Self {
+        LoadError::from(error).into()
+    }
+}

@@ -1,0 +1,123 @@
+//! A server from its first call to its last.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, oneshot, watch},
+    time,
+};
+use tonic::transport::server::TcpIncoming;
+
+use super::{
+    Control, Load, ServeError,
+    control::Stop,
+    health,
+    reload::{self, Outlets},
+    routes, transport,
+};
+use crate::{config::Config, registry::Registry};
+
+/// How long the errors that answer calls broken off may take to reach their callers.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Serves on `listener` until told to stop.
+///
+/// Calls are taken from the first moment on. Until `load` has returned, on a thread of its own,
+/// they are answered with UNAVAILABLE and health is NOT_SERVING. Afterwards the models directory is
+/// watched, and `load` is called again for what changes; what it returns serves from then on.
+///
+/// Told to stop, health is NOT_SERVING again, and for `server.stop_delay_ms` calls are answered as
+/// before. Then no new connection is taken, and calls under way have `server.drain_timeout_ms` to
+/// finish; streams end once what was read of them is answered. Told again, the server does not wait
+/// for the one, or the other.
+///
+/// # Errors
+///
+/// If the first `load` fails, which also ends the server.
+pub async fn run(
+    config: &Config,
+    load: impl Load,
+    listener: TcpListener,
+    mut control: Control,
+) -> Result<(), ServeError> {
+    let (health, health_service) = health::new();
+    let (publish, current) = watch::channel(None);
+    let (stop, stopped) = oneshot::channel::<Infallible>();
+    let (end_streams, stopping) = watch::channel(false);
+    let routes = routes::all(&config.server, current.clone(), stopping, health_service)?;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    // The sender is dropped, never used: that is the signal.
+    let stopped = async { drop(stopped.await) };
+    let mut server =
+        pin!(transport::server(routes).serve_with_incoming_shutdown(incoming, stopped));
+    let (asked, reloads) = (Notify::new(), control.reloads.clone());
+    let outlets = Outlets { publish: &publish, health: &health, reloads: &reloads };
+    let outcome = tokio::select! {
+        ended = &mut server => return ended.map_err(ServeError::from),
+        failed = reload::keep_current(load, &config.models, &asked, outlets) => Err(failed),
+        how = control.told_to_stop(|| asked.notify_one()) => Ok(how),
+    };
+    health.stop();
+    let registry = current.borrow().clone();
+    // Nobody sends calls to a server that never was ready.
+    let has_served = registry.is_some();
+    if let Ok(Stop::Delayed) = outcome
+        && has_served
+    {
+        let delay = config.server.stop_delay();
+        tracing::info!(?delay, "stopping: calls are answered until those who send them know");
+        tokio::select! {
+            ended = &mut server => return ended.map_err(ServeError::from),
+            _ = time::timeout(delay, control.told_again()) => {}
+        }
+    }
+    // A stream ends when its client likes, and could keep the stop waiting.
+    end_streams.send_replace(true);
+    drop(stop);
+    let patience = config.server.drain_timeout();
+    drain(server, patience, &mut control, registry.as_deref()).await;
+    end_workers(registry).await;
+    outcome.map(drop)
+}
+
+/// Waits until every connection is closed, but not for long.
+async fn drain(
+    mut server: Pin<&mut impl Future<Output = Result<(), tonic::transport::Error>>>,
+    patience: Duration,
+    control: &mut Control,
+    registry: Option<&Registry>,
+) {
+    tracing::info!("stopping: calls under way are answered");
+    let ended = tokio::select! {
+        ended = time::timeout(patience, server.as_mut()) => ended.ok(),
+        () = control.told_again() => None,
+    };
+    let Some(ended) = ended else {
+        tracing::warn!(?patience, "calls still under way are broken off");
+        if let Some(registry) = registry {
+            registry.abandon();
+        }
+        // Whoever does not close the connection now loses it with the process.
+        let _ = time::timeout(LAST_WORDS, server).await;
+        return;
+    };
+    if let Err(error) = ended {
+        tracing::warn!(%error, "a connection ended badly");
+    }
+}
+
+async fn end_workers(registry: Option<Arc<Registry>>) {
+    let Some(registry) = registry else { return };
+    registry.close();
+    let joined = tokio::task::spawn_blocking(move || registry.join()).await;
+    if let Err(error) = joined {
+        tracing::error!(%error, "the workers did not end well");
+    }
+}
