@@ -33,6 +33,7 @@ use listing::Signature;
 pub use error::RegistryError;
 pub use loader::Loader;
 pub use loading::{Loaded, Refused};
+pub use warm_up::sample;
 pub use watcher::Watcher;
 
 /// Who answers for a task.
@@ -73,10 +74,14 @@ pub struct Registry {
 /// A session of an encoder, or what stands for one.
 pub type BoxedEncoder = Box<dyn MaskEncoder + Send>;
 
+/// Makes a session of a checkpoint's encoder that computes with so many threads.
+pub type NewEncoder =
+    Arc<dyn Fn(&Model, usize) -> Result<BoxedEncoder, EncoderError> + Send + Sync>;
+
 impl Registry {
     /// Loads the checkpoints of `directory`: itself if it is one, else its subdirectories that are.
-    /// `new_encoder` is asked once per worker and distinct encoder, for a session that computes with
-    /// so many threads, and once more for the one of lone requests.
+    /// `new_encoder` is asked once per worker and distinct encoder, once more for the session of lone
+    /// requests, and later whenever a worker has to be replaced.
     ///
     /// Beside a `previous` registry, checkpoints that are the same are taken over from it, and so
     /// are encoders; a checkpoint that cannot be loaded is refused, and the one that served from its
@@ -92,7 +97,7 @@ impl Registry {
         directory: &Path,
         config: &Config,
         previous: Option<&Self>,
-        new_encoder: impl FnMut(&Model, usize) -> Result<BoxedEncoder, EncoderError>,
+        new_encoder: &NewEncoder,
     ) -> Result<Loaded, RegistryError> {
         loading::load(directory, config, previous, new_encoder)
     }
@@ -157,6 +162,18 @@ impl Registry {
     /// All tasks and all versions of them, in order of their names.
     pub fn routes(&self) -> impl ExactSizeIterator<Item = &Route> {
         self.routes.values().map(Arc::as_ref)
+    }
+
+    /// A task of each encoder.
+    pub fn one_of_each_encoder(&self) -> Vec<Arc<Route>> {
+        let mut found: Vec<Arc<Route>> = Vec::new();
+        for route in self.routes.values() {
+            let is_same = |other: &Arc<Route>| Arc::ptr_eq(&other.batcher, &route.batcher);
+            if !found.iter().any(is_same) {
+                found.push(Arc::clone(route));
+            }
+        }
+        found
     }
 
     /// The checkpoint that serves from a directory.

@@ -16,6 +16,7 @@ mod measure;
 mod memory;
 mod mixes;
 mod multiply;
+mod overload;
 mod quantised;
 mod random;
 mod rate;
@@ -37,8 +38,9 @@ use in_process::InProcess;
 use latency::Added;
 use measure::{Bench, Measured};
 use memory::Memory;
-use mixes::{ALL_16, Maker, Mix, SKEWED};
+use mixes::{ALL_16, Maker, Mix, SKEWED, UNIFORM};
 use multiply::Multiplier;
+use overload::Overload;
 use quantised::Quantised;
 use report::Report;
 use server::Server;
@@ -67,6 +69,9 @@ struct Args {
     /// Seconds of an open loop; three times as many for the skewed mix
     #[arg(long, default_value_t = 5.0)]
     open_seconds: f64,
+    /// Seconds of the overload
+    #[arg(long, default_value_t = 60.0)]
+    overload_seconds: f64,
     /// Starts of the server, whose median is taken
     #[arg(long, default_value_t = 5)]
     starts: usize,
@@ -104,6 +109,8 @@ enum Part {
     Int8,
     /// Memory after many requests
     Rss,
+    /// More than it can do, for a minute
+    Overload,
 }
 
 impl Args {
@@ -116,6 +123,10 @@ impl Args {
         ensure!(
             seconds.iter().all(|seconds| (0.1..=600.0).contains(seconds)),
             "--seconds and --open-seconds must lie between 0.1 and 600"
+        );
+        ensure!(
+            (10.0..=600.0).contains(&self.overload_seconds),
+            "--overload-seconds must lie between 10 and 600"
         );
         let counts = [self.blocks, self.starts, self.rss_requests];
         ensure!(
@@ -170,6 +181,13 @@ fn run(args: &Args) -> Result<()> {
     if args.measures(Part::Rss) {
         run.memory(&Arc::new(maker.short()?))?;
     }
+    if args.measures(Part::Overload) {
+        let of_mix = |mix: &&Arc<Mix>| match &args.mix[..] {
+            [] => mix.name == UNIFORM,
+            asked => asked.contains(&mix.name),
+        };
+        mixes.iter().filter(of_mix).try_for_each(|mix| run.overload(mix))?;
+    }
     let beside = [Part::Latency, Part::Int8, Part::Mixes, Part::Open];
     if beside.into_iter().any(|part| args.measures(part)) {
         let mut bench = Bench {
@@ -217,6 +235,15 @@ impl Run<'_> {
         self.report.set("rss_over_weights", json!(memory.over_weights()));
         self.report.set("rss", memory.json());
         self.report.say(memory.sentence());
+        Ok(())
+    }
+
+    fn overload(&mut self, mix: &Arc<Mix>) -> Result<()> {
+        let server = self.server()?;
+        let block = Duration::from_secs_f64(self.args.seconds);
+        let length = Duration::from_secs_f64(self.args.overload_seconds);
+        let overload = Overload::measure(self.tokio, &server, mix, block, length)?;
+        overload.tell(self.report);
         Ok(())
     }
 

@@ -18,6 +18,10 @@ use crate::inference::MaskEncoder;
 /// How long workers may take to end; more than the longest batch does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Most workers that were given up and are still at their batches. Each holds an encoder, and where
+/// all that take their places are lost too, more of them would only fill the memory.
+const MAX_LOST: usize = 8;
+
 /// Makes an encoder for a worker that takes the place of another; the error is for the log.
 pub type Replacements = Box<dyn Fn() -> Result<Box<dyn MaskEncoder + Send>, String> + Send + Sync>;
 
@@ -25,6 +29,8 @@ pub(super) struct Crew {
     queue: Arc<Queue>,
     lone: Option<Arc<Lone>>,
     workers: Mutex<Vec<Worker>>,
+    /// Those that were given up and replaced.
+    lost: Mutex<Vec<JoinHandle<()>>>,
     /// `None` if none can be had: a place that is lost stays empty.
     pub(super) replacements: Option<Replacements>,
 }
@@ -39,7 +45,7 @@ struct Worker {
 impl Crew {
     pub(super) fn new(queue: Arc<Queue>, lone: Option<Box<dyn MaskEncoder + Send>>) -> Self {
         let lone = lone.map(|lone| Arc::new(Mutex::new(lone)));
-        Self { queue, lone, workers: Mutex::default(), replacements: None }
+        Self { queue, lone, workers: Mutex::default(), lost: Mutex::default(), replacements: None }
     }
 
     /// Starts another worker.
@@ -65,6 +71,17 @@ impl Crew {
             worker::run(&queue, &at_post.post, encoder.as_mut(), lone.as_deref());
         })?;
         Ok(Worker { number, post, thread })
+    }
+
+    /// Whether no worker has been at one batch for longer than `patience` or has ended though nobody
+    /// told it to.
+    pub(super) fn is_whole(&self, patience: Duration) -> bool {
+        let is_lost = |worker: &Worker| {
+            worker.post.is_late(patience)
+                || worker.post.is_given_up()
+                || (worker.thread.is_finished() && !self.queue.is_closed())
+        };
+        !self.workers().iter().any(is_lost)
     }
 
     /// Replaces workers that have been at one batch for longer than `patience`, or have ended though
@@ -103,6 +120,16 @@ impl Crew {
 
     fn replace(&self, worker: &mut Worker) -> bool {
         let Some(replacements) = &self.replacements else { return false };
+        // Pushed to and removed from, which a panic cannot leave half done.
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.retain(|thread| !thread.is_finished());
+        if lost.len() >= MAX_LOST {
+            tracing::error!(
+                lost = lost.len(),
+                "too many workers do not come back: none is replaced"
+            );
+            return false;
+        }
         let replaced = replacements()
             .and_then(|encoder| {
                 self.spawn(worker.number, encoder).map_err(|error| error.to_string())
@@ -112,7 +139,7 @@ impl Crew {
             });
         let Ok(replacement) = replaced else { return false };
         tracing::warn!(worker = worker.number, "a worker was replaced");
-        *worker = replacement;
+        lost.push(std::mem::replace(worker, replacement).thread);
         true
     }
 

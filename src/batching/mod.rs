@@ -231,6 +231,11 @@ impl Batcher {
         self.queue.pulse()
     }
 
+    /// Whether every worker is there and none has been at one batch for longer than `patience`.
+    pub fn is_whole(&self, patience: Duration) -> bool {
+        self.crew.is_whole(patience)
+    }
+
     /// Gives up workers that have been at one batch for longer than `patience` or have died, and puts
     /// others in their places. Returns whether all are there. Takes a while: not for an async thread.
     pub fn tend(&self, patience: Duration) -> bool {

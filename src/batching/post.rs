@@ -36,6 +36,12 @@ pub(super) struct Running {
     pub tokens: usize,
 }
 
+impl Running {
+    fn is_late(&self, patience: Duration) -> bool {
+        self.since.elapsed() > patience
+    }
+}
+
 impl Post {
     /// The worker begins a batch.
     pub(super) fn begin(&self, callers: Vec<Caller>, tokens: usize) -> Instant {
@@ -70,6 +76,11 @@ impl Post {
             Duty::Running(running) => Some(running),
             Duty::Free | Duty::GivenUp => None,
         }
+    }
+
+    /// Whether the worker has been at a batch for longer than this.
+    pub(super) fn is_late(&self, patience: Duration) -> bool {
+        matches!(&*self.lock(), Duty::Running(running) if running.is_late(patience))
     }
 
     pub(super) fn is_given_up(&self) -> bool {

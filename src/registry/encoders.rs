@@ -6,11 +6,10 @@ use std::{
     thread,
 };
 
-use super::{BoxedEncoder, RegistryError, held::Held, memory, warm_up};
+use super::{BoxedEncoder, NewEncoder, RegistryError, held::Held, memory, warm_up};
 use crate::{
-    batching::Batcher,
+    batching::{Batcher, Replacements},
     config::Config,
-    inference::{EncoderError, Model},
 };
 
 /// Every encoder that still has workers: those of the registry that serves, and those of older
@@ -130,17 +129,9 @@ pub(super) fn start(
     group: &[&Held],
     config: &Config,
     fleet: &Arc<Fleet>,
-    new_encoder: &mut impl FnMut(&Model, usize) -> Result<BoxedEncoder, EncoderError>,
+    new_encoder: &NewEncoder,
 ) -> Result<Lease, StartError> {
-    let mut warm = |threads| -> Result<BoxedEncoder, StartError> {
-        let mut encoder = new_encoder(&group[0].model, threads)
-            .map_err(|error| StartError::of_encoder(error.into()))?;
-        for (at, held) in group.iter().enumerate() {
-            warm_up::run(held, encoder.as_mut())
-                .map_err(|error| StartError { checkpoint: Some(at), error: Box::new(error) })?;
-        }
-        Ok(encoder)
-    };
+    let warm = |threads| warm(group, threads, new_encoder);
     let threads = config.inference.intra_op_threads.get();
     let workers = config.batching.worker_count().get();
     let encoders = (0..workers).map(|_| warm(threads)).collect::<Result<Vec<_>, _>>()?;
@@ -148,5 +139,33 @@ pub(super) fn start(
     let lone = (lone_threads > threads).then(|| warm(lone_threads)).transpose()?;
     let no_threads = |error: io::Error| StartError::of_encoder(RegistryError::Workers(error));
     let batcher = Batcher::start(encoders, lone, &config.batching).map_err(no_threads)?;
-    Ok(Lease::new(batcher.with_cache(config.cache.max_bytes), fleet))
+    let batcher = batcher
+        .with_replacements(replacements(group[0].clone(), threads, Arc::clone(new_encoder)))
+        .with_cache(config.cache.max_bytes);
+    Ok(Lease::new(batcher, fleet))
+}
+
+fn warm(
+    group: &[&Held],
+    threads: usize,
+    new_encoder: &NewEncoder,
+) -> Result<BoxedEncoder, StartError> {
+    let mut encoder = new_encoder(&group[0].model, threads)
+        .map_err(|error| StartError::of_encoder(error.into()))?;
+    for (at, held) in group.iter().enumerate() {
+        warm_up::run(held, encoder.as_mut())
+            .map_err(|error| StartError { checkpoint: Some(at), error: Box::new(error) })?;
+    }
+    Ok(encoder)
+}
+
+/// Sessions for workers that are lost. They come from the checkpoint's files, which have to be what
+/// they were.
+fn replacements(held: Held, threads: usize, new_encoder: NewEncoder) -> Replacements {
+    Box::new(move || {
+        let encoder =
+            warm(&[&held], threads, &new_encoder).map_err(|error| error.error.to_string());
+        held.check_unchanged().map_err(|error| error.to_string())?;
+        encoder
+    })
 }

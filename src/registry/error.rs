@@ -94,8 +94,6 @@ pub enum RegistryError {
         directory: String,
         /// What is wrong.
         message: String,
-        /// Whether the same may go well at another time: the workers had too much to do.
-        is_passing: bool,
     },
     /// The system gives no more threads.
     #[error("cannot start the workers: {0}")]
@@ -105,10 +103,7 @@ pub enum RegistryError {
 impl RegistryError {
     /// Whether the same checkpoint may be taken at another time.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::WarmUp { is_passing: true, .. } | Self::Workers(_) | Self::Changed { .. }
-        )
+        matches!(self, Self::Workers(_) | Self::Changed { .. })
     }
 }
 

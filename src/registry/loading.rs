@@ -6,16 +6,13 @@
 use std::{collections::BTreeMap, io::ErrorKind, path::Path, sync::Arc};
 
 use super::{
-    BoxedEncoder, Registry, RegistryError,
+    NewEncoder, Registry, RegistryError,
     encoders::{self, Fleet, Lease, StartError},
     held::Held,
     listing::{Listed, Listing, State},
     memory, warm_up,
 };
-use crate::{
-    config::Config,
-    inference::{EncoderError, Model},
-};
+use crate::config::Config;
 
 /// A checkpoint that was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +52,10 @@ struct Fault {
     error: Box<RegistryError>,
 }
 
-struct Loading<'a, F> {
+struct Loading<'a> {
     config: &'a Config,
     previous: Option<&'a Registry>,
-    new_encoder: F,
+    new_encoder: &'a NewEncoder,
     fleet: Arc<Fleet>,
     candidates: Vec<Candidate>,
     refused: Vec<Refused>,
@@ -67,15 +64,12 @@ struct Loading<'a, F> {
 }
 
 /// Loads what changed; see [`Registry::load`].
-pub(super) fn load<F>(
+pub(super) fn load(
     directory: &Path,
     config: &Config,
     previous: Option<&Registry>,
-    new_encoder: F,
-) -> Result<Loaded, RegistryError>
-where
-    F: FnMut(&Model, usize) -> Result<BoxedEncoder, EncoderError>,
-{
+    new_encoder: &NewEncoder,
+) -> Result<Loaded, RegistryError> {
     let listing = list(directory, previous.is_some())?;
     let mut loading = Loading {
         config,
@@ -121,10 +115,7 @@ fn list(directory: &Path, is_reload: bool) -> Result<Listing, RegistryError> {
     })
 }
 
-impl<F> Loading<'_, F>
-where
-    F: FnMut(&Model, usize) -> Result<BoxedEncoder, EncoderError>,
-{
+impl Loading<'_> {
     /// Takes in what lies in one directory.
     fn read(&mut self, listed: &Listed, is_alone: bool) -> Result<(), RegistryError> {
         let directory = listed.path.display().to_string();
@@ -268,7 +259,7 @@ where
     fn start(&mut self, digest: &str, group: &[usize]) -> Result<(), Fault> {
         let held: Vec<&Held> =
             group.iter().filter_map(|&at| self.candidates[at].held.as_ref()).collect();
-        let started = encoders::start(&held, self.config, &self.fleet, &mut self.new_encoder);
+        let started = encoders::start(&held, self.config, &self.fleet, self.new_encoder);
         let lease = started.map_err(|StartError { checkpoint, error }| {
             let of = checkpoint.map_or_else(|| group.to_vec(), |at| vec![group[at]]);
             Fault { of, error }

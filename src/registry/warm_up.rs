@@ -3,7 +3,7 @@
 
 use super::{RegistryError, held::Held};
 use crate::{
-    batching::{BatchError, Batcher},
+    batching::Batcher,
     inference::{MaskEncoder, PredictError, ServedTask, TemplateChoice, predict},
     task::{Example, Output},
     tokenization::Prompt,
@@ -19,46 +19,38 @@ pub(super) fn run(held: &Held, encoder: &mut dyn MaskEncoder) -> Result<(), Regi
             task: name.clone(),
             directory: held.directory.clone(),
             message,
-            is_passing: false,
         })?;
     }
     Ok(())
 }
 
 /// The same through workers that serve already, so that new tasks on their encoder need no session
-/// of their own. Waits for its turn among the calls, and so is not for an async thread.
+/// of their own. Goes before all calls that wait, but waits for the batches that run: not for an
+/// async thread.
 pub(super) fn run_through(held: &Held, batcher: &Batcher) -> Result<(), RegistryError> {
-    let hidden_size = held.model.architecture.hidden_size;
-    let mut encoder = AtWork { batcher, hidden_size, is_full: false };
-    run(held, &mut encoder).map_err(|error| match error {
-        RegistryError::WarmUp { task, directory, message, .. } => {
-            RegistryError::WarmUp { task, directory, message, is_passing: encoder.is_full }
-        }
-        other => other,
-    })
+    run(held, &mut AtWork { batcher, hidden_size: held.model.architecture.hidden_size })
 }
 
 /// An encoder whose workers serve.
 struct AtWork<'a> {
     batcher: &'a Batcher,
     hidden_size: usize,
-    /// Whether prompts were refused because too many wait.
-    is_full: bool,
 }
 
 impl MaskEncoder for AtWork<'_> {
     fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
-        let prompts = prompts.iter().map(|&prompt| prompt.clone()).collect();
-        let failed = |message: String| PredictError::Encoder(message);
         // Nothing in there needs a clock or the network.
         let waiting = tokio::runtime::Builder::new_current_thread()
             .build()
-            .map_err(|error| failed(error.to_string()))?;
-        let encoded = waiting.block_on(self.batcher.encode(prompts)).map_err(|error| {
-            self.is_full |= matches!(error, BatchError::Full { .. });
-            failed(error.to_string())
-        })?;
-        Ok(encoded.iter().flat_map(|one| one.mask_vector.iter().copied()).collect())
+            .map_err(|error| PredictError::Encoder(error.to_string()))?;
+        let mut vectors = Vec::with_capacity(prompts.len() * self.hidden_size);
+        for &prompt in prompts {
+            let encoded = waiting
+                .block_on(self.batcher.probe(prompt.clone()))
+                .map_err(|error| PredictError::Encoder(error.to_string()))?;
+            vectors.extend_from_slice(&encoded.mask_vector);
+        }
+        Ok(vectors)
     }
 
     fn hidden_size(&self) -> usize {
@@ -66,10 +58,15 @@ impl MaskEncoder for AtWork<'_> {
     }
 }
 
+/// An example of a task as good as any, to see whether it predicts.
+pub fn sample(task: &ServedTask) -> Example {
+    let values = task.predictor.file.task.fields.iter();
+    Example { values: values.map(|_| TEXT.to_owned()).collect() }
+}
+
 fn check(task: &ServedTask, encoder: &mut dyn MaskEncoder) -> Result<(), String> {
     let predictor = &task.predictor;
-    let values = predictor.file.task.fields.iter();
-    let example = Example { values: values.map(|_| TEXT.to_owned()).collect() };
+    let example = sample(task);
     let templates =
         predictor.select(&TemplateChoice::Default).map_err(|error| error.to_string())?;
     let predictions =

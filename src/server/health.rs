@@ -35,9 +35,11 @@ pub(super) fn new() -> (Health, HealthService) {
 }
 
 impl Health {
-    /// From now on calls are answered.
-    pub(super) fn serving(&self) {
-        self.serving.send_replace(true);
+    /// Whether calls are answered from now on.
+    pub(super) fn set_serving(&self, serving: bool) {
+        // Watchers are told of changes alone.
+        let was = |now: &mut bool| std::mem::replace(now, serving) != serving;
+        self.serving.send_if_modified(was);
     }
 
     /// From now on they are not. Watches end.

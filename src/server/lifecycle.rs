@@ -20,7 +20,7 @@ use super::{
     control::Stop,
     health,
     reload::{self, Outlets},
-    routes, transport,
+    routes, transport, vitals,
 };
 use crate::{config::Config, registry::Registry};
 
@@ -62,6 +62,7 @@ pub async fn run(
     let outcome = tokio::select! {
         ended = &mut server => return ended.map_err(ServeError::from),
         failed = reload::keep_current(load, &config.models, &asked, outlets) => Err(failed),
+        never = vitals::keep(&config.health, current.clone(), &health) => match never {},
         how = control.told_to_stop(|| asked.notify_one()) => Ok(how),
     };
     health.stop();

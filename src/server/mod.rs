@@ -21,6 +21,7 @@ mod service;
 mod status;
 mod stream;
 mod transport;
+mod vitals;
 
 /// The types and the client of `proto/dynamar/v1/inference.proto`.
 pub mod proto {

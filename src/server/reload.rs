@@ -60,7 +60,7 @@ pub(super) async fn keep_current(
     };
     let tasks = registry.routes().len();
     outlets.publish.send_replace(Some(registry));
-    outlets.health.serving();
+    outlets.health.set_serving(true);
     tracing::info!(tasks, "serving");
     let mut polls = config.poll_interval().map(interval);
     loop {

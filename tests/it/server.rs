@@ -6,6 +6,7 @@ mod checkpoints;
 mod compression;
 mod encoder;
 mod faults;
+mod health;
 mod lifecycle;
 mod load;
 mod overload;

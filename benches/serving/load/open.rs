@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 
 use super::classify;
 use crate::{
+    clocks,
     mixes::Mix,
     random::Random,
     server::{CALLERS_PER_CONNECTION, Server},
@@ -21,6 +22,9 @@ use crate::{
 
 /// Calls that arrive in this time are made but not counted.
 const WARM_UP: Duration = Duration::from_millis(500);
+
+/// Calls between two looks at the server's memory.
+const LOOK_EVERY: usize = 200;
 
 /// What an open loop gave.
 pub struct Open {
@@ -43,65 +47,120 @@ impl Open {
 /// A call that is due.
 struct Arrival {
     number: usize,
-    /// When it was to be made. Latency counts from here, so a call that could not be made in time
-    /// because of others counts as slow.
-    due: Instant,
-    counts: bool,
+    /// When it was to be made, from the beginning on. Latency counts from here, so a call that could
+    /// not be made in time because of others counts as slow.
+    due: Duration,
+}
+
+/// So many calls in a second for so long.
+#[derive(Clone, Copy)]
+pub struct Phase {
+    rate: f64,
+    length: Duration,
+}
+
+impl Phase {
+    pub fn new(rate: f64, length: Duration) -> Self {
+        Self { rate, length }
+    }
+}
+
+/// A call that has come back; times are from the beginning on.
+pub struct Call {
+    /// When it was to be made.
+    pub due: Duration,
+    /// When its answer, or a refusal, was there.
+    pub done: Duration,
+    /// Its arithmetic by the mean of its mix.
+    pub work: f64,
+    /// How long the batch took that it was in; nothing if the server had too much to do.
+    pub batch: Option<Duration>,
+}
+
+impl Call {
+    pub fn is_good(&self) -> bool {
+        self.batch.is_some()
+    }
 }
 
 /// Poisson arrivals at `rate` calls in a second.
 pub async fn run(server: &Server, mix: &Arc<Mix>, rate: f64, length: Duration) -> Result<Open> {
+    let (calls, _) = phases(server, mix, &[Phase::new(rate, WARM_UP + length)]).await?;
+    let counted = || calls.iter().filter(|call| call.due > WARM_UP);
+    let good = counted().filter(|call| call.is_good());
+    let latencies = Latencies::of(good.map(|call| call.done.saturating_sub(call.due)));
+    Ok(Open { rate, refused: counted().count() - latencies.count(), latencies })
+}
+
+/// One phase after the other. Every call, and the most memory that the server had meanwhile.
+///
+/// # Errors
+///
+/// If a call is neither answered nor refused because the server has too much to do.
+pub async fn phases(server: &Server, mix: &Arc<Mix>, phases: &[Phase]) -> Result<(Vec<Call>, f64)> {
     let (send, mut arrivals) = mpsc::unbounded_channel();
-    let pacer = thread::spawn(move || pace(rate, length, &send));
+    let (begin, phases) = (Instant::now(), phases.to_vec());
+    let pacer = thread::spawn(move || pace(begin, &phases, &send));
     let mut running = JoinSet::new();
-    while let Some(arrival) = arrivals.recv().await {
-        let Arrival { number, due, counts } = arrival;
+    let (mut calls, mut peak) = (Vec::new(), 0.0_f64);
+    while let Some(Arrival { number, due }) = arrivals.recv().await {
         // In turns, so that every connection carries its share.
         let (mix, mut client) = (Arc::clone(mix), server.client(number * CALLERS_PER_CONNECTION));
         running.spawn(async move {
-            let answered = classify(&mut client, mix.item(number)).await;
-            (counts, answered.map(|_| due.elapsed()))
+            let answer = classify(&mut client, mix.item(number)).await;
+            (due, begin.elapsed(), mix.item(number).work, answer)
         });
+        if number % LOOK_EVERY == 0 {
+            peak = peak.max(clocks::resident_bytes(server.pid())?);
+        }
+        while let Some(joined) = running.try_join_next() {
+            calls.push(came_back(joined.context("a caller panicked")?, server)?);
+        }
     }
-    let mut outcomes = Vec::new();
     while let Some(joined) = running.join_next().await {
-        let (counts, outcome) = joined.context("a caller panicked")?;
-        let outcome = unless_refused(outcome).map_err(|error| server.explain(error))?;
-        outcomes.extend(counts.then_some(outcome));
+        calls.push(came_back(joined.context("a caller panicked")?, server)?);
     }
     pacer.join().map_err(|_| anyhow!("the pacer panicked"))?;
-    let refused = outcomes.iter().filter(|outcome| outcome.is_none()).count();
-    Ok(Open { rate, latencies: Latencies::of(outcomes.into_iter().flatten()), refused })
+    Ok((calls, peak))
 }
 
-/// The latency, or nothing if the server had too much to do: at 95 % of what it can, that is an
-/// answer. Anything else is a failure.
-fn unless_refused(outcome: Result<Duration, Status>) -> Result<Option<Duration>> {
-    match outcome {
-        Ok(latency) => Ok(Some(latency)),
-        Err(status) if status.code() == Code::ResourceExhausted => Ok(None),
-        Err(status) => Err(anyhow!("a call failed: {status}")),
+/// Too much to do is an answer. Anything else is a failure.
+fn came_back(
+    (due, done, work, answer): (Duration, Duration, f64, Result<Duration, Status>),
+    server: &Server,
+) -> Result<Call> {
+    match answer {
+        Ok(batch) => Ok(Call { due, done, work, batch: Some(batch) }),
+        Err(status) if status.code() == Code::ResourceExhausted => {
+            Ok(Call { due, done, work, batch: None })
+        }
+        Err(status) => Err(server.explain(anyhow!("a call failed: {status}"))),
     }
 }
 
 /// Sends each arrival at its time. A thread of its own: tokio's timers are a millisecond coarse.
-fn pace(rate: f64, length: Duration, send: &mpsc::UnboundedSender<Arrival>) {
-    let mut random = Random::new(3);
-    let begin = Instant::now();
-    let mut at = 0.0;
-    for number in 0.. {
-        at += random.exponential() / rate;
-        let offset = Duration::from_secs_f64(at);
-        if offset > WARM_UP + length {
-            return;
-        }
-        let due = begin + offset;
-        while let Some(left) = due.checked_duration_since(Instant::now()).filter(|l| !l.is_zero()) {
-            thread::park_timeout(left);
-        }
-        if send.send(Arrival { number, due, counts: offset > WARM_UP }).is_err() {
-            // The run has failed.
-            return;
+fn pace(begin: Instant, phases: &[Phase], send: &mpsc::UnboundedSender<Arrival>) {
+    let (mut random, mut number) = (Random::new(3), 0);
+    let mut end = Duration::ZERO;
+    for phase in phases {
+        let mut due = end;
+        end += phase.length;
+        loop {
+            due += Duration::from_secs_f64(random.exponential() / phase.rate);
+            if due > end {
+                break;
+            }
+            let due_at = begin + due;
+            while let Some(left) =
+                due_at.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+            {
+                thread::park_timeout(left);
+            }
+            if send.send(Arrival { number, due }).is_err() {
+                // The run has failed.
+                return;
+            }
+            number += 1;
         }
     }
 }

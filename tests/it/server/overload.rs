@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dynamar::server::proto;
+use dynamar::{registry::Registry, server::proto};
 use tokio::{sync::oneshot, task::JoinSet};
 use tonic::{Code, Request};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -12,7 +12,7 @@ use super::{
     checkpoints,
     encoder::{Control, Mode},
     refusals::reason,
-    stage::{Stage, classify, config, count, registry, soon, texts},
+    stage::{Stage, classify, config, count, load, soon, texts},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,14 +62,18 @@ async fn expired_and_abandoned_calls_cost_no_encoder_row() {
     config.batching.workers = Some(count(1));
     let (models, control) = (checkpoints::models(), Control::new());
     let (hand_out, handed_out) = oneshot::channel();
-    let (directory, controlled) = (models.path().to_owned(), control.clone());
-    let server = config.server.clone();
-    let load = move || {
-        let registry = registry(&directory, &config, &controlled)?;
-        assert!(hand_out.send(registry.route("polarity").expect("a task")).is_ok());
-        Ok(registry)
+    let mut hand_out = Some(hand_out);
+    let loads = {
+        let (config, directory) = (config.clone(), models.path().to_owned());
+        let control = Arc::clone(&control);
+        move |previous: Option<&Registry>| {
+            let loaded = load(&directory, &config, previous, &control)?;
+            let route = loaded.registry.route("polarity").expect("a task");
+            assert!(hand_out.take().is_some_and(|to| to.send(route).is_ok()), "loaded once");
+            Ok(loaded)
+        }
     };
-    let stage = Stage::start(&server, load, models, control).await;
+    let stage = Stage::start(&config, loads, models, control).await;
     stage.until(ServingStatus::Serving).await;
     let route = soon(handed_out).await.expect("handed out");
     let mut client = stage.client().await;

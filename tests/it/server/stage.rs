@@ -10,7 +10,7 @@ use std::{
 
 use dynamar::{
     config::Config,
-    registry::{Loaded, Registry, RegistryError},
+    registry::{Loaded, NewEncoder, Registry, RegistryError},
     server::{
         self, Load, Operator, Reloads, ServeError,
         proto::{self, inference_client::InferenceClient, options::TemplateMode},
@@ -59,10 +59,11 @@ pub fn load(
     previous: Option<&Registry>,
     control: &Arc<Control>,
 ) -> Result<Loaded, RegistryError> {
-    let runtime = fixtures::runtime();
-    Registry::load(directory, config, previous, |model, threads| {
+    let (runtime, control) = (fixtures::runtime(), Arc::clone(control));
+    let new_encoder: NewEncoder = Arc::new(move |model, threads| {
         Ok(Box::new(control.over(Box::new(model.encoder(&runtime, threads)?))))
-    })
+    });
+    Registry::load(directory, config, previous, &new_encoder)
 }
 
 /// A server that runs, and the end of the test's line to it.

@@ -1,0 +1,104 @@
+//! Whether predictions come out: every encoder is looked after, and asked for a prediction where
+//! none has come out of it for a while. SERVING means that one has.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use tokio::{
+    task::{JoinSet, spawn_blocking},
+    time::{self, Interval, MissedTickBehavior},
+};
+
+use super::{CurrentRegistry, health::Health};
+use crate::{
+    config::HealthConfig,
+    inference::TemplateChoice,
+    registry::{self, Route},
+    task::Output,
+};
+
+/// Batches in a row that may fail before it is asked whether all do: one may have failed for what
+/// was in it.
+const MAX_FAILURES: usize = 3;
+
+/// Looks in the time that has to pass before something is noticed.
+const LOOKS: u32 = 4;
+
+/// Looks after the encoders for ever, and says in `health` whether they work. While nothing is
+/// loaded, it says nothing.
+pub(super) async fn keep(
+    config: &HealthConfig,
+    current: CurrentRegistry,
+    health: &Health,
+) -> Infallible {
+    let mut looks = looks(config);
+    loop {
+        looks.tick().await;
+        let Some(registry) = current.borrow().clone() else { continue };
+        let mut checks = JoinSet::new();
+        for route in registry.one_of_each_encoder() {
+            // Before it is replaced, which takes a while.
+            if !route.batcher.is_whole(config.stall_timeout()) {
+                health.set_serving(false);
+            }
+            checks.spawn(works(route, config.clone()));
+        }
+        // Not kept from ending while the encoders are asked.
+        drop(registry);
+        let mut all_work = true;
+        while let Some(works) = checks.join_next().await {
+            all_work &= works.unwrap_or(false);
+        }
+        health.set_serving(all_work);
+    }
+}
+
+fn looks(config: &HealthConfig) -> Interval {
+    let shorter = config.probe_interval().min(config.stall_timeout());
+    let mut looks = time::interval(shorter / LOOKS);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
+}
+
+/// Whether an encoder has all its workers, after those that are lost were replaced, and predicts.
+async fn works(route: Arc<Route>, config: HealthConfig) -> bool {
+    let patience = config.stall_timeout();
+    let was_whole = route.batcher.is_whole(patience);
+    let batcher = Arc::clone(&route.batcher);
+    let is_whole = spawn_blocking(move || batcher.tend(patience)).await.unwrap_or(false);
+    if !is_whole {
+        return false;
+    }
+    if was_whole && has_predicted(&route, config.probe_interval()) {
+        return true;
+    }
+    let outcome = time::timeout(patience, predict(&route)).await;
+    let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")));
+    outcome
+        .inspect_err(|reason| tracing::error!(task = route.name(), reason, "it does not predict"))
+        .is_ok()
+}
+
+/// Whether a prediction came out lately, and not only errors since.
+fn has_predicted(route: &Route, lately: Duration) -> bool {
+    let pulse = route.batcher.pulse();
+    pulse.failures < MAX_FAILURES
+        && pulse.last_success.is_some_and(|success| success.elapsed() < lately)
+}
+
+/// Asks for a prediction, before all that waits.
+async fn predict(route: &Route) -> Result<(), String> {
+    let predictor = &route.task.predictor;
+    let templates =
+        predictor.select(&TemplateChoice::Single(None)).map_err(|error| error.to_string())?;
+    let mut vectors = Vec::with_capacity(templates.len());
+    for template in templates {
+        let prompt = predictor.prompt(&registry::sample(&route.task), template);
+        let encoded = route.batcher.probe(prompt.map_err(|error| error.to_string())?).await;
+        vectors.push(encoded.map_err(|error| error.to_string())?.mask_vector);
+    }
+    match predictor.answer(vectors.iter().map(|vector| &**vector), false).output {
+        Output::Probabilities(all) if all.iter().all(|one| one.is_finite()) => Ok(()),
+        Output::Value(value) if value.is_finite() => Ok(()),
+        _ => Err("its output is not a number".to_owned()),
+    }
+}

@@ -1,0 +1,49 @@
+//! SERVING means that predictions come out.
+
+use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
+
+use super::{
+    encoder::Mode,
+    stage::{Stage, classify, config, count, soon, texts},
+};
+
+/// A server that notices soon.
+async fn stage() -> Stage {
+    let mut config = config();
+    config.batching.workers = Some(count(1));
+    config.health.probe_interval_ms = 100;
+    config.health.stall_timeout_ms = 200;
+    Stage::ready_with(config).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_does_not_come_back_is_replaced_and_the_server_says_so() {
+    let stage = stage().await;
+    stage.control.set(Mode::Hold);
+    let mut client = stage.client().await;
+    let mut begun = stage.control.watch();
+    let stuck =
+        tokio::spawn(async move { client.classify(classify("polarity", texts(&["fine"]))).await });
+    soon(begun.batches(1)).await;
+    stage.until(ServingStatus::NotServing).await;
+    let stuck = soon(stuck).await.expect("no panic").expect_err("its worker was given up");
+    assert_eq!(stuck.code(), Code::Internal, "{stuck:?}");
+    stage.control.set(Mode::Work);
+    stage.until(ServingStatus::Serving).await;
+    let mut client = stage.client().await;
+    soon(client.classify(classify("polarity", texts(&["fine"])))).await.expect("answered");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn encoders_that_only_fail_are_found_out_though_nobody_calls() {
+    let stage = stage().await;
+    for mode in [Mode::Fail, Mode::Panic] {
+        stage.control.set(mode);
+        stage.until(ServingStatus::NotServing).await;
+        stage.control.set(Mode::Work);
+        stage.until(ServingStatus::Serving).await;
+    }
+    stage.stop().await;
+}
