@@ -18,6 +18,8 @@ use crate::{
 
 /// Serves checkpoints over gRPC until SIGTERM or Ctrl-C
 ///
+/// Looks now and then whether they have changed (models.poll_interval_ms), and at once on SIGHUP.
+///
 /// Example: dynamar serve --models models/serving --address 0.0.0.0:50051
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]

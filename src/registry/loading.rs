@@ -25,6 +25,15 @@ pub struct Refused {
     pub is_passing: bool,
 }
 
+impl Refused {
+    /// Whether there is nothing new in the other one.
+    fn is_same(&self, other: &Self) -> bool {
+        // What passes is said with other figures each time.
+        let is_same_reason = self.reason == other.reason || (self.is_passing && other.is_passing);
+        self.directory == other.directory && is_same_reason
+    }
+}
+
 /// What was made of a directory.
 pub struct Loaded {
     /// What serves from now on.
@@ -153,7 +162,7 @@ impl Loading<'_> {
                 is_passing: error.is_passing(),
             };
             // Once for a change, and not again whenever another checkpoint changes.
-            if !previous.refused.contains(&refused) {
+            if !previous.refused.iter().any(|known| known.is_same(&refused)) {
                 log(&refused, candidate.held.as_ref());
             }
             self.refused.push(refused);

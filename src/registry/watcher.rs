@@ -57,3 +57,39 @@ impl Watcher {
 fn see(directory: &Path) -> Seen {
     Listing::read(directory).map_err(|error| error.kind())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::checkpoint::MANIFEST;
+
+    #[test]
+    fn a_change_is_seen_once_and_when_it_is_over() {
+        let home = tempfile::tempdir().expect("a directory");
+        let models = home.path().join("models");
+        let checkpoint = models.join("reviews");
+        fs::create_dir_all(&checkpoint).expect("made");
+        fs::write(checkpoint.join(MANIFEST), "{}").expect("written");
+        let mut watcher = Watcher::new(&models);
+        assert!(!watcher.poll(), "what was there is known");
+        // Copied piece by piece.
+        for piece in ["a", "ab", "abc"] {
+            fs::write(checkpoint.join("encoder.weights"), piece).expect("written");
+            assert!(!watcher.poll());
+        }
+        assert_eq!([watcher.poll(), watcher.poll()], [true, false]);
+        fs::rename(&checkpoint, models.join("reviews@1")).expect("renamed");
+        watcher.look();
+        assert_eq!([watcher.poll(), watcher.poll()], [false, false], "somebody was quicker");
+        watcher.forget();
+        assert_eq!([watcher.poll(), watcher.poll()], [true, false]);
+        fs::rename(&models, home.path().join("away")).expect("renamed");
+        assert_eq!([watcher.poll(), watcher.poll(), watcher.poll()], [false, true, false]);
+        fs::rename(home.path().join("away"), &models).expect("renamed");
+        assert_eq!([watcher.poll(), watcher.poll(), watcher.poll()], [false, true, false]);
+        fs::write(models.join("notes"), "no checkpoint").expect("written");
+        assert_eq!([watcher.poll(), watcher.poll()], [false, false]);
+    }
+}

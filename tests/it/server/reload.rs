@@ -220,6 +220,44 @@ async fn a_task_whose_checkpoint_is_removed_ends_and_others_go_on() {
     stage.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_remembered_of_an_encoder_outlives_a_head() {
+    let mut config = config();
+    config.cache.max_bytes = 1 << 20;
+    let stage = Stage::ready_with(config).await;
+    let reviews = stage_path(&stage, "reviews");
+    assert_answers(&stage, "polarity", &reviews).await;
+    replace(&reviews, |at| checkpoints::write_as(at, &[POLARITY], variant(7.0)));
+    assert_eq!(stage.reload().await.failed, 0);
+    let request = classify("polarity", texts(&TEXTS));
+    let answer = soon(stage.client().await.classify(request)).await.expect("answered").into_inner();
+    let metadata = answer.metadata.expect("told");
+    assert_eq!((metadata.model, metadata.tokens, metadata.cached), (id(&reviews), 0, 3));
+    assert!(is_near(&answer.results, &expected(&reviews)));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_goes_on_with_the_checkpoint_that_serves_now() {
+    let stage = Stage::ready().await;
+    let reviews = stage_path(&stage, "reviews");
+    let (requests, sent) = tokio::sync::mpsc::channel(1);
+    let request = || classify("polarity", texts(&TEXTS));
+    requests.send(request()).await.expect("there is room");
+    let sent = tokio_stream::wrappers::ReceiverStream::new(sent);
+    let stream = soon(stage.client().await.classify_stream(sent)).await;
+    let mut answers = stream.expect("a stream").into_inner();
+    for seed in [7.0, 8.0] {
+        let answer = soon(answers.message()).await.expect("answered").expect("one for each");
+        assert_eq!(answer.metadata.expect("told").model, id(&reviews));
+        assert!(is_near(&answer.results, &expected(&reviews)));
+        replace(&reviews, |at| checkpoints::write_as(at, &[POLARITY], variant(seed)));
+        assert_eq!(stage.reload().await.failed, 0);
+        soon(requests.send(request())).await.expect("there is room");
+    }
+    stage.stop().await;
+}
+
 /// Looked at every millisecond: a change is found without being told of.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_are_found_by_looking() {
