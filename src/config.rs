@@ -30,8 +30,8 @@ use figment::Figment;
 pub use error::{ConfigError, Mistake, Origin, Problem};
 pub use render::render;
 pub use sections::{
-    BatchingConfig, CacheConfig, Config, HealthConfig, InferenceConfig, LogConfig, LogFormat,
-    ModelsConfig, OnnxRuntimeConfig, ServerConfig,
+    AuthConfig, BatchingConfig, CacheConfig, Config, HealthConfig, InferenceConfig, LogConfig,
+    LogFormat, ModelsConfig, OnnxRuntimeConfig, ServerConfig, TlsConfig,
 };
 
 use keys::{KEYS, MAX_BATCH_TOKENS, MAX_QUEUED_TOKENS, Setting};

@@ -1,14 +1,23 @@
 //! `dynamar health`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tokio::runtime::Builder;
 
 use super::{Global, output};
-use crate::{config::Config, server::health};
+use crate::{
+    config::{Config, TlsConfig},
+    server::{
+        access::{ClientTls, Identity, Trust},
+        health,
+    },
+};
 
 /// Asks a running server whether it answers calls; the exit code is for probes
+///
+/// Where the configuration has tls.certificate, the server asked must show that one, unless
+/// --addr or --tls-ca names another.
 ///
 /// Example: dynamar health --addr 127.0.0.1:50051
 #[derive(clap::Args)]
@@ -20,18 +29,49 @@ pub struct Args {
     /// How long to wait for an answer
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     timeout_ms: u64,
+    /// PEM file with the authority of the server's certificate, which is for the host asked
+    #[arg(long, value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// PEM file with a certificate to show, where the server wants one (tls.client_ca)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file with its private key
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 /// Asks.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let address = match &args.addr {
-        Some(address) => address.clone(),
-        None => Config::load(global.config.as_deref(), &[])?.config.server.address.to_string(),
+    let config = match (&args.addr, &args.tls_ca) {
+        (Some(_), Some(_)) => None,
+        _ => Some(Config::load(global.config.as_deref(), &[])?.config),
     };
+    let own = config.as_ref().map(|config| config.server.address.to_string());
+    let address = args.addr.clone().or(own).unwrap_or_default();
+    let tls = tls(args, config.as_ref().map(|config| &config.tls))?;
     let patience = Duration::from_millis(args.timeout_ms);
     let runtime = Builder::new_current_thread().enable_all().build().context("starting tokio")?;
-    if !runtime.block_on(health::probe(&address, patience))? {
+    if !runtime.block_on(health::probe_over(&address, tls, patience))? {
         bail!("{address} is NOT_SERVING");
     }
     output::text(&format!("{address} is SERVING\n"))
+}
+
+/// How to encrypt, if at all.
+fn tls(args: &Args, config: Option<&TlsConfig>) -> Result<Option<ClientTls>> {
+    let own = config.filter(|_| args.addr.is_none()).and_then(|tls| tls.certificate.as_deref());
+    let trust = match (&args.tls_ca, own) {
+        (Some(authority), _) => Trust::Authority("--tls-ca", authority),
+        (None, Some(certificate)) => Trust::Itself("tls.certificate", certificate),
+        (None, None) if args.tls_cert.is_some() => {
+            bail!("--tls-cert needs --tls-ca, to know the server by")
+        }
+        (None, None) => return Ok(None),
+    };
+    let identity = args.tls_cert.as_deref().zip(args.tls_key.as_deref());
+    let identity = identity.map(|(certificate, key)| Identity {
+        certificate: ("--tls-cert", certificate),
+        key: ("--tls-key", key),
+    });
+    Ok(Some(ClientTls::open(trust, identity)?))
 }

@@ -13,6 +13,7 @@ mod pretrain;
 mod progress;
 mod serve;
 mod settings;
+mod token;
 mod train;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -51,6 +52,7 @@ enum Command {
     Import(import::Args),
     Inspect(inspect::Args),
     Health(health::Args),
+    Token(token::Args),
 }
 
 /// Runs what the command line says. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Health(args) => health::run(&args, &cli.global),
+        Command::Token(args) => token::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,7 +13,7 @@ use super::{Global, logging, output};
 use crate::{
     config::{self, Config, Override},
     registry::Loader,
-    server::{self, Operator},
+    server::{self, Operator, access::Access},
 };
 
 /// Serves checkpoints over gRPC until SIGTERM or Ctrl-C
@@ -78,6 +78,8 @@ async fn serve(config: Config) -> Result<()> {
     // Before anything slow, so that no signal is missed.
     let (operator, control) = server::control();
     let signals = follow_signals(operator)?;
+    // What is wrong with certificates and tokens is told before anybody can connect.
+    let access = Access::open(&config)?;
     let address = config.server.address;
     let listener = TcpListener::bind(address)
         .await
@@ -85,7 +87,8 @@ async fn serve(config: Config) -> Result<()> {
     tracing::info!(address = %listener.local_addr()?, "listening");
     tokio::spawn(signals);
     let loader = Loader::new(config.clone());
-    Ok(server::run(&config, move |previous| loader.load(previous), listener, control).await?)
+    Ok(server::run(&config, access, move |previous| loader.load(previous), listener, control)
+        .await?)
 }
 
 /// Passes on, from now on, what the operator wants.

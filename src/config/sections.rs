@@ -4,7 +4,7 @@
 //! `default.toml`, and a field that is missing there fails the tests.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -17,6 +17,10 @@ use serde::{Deserialize, Deserializer};
 pub struct Config {
     /// The gRPC server and the limits on what a client may send.
     pub server: ServerConfig,
+    /// How connections are encrypted.
+    pub tls: TlsConfig,
+    /// Who may call.
+    pub auth: AuthConfig,
     /// Where the checkpoints lie.
     pub models: ModelsConfig,
     /// How examples are queued and put together for the models.
@@ -47,12 +51,30 @@ pub struct ServerConfig {
     pub max_text_bytes: NonZeroUsize,
     /// Most requests of one stream that are worked on at a time.
     pub max_stream_in_flight: NonZeroUsize,
+    /// Most connections at a time.
+    pub max_connections: NonZeroUsize,
+    /// Most calls that are open on one connection.
+    pub max_connection_streams: NonZeroU32,
+    /// Longest headers of a call, in bytes.
+    pub max_header_bytes: NonZeroU32,
+    /// How long a connection may take for its handshakes, in milliseconds.
+    pub handshake_timeout_ms: u64,
+    /// How long a new connection may be without a call, in milliseconds.
+    pub first_call_timeout_ms: u64,
+    /// How long a connection may be without a call later on, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// How long the request of a call may take to arrive, in milliseconds.
+    pub receive_timeout_ms: u64,
+    /// How long a client may take nothing of an answer that waits for it, in milliseconds.
+    pub send_timeout_ms: u64,
     /// How long calls are still answered once the server was told to stop, in milliseconds. See
     /// [`ServerConfig::stop_delay`].
     pub stop_delay_ms: u64,
     /// How long calls under way may still take after that, in milliseconds. See
     /// [`ServerConfig::drain_timeout`].
     pub drain_timeout_ms: u64,
+    /// Time between two looks at the files of `[tls]` and `[auth]`, in milliseconds.
+    pub reload_interval_ms: u64,
 }
 
 impl ServerConfig {
@@ -65,6 +87,30 @@ impl ServerConfig {
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }
+}
+
+/// `[tls]`: how connections are encrypted; they are not if nothing is set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file of the server's certificate and its chain.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub private_key: Option<PathBuf>,
+    /// PEM file of the authorities one of which must have signed a client's certificate.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub client_ca: Option<PathBuf>,
+}
+
+/// `[auth]`: who may call; everybody if nothing is set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthConfig {
+    /// TOML file of callers.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub tokens: Option<PathBuf>,
 }
 
 /// `[models]`: where the checkpoints lie.

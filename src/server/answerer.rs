@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::{
     CurrentRegistry,
+    access::Caller,
     call::{self, Answer},
-    caller::Caller,
     convert::{self, Limits},
     cpus::Cpus,
+    incoming::Incoming,
     proto,
     room::Room,
     status::{self, CallError},
@@ -38,43 +39,43 @@ impl Answerer {
     pub(super) async fn classify(
         &self,
         request: proto::ClassifyRequest,
-        caller: &Caller,
+        call: &Incoming,
         room: Option<&Room>,
     ) -> Result<proto::ClassifyResponse, CallError> {
-        let route = self.route(&request.task)?;
+        let route = self.route(&call.caller, &request.task)?;
         let kind = &route.task.predictor.file.task.kind;
         let Kind::Classification { .. } = kind else {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options, caller, room).await?;
+        let answer = self.answer(vec![route], request.examples, &options, call, room).await?;
         Ok(convert::classify_response(answer, options.top_k))
     }
 
     pub(super) async fn regress(
         &self,
         request: proto::RegressRequest,
-        caller: &Caller,
+        call: &Incoming,
         room: Option<&Room>,
     ) -> Result<proto::RegressResponse, CallError> {
-        let route = self.route(&request.task)?;
+        let route = self.route(&call.caller, &request.task)?;
         let kind = &route.task.predictor.file.task.kind;
         let Kind::Regression { .. } = kind else {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options, caller, room).await?;
+        let answer = self.answer(vec![route], request.examples, &options, call, room).await?;
         Ok(convert::regress_response(answer))
     }
 
     pub(super) async fn predict(
         &self,
         request: proto::PredictRequest,
-        caller: &Caller,
+        call: &Incoming,
     ) -> Result<proto::PredictResponse, CallError> {
-        let routes = self.routes(&request.tasks)?;
+        let routes = self.routes(&call.caller, &request.tasks)?;
         let options = request.options.unwrap_or_default();
-        let answer = self.answer(routes, request.examples, &options, caller, None).await?;
+        let answer = self.answer(routes, request.examples, &options, call, None).await?;
         Ok(convert::predict_response(answer, options.top_k))
     }
 
@@ -83,7 +84,7 @@ impl Answerer {
         routes: Vec<Arc<Route>>,
         examples: Vec<proto::Example>,
         options: &proto::Options,
-        caller: &Caller,
+        call: &Incoming,
         room: Option<&Room>,
     ) -> Result<Answer, CallError> {
         let span = tracing::Span::current();
@@ -92,22 +93,22 @@ impl Answerer {
         span.record("examples", examples.len());
         if room.is_none() {
             // Who cannot be served now is told before anything is done for it.
-            routes.iter().try_for_each(|route| route.batcher.check(&caller.terms))?;
+            routes.iter().try_for_each(|route| route.batcher.check(&call.terms))?;
         }
         let questions = convert::question(routes, examples, options, self.limits)?;
-        call::answer(questions, &self.cpus, &caller.terms, room).await
+        call::answer(questions, &self.cpus, &call.terms, room).await
     }
 
     pub(super) fn registry(&self) -> Result<Arc<Registry>, CallError> {
         self.current.borrow().clone().ok_or(CallError::Loading)
     }
 
-    pub(super) fn route(&self, task: &str) -> Result<Arc<Route>, CallError> {
-        find(self.registry()?.as_ref(), task)
+    pub(super) fn route(&self, caller: &Caller, task: &str) -> Result<Arc<Route>, CallError> {
+        find(caller, self.registry()?.as_ref(), task)
     }
 
     /// Who answers for these tasks: each known, none of them twice, and so never very many.
-    fn routes(&self, tasks: &[String]) -> Result<Vec<Arc<Route>>, CallError> {
+    fn routes(&self, caller: &Caller, tasks: &[String]) -> Result<Vec<Arc<Route>>, CallError> {
         let registry = self.registry()?;
         let (count, served) = (tasks.len(), registry.routes().len());
         if count == 0 {
@@ -119,7 +120,7 @@ impl Answerer {
         }
         let mut routes: Vec<Arc<Route>> = Vec::with_capacity(count);
         for (at, task) in tasks.iter().enumerate() {
-            let route = find(&registry, task)?;
+            let route = find(caller, &registry, task)?;
             if routes.iter().any(|known| known.name() == task) {
                 let field = format!("tasks[{at}]");
                 return Err(CallError::invalid(field, format!("{task} is asked twice")));
@@ -130,10 +131,15 @@ impl Answerer {
     }
 }
 
-fn find(registry: &Registry, task: &str) -> Result<Arc<Route>, CallError> {
+fn find(caller: &Caller, registry: &Registry, task: &str) -> Result<Arc<Route>, CallError> {
+    // Asked first: who may not ask a task does not learn whether it exists.
+    if !caller.may_ask(task) {
+        return Err(CallError::out_of_scope(task));
+    }
     registry.route(task).ok_or_else(|| {
         let known = registry.routes().map(|route| route.name());
-        CallError::unknown_task(task, known)
+        let known: Vec<&str> = known.filter(|name| caller.may_ask(name)).collect();
+        CallError::unknown_task(task, known.into_iter())
     })
 }
 

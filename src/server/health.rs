@@ -3,17 +3,23 @@
 //! Written here rather than taken from tonic-health because its watches never end: one watcher
 //! would keep every shutdown waiting.
 
-use std::{pin::Pin, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, sync::watch};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
-use tonic::{Request, Response, Status, transport::Endpoint};
+use tonic::{Request, Response, Status, codegen::http::Uri, transport::Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus,
     health_client::HealthClient, health_server,
 };
+use tower::{Service, service_fn};
 
-use super::{proto::inference_server::SERVICE_NAME, status};
+use super::{
+    access::{ClientTls, ClientTlsStream},
+    proto::inference_server::SERVICE_NAME,
+    status,
+};
 
 /// The server as a whole, as the health protocol names it.
 const WHOLE_SERVER: &str = "";
@@ -110,12 +116,12 @@ pub enum ProbeError {
         address: String,
     },
     /// Nobody answers there.
-    #[error("no server answers at {address}: {source}")]
+    #[error("no server answers at {address}: {reason}")]
     Connect {
         /// The address.
         address: String,
         /// Why not.
-        source: tonic::transport::Error,
+        reason: String,
     },
     /// The server answers with an error.
     #[error("{address} does not tell its health: {message}")]
@@ -133,15 +139,30 @@ pub enum ProbeError {
 ///
 /// If it does not say so within `patience`.
 pub async fn probe(address: &str, patience: Duration) -> Result<bool, ProbeError> {
+    probe_over(address, None, patience).await
+}
+
+/// As [`probe`], over TLS if there is any.
+///
+/// # Errors
+///
+/// If it does not say so within `patience`.
+pub async fn probe_over(
+    address: &str,
+    tls: Option<ClientTls>,
+    patience: Duration,
+) -> Result<bool, ProbeError> {
     let address = || address.to_owned();
     let endpoint = Endpoint::from_shared(format!("http://{}", address()))
         .map_err(|_| ProbeError::Address { address: address() })?
         .connect_timeout(patience)
         .timeout(patience);
-    let channel = endpoint
-        .connect()
-        .await
-        .map_err(|source| ProbeError::Connect { address: address(), source })?;
+    let connected = match tls {
+        None => endpoint.connect().await,
+        Some(tls) => endpoint.connect_with_connector(over(tls)).await,
+    };
+    let channel = connected
+        .map_err(|error| ProbeError::Connect { address: address(), reason: root(&error) })?;
     let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let answer = HealthClient::new(channel).check(request).await;
     let answer = answer.map_err(|status| ProbeError::Call {
@@ -149,4 +170,30 @@ pub async fn probe(address: &str, patience: Duration) -> Result<bool, ProbeError
         message: status.message().to_owned(),
     })?;
     Ok(answer.into_inner().status() == ServingStatus::Serving)
+}
+
+/// Connects and shakes hands.
+fn over(
+    tls: ClientTls,
+) -> impl Service<Uri, Response = TokioIo<ClientTlsStream>, Error = io::Error, Future: Send>
++ Send
++ 'static {
+    let tls = Arc::new(tls);
+    service_fn(move |uri: Uri| {
+        let tls = Arc::clone(&tls);
+        async move {
+            let host = uri.host().unwrap_or_default();
+            let address = uri.authority().map_or("", |authority| authority.as_str());
+            let stream = TcpStream::connect(address).await?;
+            Ok(TokioIo::new(tls.connect(host, stream).await?))
+        }
+    })
+}
+
+/// What is at the bottom of an error.
+fn root(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => root(source),
+        None => error.to_string(),
+    }
 }

@@ -181,6 +181,7 @@ impl AccessLine {
             "call",
             method = &path[..end],
             request_id = id.as_str(),
+            caller = field::Empty,
             task = field::Empty,
             examples = field::Empty,
         );

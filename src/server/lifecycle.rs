@@ -13,10 +13,10 @@ use tokio::{
     sync::{Notify, oneshot, watch},
     time,
 };
-use tonic::transport::server::TcpIncoming;
 
 use super::{
     Control, Load, ServeError,
+    access::Access,
     control::Stop,
     health,
     reload::{self, Outlets},
@@ -27,7 +27,7 @@ use crate::{config::Config, registry::Registry};
 /// How long the errors that answer calls broken off may take to reach their callers.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Serves on `listener` until told to stop.
+/// Serves those who have `access` on `listener` until told to stop.
 ///
 /// Calls are taken from the first moment on. Until `load` has returned, on a thread of its own,
 /// they are answered with UNAVAILABLE and health is NOT_SERVING. Afterwards the models directory is
@@ -43,6 +43,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// If the first `load` fails, which also ends the server.
 pub async fn run(
     config: &Config,
+    access: Access,
     load: impl Load,
     listener: TcpListener,
     mut control: Control,
@@ -52,15 +53,14 @@ pub async fn run(
     let (stop, stopped) = oneshot::channel::<Infallible>();
     let (end_streams, stopping) = watch::channel(false);
     let routes = routes::all(&config.server, current.clone(), stopping, health_service)?;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
-    let mut server =
-        pin!(transport::server(routes).serve_with_incoming_shutdown(incoming, stopped));
+    let mut server = pin!(transport::serve(&config.server, access, routes, listener, stopped));
     let (asked, reloads) = (Notify::new(), control.reloads.clone());
     let outlets = Outlets { publish: &publish, health: &health, reloads: &reloads };
     let outcome = tokio::select! {
-        ended = &mut server => return ended.map_err(ServeError::from),
+        // Not before it is told to.
+        () = &mut server => return Ok(()),
         failed = reload::keep_current(load, &config.models, &asked, outlets) => Err(failed),
         never = vitals::keep(&config.health, current.clone(), &health) => match never {},
         how = control.told_to_stop(|| asked.notify_one()) => Ok(how),
@@ -75,7 +75,7 @@ pub async fn run(
         let delay = config.server.stop_delay();
         tracing::info!(?delay, "stopping: calls are answered until those who send them know");
         tokio::select! {
-            ended = &mut server => return ended.map_err(ServeError::from),
+            () = &mut server => return Ok(()),
             _ = time::timeout(delay, control.told_again()) => {}
         }
     }
@@ -90,28 +90,25 @@ pub async fn run(
 
 /// Waits until every connection is closed, but not for long.
 async fn drain(
-    mut server: Pin<&mut impl Future<Output = Result<(), tonic::transport::Error>>>,
+    mut server: Pin<&mut impl Future<Output = ()>>,
     patience: Duration,
     control: &mut Control,
     registry: Option<&Registry>,
 ) {
     tracing::info!("stopping: calls under way are answered");
     let ended = tokio::select! {
-        ended = time::timeout(patience, server.as_mut()) => ended.ok(),
-        () = control.told_again() => None,
+        ended = time::timeout(patience, server.as_mut()) => ended.is_ok(),
+        () = control.told_again() => false,
     };
-    let Some(ended) = ended else {
-        tracing::warn!(?patience, "calls still under way are broken off");
-        if let Some(registry) = registry {
-            registry.abandon();
-        }
-        // Whoever does not close the connection now loses it with the process.
-        let _ = time::timeout(LAST_WORDS, server).await;
+    if ended {
         return;
-    };
-    if let Err(error) = ended {
-        tracing::warn!(%error, "a connection ended badly");
     }
+    tracing::warn!(?patience, "calls still under way are broken off");
+    if let Some(registry) = registry {
+        registry.abandon();
+    }
+    // Whoever does not close the connection now loses it with the server.
+    let _ = time::timeout(LAST_WORDS, server).await;
 }
 
 async fn end_workers(registry: Option<Arc<Registry>>) {

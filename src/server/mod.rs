@@ -4,14 +4,16 @@
 //! The only module that names tonic. Wire types are converted in `convert`, errors are mapped to
 //! gRPC codes in `status`, and both nowhere else.
 
+pub mod access;
 mod answerer;
 mod call;
-mod caller;
+mod connections;
 mod control;
 mod convert;
 mod cpus;
 mod deadline;
 pub mod health;
+mod incoming;
 mod layers;
 mod lifecycle;
 mod reload;
@@ -56,7 +58,4 @@ pub enum ServeError {
     /// A defect of this program.
     #[error("the service definition cannot be read: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport gave up.
-    #[error("the server ended: {0}")]
-    Transport(#[from] tonic::transport::Error),
 }

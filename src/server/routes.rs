@@ -14,6 +14,27 @@ use crate::config::ServerConfig;
 /// anything sensible, and above the 4 MiB that clients take by default.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
+/// Calls whose request is a stream, and may take as long as it likes.
+const STREAMS: [&str; 4] = [
+    "/dynamar.v1.Inference/ClassifyStream",
+    "/dynamar.v1.Inference/RegressStream",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// Calls that probes make, who have no credentials.
+const HEALTH: &str = "/grpc.health.v1.Health/";
+
+/// Whether the request of the call at this path is a stream.
+pub(super) fn takes_stream(path: &str) -> bool {
+    STREAMS.contains(&path)
+}
+
+/// Whether anybody may make the call at this path.
+pub(super) fn is_open(path: &str) -> bool {
+    path.starts_with(HEALTH)
+}
+
 /// Everything that can be called.
 pub(super) fn all(
     config: &ServerConfig,
@@ -43,4 +64,34 @@ pub(super) fn all(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
     Ok(routes.routes())
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    #[test]
+    fn the_list_of_streams_is_that_of_the_definitions() {
+        let mut found = Vec::new();
+        for set in [
+            proto::FILE_DESCRIPTOR_SET,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+        ] {
+            for file in FileDescriptorSet::decode(set).expect("a definition").file {
+                for service in &file.service {
+                    let streams = service.method.iter().filter(|method| method.client_streaming());
+                    found.extend(streams.map(|method| {
+                        format!("/{}.{}/{}", file.package(), service.name(), method.name())
+                    }));
+                }
+            }
+        }
+        assert_eq!(found, STREAMS);
+        assert!(is_open("/grpc.health.v1.Health/Check") && !is_open("/grpc.health.v1.Healthy/x"));
+    }
 }

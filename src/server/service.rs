@@ -9,8 +9,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     CurrentRegistry,
     answerer::Answerer,
-    caller::Caller,
     convert,
+    incoming::Incoming,
     layers::RequestId,
     proto::{self, inference_server::Inference},
     room::Room,
@@ -40,73 +40,75 @@ impl Inference for InferenceService {
         &self,
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
-        let caller = Caller::of(&request);
-        respond(self.answerer.classify(request.into_inner(), &caller, None).await, &caller.id)
+        let call = Incoming::of(&request);
+        respond(self.answerer.classify(request.into_inner(), &call, None).await, &call.id)
     }
 
     async fn regress(
         &self,
         request: Request<proto::RegressRequest>,
     ) -> Result<Response<proto::RegressResponse>, Status> {
-        let caller = Caller::of(&request);
-        respond(self.answerer.regress(request.into_inner(), &caller, None).await, &caller.id)
+        let call = Incoming::of(&request);
+        respond(self.answerer.regress(request.into_inner(), &call, None).await, &call.id)
     }
 
     async fn predict(
         &self,
         request: Request<proto::PredictRequest>,
     ) -> Result<Response<proto::PredictResponse>, Status> {
-        let caller = Caller::of(&request);
-        respond(self.answerer.predict(request.into_inner(), &caller).await, &caller.id)
+        let call = Incoming::of(&request);
+        respond(self.answerer.predict(request.into_inner(), &call).await, &call.id)
     }
 
     async fn classify_stream(
         &self,
         requests: Request<Streaming<proto::ClassifyRequest>>,
     ) -> Result<Response<Self::ClassifyStreamStream>, Status> {
-        let caller = Caller::of(&requests);
+        let call = Incoming::of(&requests);
         let (answerer, room) = (Arc::clone(&self.answerer), Arc::new(Room::default()));
-        let of_stream = caller.clone();
+        let of_stream = call.clone();
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
-            let caller = of_stream.clone();
-            Box::pin(async move { answerer.classify(request, &caller, Some(&room)).await }) as _
+            let call = of_stream.clone();
+            Box::pin(async move { answerer.classify(request, &call, Some(&room)).await }) as _
         };
-        Ok(respond_with_stream(self.answers(requests, caller, Box::new(answering))))
+        Ok(respond_with_stream(self.answers(requests, call, Box::new(answering))))
     }
 
     async fn regress_stream(
         &self,
         requests: Request<Streaming<proto::RegressRequest>>,
     ) -> Result<Response<Self::RegressStreamStream>, Status> {
-        let caller = Caller::of(&requests);
+        let call = Incoming::of(&requests);
         let (answerer, room) = (Arc::clone(&self.answerer), Arc::new(Room::default()));
-        let of_stream = caller.clone();
+        let of_stream = call.clone();
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
-            let caller = of_stream.clone();
-            Box::pin(async move { answerer.regress(request, &caller, Some(&room)).await }) as _
+            let call = of_stream.clone();
+            Box::pin(async move { answerer.regress(request, &call, Some(&room)).await }) as _
         };
-        Ok(respond_with_stream(self.answers(requests, caller, Box::new(answering))))
+        Ok(respond_with_stream(self.answers(requests, call, Box::new(answering))))
     }
 
     async fn list_tasks(
         &self,
         request: Request<proto::ListTasksRequest>,
     ) -> Result<Response<proto::ListTasksResponse>, Status> {
-        let tasks = self.answerer.registry().map(|registry| proto::ListTasksResponse {
-            tasks: registry.routes().map(convert::task).collect(),
+        let call = Incoming::of(&request);
+        let tasks = self.answerer.registry().map(|registry| {
+            let routes = registry.routes().filter(|route| call.caller.may_ask(route.name()));
+            proto::ListTasksResponse { tasks: routes.map(convert::task).collect() }
         });
-        respond(tasks, &Caller::of(&request).id)
+        respond(tasks, &call.id)
     }
 
     async fn get_task(
         &self,
         request: Request<proto::GetTaskRequest>,
     ) -> Result<Response<proto::Task>, Status> {
-        let id = Caller::of(&request).id;
-        let route = self.answerer.route(&request.get_ref().task);
-        respond(route.map(|route| convert::task(&route)), &id)
+        let call = Incoming::of(&request);
+        let route = self.answerer.route(&call.caller, &request.get_ref().task);
+        respond(route.map(|route| convert::task(&route)), &call.id)
     }
 }
 
@@ -124,7 +126,7 @@ impl InferenceService {
     fn answers<Q, A: Send + 'static>(
         &self,
         requests: Request<Streaming<Q>>,
-        caller: Caller,
+        call: Incoming,
         answering: Answering<Q, A>,
     ) -> Answers<Q, A> {
         let mut stopping = self.stopping.clone();
@@ -132,9 +134,9 @@ impl InferenceService {
             // An error means that the server has ended.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         });
-        let deadline = caller.terms.deadline;
+        let deadline = call.terms.deadline;
         let limits = stream::Limits { max_in_flight: self.max_stream_in_flight, deadline };
-        Answers::new(requests.into_inner(), answering, limits, stopping, caller.id)
+        Answers::new(requests.into_inner(), answering, limits, stopping, call.id)
     }
 }
 

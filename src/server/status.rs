@@ -3,10 +3,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::layers::RequestId;
+use super::{access::Refusal, layers::RequestId};
 use crate::{
     batching::BatchError,
     task::{FieldViolation, Kind},
@@ -38,6 +38,12 @@ const MAX_NAMES: usize = 24;
 /// Why a call fails.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CallError {
+    /// Nobody who may call.
+    #[error(transparent)]
+    Unauthenticated(#[from] Refusal),
+    /// Whether there is such a task is not told.
+    #[error("the task {task} is not among those that you may ask")]
+    OutOfScope { task: String },
     /// The checkpoints are not loaded yet.
     #[error("loading: the server does not answer calls yet")]
     Loading,
@@ -72,6 +78,11 @@ impl CallError {
         Self::UnknownTask { task: shown(task), known: list(known) }
     }
 
+    /// The caller may not ask this task.
+    pub(super) fn out_of_scope(task: &str) -> Self {
+        Self::OutOfScope { task: shown(task) }
+    }
+
     /// The task predicts something else than the call is for.
     pub(super) fn wrong_kind(task: &str, kind: &Kind) -> Self {
         let call = match kind {
@@ -86,6 +97,10 @@ impl CallError {
         let message = self.to_string();
         let retry = |delay| ErrorDetails::with_retry_info(Some(delay));
         let (code, reason, mut details) = match self {
+            Self::Unauthenticated(_) => return unauthenticated(message),
+            Self::OutOfScope { .. } => {
+                (Code::PermissionDenied, "TASK_NOT_ALLOWED", ErrorDetails::new())
+            }
             Self::Loading => (Code::Unavailable, "LOADING", retry(RETRY_WHEN_LOADING)),
             Self::UnknownTask { .. } => (Code::NotFound, "UNKNOWN_TASK", ErrorDetails::new()),
             Self::WrongKind { .. } => {
@@ -158,6 +173,14 @@ pub(super) fn internal(request: &RequestId) -> Status {
     let mut details = ErrorDetails::with_request_info(id, "");
     details.set_error_info("INTERNAL", DOMAIN, HashMap::new());
     Status::with_error_details(Code::Internal, message, details)
+}
+
+/// With the scheme of the credentials that are asked for, as HTTP has it.
+fn unauthenticated(message: String) -> Status {
+    let details = ErrorDetails::with_error_info("UNAUTHENTICATED", DOMAIN, HashMap::new());
+    let mut status = Status::with_error_details(Code::Unauthenticated, message, details);
+    status.metadata_mut().insert("www-authenticate", MetadataValue::from_static("Bearer"));
+    status
 }
 
 fn bad_request(mut violations: Vec<FieldViolation>) -> ErrorDetails {

@@ -1,31 +1,33 @@
-//! HTTP/2 and what every call goes through on its way in.
+//! How calls come to the services: a connection, and what every call goes through on its way in.
 
-use std::time::Duration;
+use std::future::Future;
 
-use tonic::{
-    service::Routes,
-    transport::{Server, server::Router},
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tower::Layer;
+
+use super::{
+    access::Access,
+    connections::{self, Limits},
+    layers::EveryCall,
 };
-use tower::layer::util::{Identity, Stack as LayeredBy};
+use crate::config::ServerConfig;
 
-use super::layers::EveryCall;
-
-/// Calls that a client may have open on one connection; its next ones wait.
-const MAX_CONCURRENT_STREAMS: u32 = 1024;
-
-/// An idle connection is asked for a sign of life this often, so that clients that vanished
-/// without a word do not stay connected for ever.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-
-/// How long a connection may take to give it.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// A server of these.
-pub(super) fn server(routes: Routes) -> Router<LayeredBy<EveryCall, Identity>> {
-    Server::builder()
-        .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .layer(EveryCall)
-        .add_routes(routes)
+/// Serves `routes` on `listener` to those who have access. When `stopped` completes, nobody else is
+/// let in; completes when the last connection is closed.
+pub(super) async fn serve(
+    config: &ServerConfig,
+    access: Access,
+    routes: Routes,
+    listener: TcpListener,
+    stopped: impl Future<Output = ()>,
+) {
+    let limits = Limits::new(config);
+    // Who calls is asked inside, so that a refusal has its id and its line in the log.
+    let service = EveryCall.layer(access.guard().layer(routes.prepare()));
+    let served = connections::serve(listener, service, limits, access.tls(), stopped);
+    tokio::select! {
+        () = served => {}
+        never = access.keep_fresh() => match never {},
+    }
 }

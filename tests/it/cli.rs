@@ -35,8 +35,9 @@ fn check(arguments: &[&str], code: i32, words: &[&str]) {
 
 #[test]
 fn every_verb_has_help_with_an_example() {
-    for verb in ["serve", "train", "pretrain", "compare", "evaluate", "import", "inspect", "health"]
-    {
+    for verb in [
+        "serve", "train", "pretrain", "compare", "evaluate", "import", "inspect", "health", "token",
+    ] {
         let output = run(&[verb, "--help"]);
         assert_eq!(output.status.code(), Some(0));
         let help = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -55,6 +56,32 @@ fn wrong_usage_exits_with_2_and_failure_with_1() {
     check(&["serve", "--address", "localhost"], 1, &["flag --address", "IP address"]);
     check(&["health", "--addr", "127.0.0.1:1"], 1, &["no server answers at 127.0.0.1:1"]);
     check(&["--config", "no.toml", "serve"], 1, &["no.toml"]);
+}
+
+#[test]
+fn a_token_is_shown_once_and_its_entry_is_for_the_file() {
+    let output = run(&["token", "the \"shop\"", "--task", "polarity", "--task", "intensity"]);
+    let (entry, shown) = (output.stdout, String::from_utf8_lossy(&output.stderr));
+    let entry = String::from_utf8(entry).expect("text");
+    let token = shown.split_whitespace().last().expect("a token");
+    assert!(token.starts_with("dynamar_") && !entry.contains(token), "{shown}{entry}");
+    let home = tempfile::tempdir().expect("a directory");
+    let path = home.path().join("callers.toml");
+    std::fs::write(&path, &entry).expect("written");
+    let mut config = crate::server::config();
+    config.auth.tokens = Some(path);
+    dynamar::server::access::Access::open(&config).expect("a good file");
+    assert!(entry.contains(r#"tasks = ["polarity","intensity"]"#), "{entry}");
+}
+
+#[test]
+fn a_certificate_that_is_missing_ends_the_start_with_its_path() {
+    let mut serve = dynamar(&["serve"]);
+    serve.env("DYNAMAR_TLS__CERTIFICATE", "no.pem").env("DYNAMAR_TLS__PRIVATE_KEY", "no.key");
+    let output = serve.output().expect("the binary runs");
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("error: tls.certificate: cannot read no.pem"), "{stderr}");
 }
 
 /// What `train` says on stderr with this library configured as ONNX Runtime.

@@ -1,9 +1,12 @@
 //! A real server on a port of its own, real encoders, and clients that speak gRPC to it.
 
+mod access;
 mod answers;
 mod cache;
+mod certificates;
 mod checkpoints;
 mod compression;
+mod connections;
 mod encoder;
 mod faults;
 mod health;
@@ -14,6 +17,10 @@ mod predict;
 mod reference;
 mod refusals;
 mod reload;
+mod slow_clients;
 mod stage;
 mod streams;
+mod tls;
 mod tools;
+
+pub use stage::config;

@@ -60,6 +60,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("memmap2", &["inference/encoder"]),
     ("ort", &["inference/encoder"]),
+    ("hyper", &["server"]),
+    ("hyper_util", &["server"]),
+    ("subtle", &["server/access"]),
+    ("tokio_rustls", &["server/access"]),
     ("tonic", &["server"]),
     ("tonic_health", &["server"]),
     ("tonic_reflection", &["server"]),

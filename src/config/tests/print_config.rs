@@ -15,41 +15,58 @@ fn print_config_shows_each_origin() {
         &[("server.address", "--address", "[::1]:0")],
     );
     let expected = r#"[server]
-address = "[::1]:0"            # --address
-max_message_bytes = 4194304    # default
-max_examples = 256             # default
-max_text_bytes = 32768         # default
-max_stream_in_flight = 64      # default
-stop_delay_ms = 5000           # default
-drain_timeout_ms = 10000       # default
+address = "[::1]:0"             # --address
+max_message_bytes = 4194304     # default
+max_examples = 256              # default
+max_text_bytes = 32768          # default
+max_stream_in_flight = 64       # default
+max_connections = 4096          # default
+max_connection_streams = 1024   # default
+max_header_bytes = 16384        # default
+handshake_timeout_ms = 10000    # default
+first_call_timeout_ms = 60000   # default
+idle_timeout_ms = 1800000       # default
+receive_timeout_ms = 60000      # default
+send_timeout_ms = 60000         # default
+stop_delay_ms = 5000            # default
+drain_timeout_ms = 10000        # default
+reload_interval_ms = 5000       # default
+
+[tls]
+certificate = ""                # default
+private_key = ""                # default
+client_ca = ""                  # default
+
+[auth]
+tokens = ""                     # default
 
 [models]
-directory = "models/serving"   # default
-poll_interval_ms = 5000        # default
+directory = "models/serving"    # default
+poll_interval_ms = 5000         # default
 
 [batching]
-workers = 0                    # default
-max_batch_tokens = 4096        # dynamar.toml
-max_queued_tokens = 262144     # default
-max_queue_delay_ms = 2000      # default
+workers = 0                     # default
+max_batch_tokens = 4096         # dynamar.toml
+max_queued_tokens = 262144      # default
+max_queue_delay_ms = 2000       # default
 
 [cache]
-max_bytes = 0                  # default
+max_bytes = 0                   # default
 
 [inference]
-intra_op_threads = 1           # default
-lone_request_threads = 0       # default
+intra_op_threads = 1            # default
+lone_request_threads = 0        # default
 
 [health]
-probe_interval_ms = 5000       # default
-stall_timeout_ms = 20000       # default
+probe_interval_ms = 5000        # default
+stall_timeout_ms = 20000        # default
 
 [onnxruntime]
-path = ""                      # default
+path = ""                       # default
 
 [log]
-format = "auto"                # default
-level = "info,h2=\"warn\""     # DYNAMAR_LOG__LEVEL
+format = "auto"                 # default
+level = "info,h2=\"warn\""      # DYNAMAR_LOG__LEVEL
 "#;
     assert_eq!(render(&loaded.expect("a right configuration")), expected);
 }

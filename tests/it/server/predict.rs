@@ -87,7 +87,7 @@ async fn equal_prompts_go_through_the_encoder_once() {
     let models = tempfile::tempdir().expect("a directory");
     checkpoints::write(&models.path().join("a"), &[POLARITY, &renamed("again")]);
     checkpoints::write(&models.path().join("b"), &[&renamed("elsewhere")]);
-    let stage = Stage::ready_over(models, config()).await;
+    let stage = Stage::ready_over(models, config(), None).await;
     let mut client = stage.client().await;
     let alone = soon(client.classify(classify("polarity", texts(&["fine camera"])))).await;
     let alone = alone.expect("answered").into_inner();

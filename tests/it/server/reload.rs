@@ -291,5 +291,5 @@ fn stage_path(stage: &Stage, name: &str) -> PathBuf {
 }
 
 async fn stage_over(models: TempDir) -> Arc<Stage> {
-    Arc::new(stage::Stage::ready_over(models, config()).await)
+    Arc::new(stage::Stage::ready_over(models, config(), None).await)
 }

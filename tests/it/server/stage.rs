@@ -13,12 +13,13 @@ use dynamar::{
     registry::{Loaded, NewEncoder, Registry, RegistryError},
     server::{
         self, Load, Operator, Reloads, ServeError,
+        access::Access,
         proto::{self, inference_client::InferenceClient, options::TemplateMode},
     },
 };
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -75,6 +76,8 @@ pub struct Stage {
     making: Arc<Mutex<Arc<Control>>>,
     pub models: TempDir,
     pub operator: Operator,
+    /// For clients, where connections are encrypted.
+    pub tls: Option<ClientTlsConfig>,
     running: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -86,11 +89,20 @@ impl Stage {
 
     /// As `ready`, configured.
     pub async fn ready_with(config: Config) -> Self {
-        Self::ready_over(checkpoints::models(), config).await
+        Self::ready_over(checkpoints::models(), config, None).await
     }
 
-    /// A server over these checkpoints, ready.
-    pub async fn ready_over(models: TempDir, mut config: Config) -> Self {
+    /// As `ready_with`, for clients with this TLS.
+    pub async fn ready_for(config: Config, tls: Option<ClientTlsConfig>) -> Self {
+        Self::ready_over(checkpoints::models(), config, tls).await
+    }
+
+    /// A server over these checkpoints, ready, for clients with this TLS.
+    pub async fn ready_over(
+        models: TempDir,
+        mut config: Config,
+        tls: Option<ClientTlsConfig>,
+    ) -> Self {
         config.models.directory = models.path().to_owned();
         let control = Control::new();
         let making = Arc::new(Mutex::new(Arc::clone(&control)));
@@ -101,7 +113,7 @@ impl Stage {
                 load(&config.models.directory, &config, previous, &control)
             }
         };
-        let stage = Self { making, ..Self::start(&config, loads, models, control).await };
+        let stage = Self { making, tls, ..Self::start(&config, loads, models, control).await };
         stage.until(ServingStatus::Serving).await;
         stage
     }
@@ -117,10 +129,13 @@ impl Stage {
         let address = listener.local_addr().expect("an address");
         let (operator, server_end) = server::control();
         let config = config.clone();
+        let access = Access::open(&config).expect("access");
         let running =
-            tokio::spawn(async move { server::run(&config, load, listener, server_end).await });
+            tokio::spawn(
+                async move { server::run(&config, access, load, listener, server_end).await },
+            );
         let making = Arc::new(Mutex::new(Arc::clone(&control)));
-        Self { address, control, making, models, operator, running }
+        Self { address, control, making, models, operator, tls: None, running }
     }
 
     /// Another control for the encoders that are made from now on.
@@ -140,9 +155,18 @@ impl Stage {
     }
 
     pub async fn channel(&self) -> Channel {
-        let endpoint = Channel::from_shared(format!("http://{}", self.address));
+        soon(self.endpoint(self.tls.clone()).connect()).await.expect("connected")
+    }
+
+    /// Where to connect, with this TLS if any.
+    pub fn endpoint(&self, tls: Option<ClientTlsConfig>) -> Endpoint {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let endpoint = Channel::from_shared(format!("{scheme}://{}", self.address));
         let endpoint = endpoint.expect("an address");
-        soon(endpoint.connect()).await.expect("connected")
+        match tls {
+            Some(tls) => endpoint.tls_config(tls).expect("a good TLS configuration"),
+            None => endpoint,
+        }
     }
 
     pub async fn client(&self) -> InferenceClient<Channel> {

@@ -66,7 +66,7 @@ async fn no_call_fails_while_checkpoints_change() {
     let models = tempfile::tempdir().expect("a directory");
     let reviews = models.path().join("reviews");
     copy(&checkpoints[0], &reviews);
-    let stage = Stage::ready_over(models, config()).await;
+    let stage = Stage::ready_over(models, config(), None).await;
     let alive = stage.control.alive();
     let stop = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();

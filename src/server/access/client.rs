@@ -1,0 +1,158 @@
+//! TLS from the other side: for the probe of a server's health.
+
+use std::{io, path::Path, sync::Arc};
+
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        CertificateError, ClientConfig, DEFAULT_VERSIONS, DigitallySignedStruct, Error,
+        RootCertStore, SignatureScheme,
+        client::{
+            WebPkiServerVerifier,
+            danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+        },
+        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+        pki_types::{CertificateDer, ServerName, UnixTime},
+    },
+};
+
+use super::{
+    AccessError,
+    files::Source,
+    tls::{HTTP2, certificates, private_key},
+};
+
+/// How a client knows that it speaks to the right server.
+#[derive(Debug, Clone, Copy)]
+pub enum Trust<'a> {
+    /// Its certificate is one of these authorities', for the name by which it is called. With the
+    /// key that names the file.
+    Authority(&'static str, &'a Path),
+    /// Its certificate is the one in this file, whatever its name.
+    Itself(&'static str, &'a Path),
+}
+
+/// A client's own certificate, with the keys that name the files.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// PEM file with the certificate and its chain.
+    pub certificate: (&'static str, &'a Path),
+    /// PEM file with its private key.
+    pub key: (&'static str, &'a Path),
+}
+
+/// A connection that is encrypted, from the client's side.
+pub(in crate::server) type ClientTlsStream = tokio_rustls::client::TlsStream<TcpStream>;
+
+/// The client's side of TLS.
+pub struct ClientTls(TlsConnector);
+
+impl ClientTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    ///
+    /// If one is missing or does not hold what it should.
+    pub fn open(trust: Trust<'_>, identity: Option<Identity<'_>>) -> Result<Self, AccessError> {
+        let provider = Arc::new(ring::default_provider());
+        let (Trust::Authority(key, path) | Trust::Itself(key, path)) = trust;
+        let source = Source { key, path: path.to_owned() };
+        let trusted = certificates(&source, &source.read()?)?;
+        let unusable =
+            |error: &dyn std::fmt::Display| source.unfit(format!("is of no use: {error}"));
+        let verifier: Arc<dyn ServerCertVerifier> = match trust {
+            Trust::Itself(..) => {
+                Arc::new(Same { certificate: trusted, provider: provider.clone() })
+            }
+            Trust::Authority(..) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in trusted {
+                    roots.add(certificate).map_err(|error| unusable(&error))?;
+                }
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                    .build()
+                    .map_err(|error| unusable(&error))?
+            }
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(DEFAULT_VERSIONS)
+            .map_err(|error| unusable(&error))?
+            // Not less strict than usual: a verifier of rustls, or one that takes one certificate.
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { certificate, key }) => {
+                let source = |(key, path): (&'static str, &Path)| Source { key, path: path.into() };
+                let (certificate, key) = (source(certificate), source(key));
+                let chain = certificates(&certificate, &certificate.read()?)?;
+                let secret = private_key(&key, &key.read()?)?;
+                let with = builder.with_client_auth_cert(chain, secret);
+                with.map_err(|error| key.unfit(format!("cannot be used: {error}")))?
+            }
+        };
+        config.alpn_protocols = vec![HTTP2.to_vec()];
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Shakes hands with a server that is called `host`.
+    pub(in crate::server) async fn connect(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> io::Result<ClientTlsStream> {
+        // In a URI, IPv6 addresses stand in brackets.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(io::Error::other)?;
+        self.0.connect(name, stream).await
+    }
+}
+
+/// Takes one certificate, which the server must have the key of.
+#[derive(Debug)]
+struct Same {
+    /// And its chain.
+    certificate: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Same {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.certificate.first() == Some(shown) {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(CertificateError::ApplicationVerificationFailure.into()),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
