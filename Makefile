@@ -19,11 +19,13 @@ CLIENT_PACKAGES := target/client-packages
 ENVOY_VENV := target/envoy-venv
 BENCH_VENV := target/bench-venv
 SETFIT_VENV := target/setfit-venv
+DENY_PACKAGES := target/deny-packages
+DENY := PATH="$(CURDIR)/$(DENY_PACKAGES)/bin:$$PATH" $(CARGO) deny --locked check
 # A directory with tasks: further ones to measure training (benches/train/main.rs --help) and serving on, or the
 # study's four.
 DATA ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train study study-small study-precision lint format clean-models
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train study study-small study-precision lint format clean-models deny audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -128,6 +130,19 @@ $(TINY)/manifest.json: | fetch build
 lint: ## Formatting and clippy, warnings as errors
 	@$(CARGO) fmt --check
 	@$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+
+deny: $(DENY_PACKAGES)/.complete ## Licences, doubles and sources of all libraries (deny.toml)
+	@$(DENY) bans licenses sources
+
+# Not part of CI: it clones a database, and may fail for what nobody here changed.
+audit: $(DENY_PACKAGES)/.complete ## Known faults in the libraries (clones the RustSec advisory database)
+	@$(DENY) advisories
+
+$(DENY_PACKAGES)/.complete: .ci/requirements-deny.txt
+	@rm -rf $(DENY_PACKAGES)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target $(DENY_PACKAGES) --requirement $<
+	@touch $@
 
 format: ## Formats the code
 	@$(CARGO) fmt
