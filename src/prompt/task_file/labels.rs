@@ -14,11 +14,17 @@ const MAX_LABELS: usize = 1_000;
 const PRIOR_TOLERANCE: f64 = 0.01;
 
 /// Checks `[labels]`.
-pub(super) fn outputs(faults: &mut Faults, labels: raw::Labels) -> Outputs {
+pub(super) fn outputs(faults: &mut Faults, labels: raw::Labels) -> Option<Outputs> {
     let span = labels.names.span();
     let names = labels.names.into_inner();
     if !(2..=MAX_LABELS).contains(&names.len()) {
         faults.add(&span, format!("between 2 and {MAX_LABELS} label names are needed"));
+    }
+    // Each of these is looked for among the names.
+    let priors = labels.priors.as_ref().map_or(0, |priors| priors.get_ref().len());
+    if [names.len(), labels.words.len(), priors].iter().any(|count| *count > MAX_LABELS) {
+        faults.add(&span, format!("at most {MAX_LABELS} labels have names, words or priors"));
+        return None;
     }
     let mut seen = HashSet::new();
     for name in &names {
@@ -41,7 +47,7 @@ pub(super) fn outputs(faults: &mut Faults, labels: raw::Labels) -> Outputs {
     let positive = positive(faults, labels.positive.as_ref(), &names);
     let priors = labels.priors.as_ref().and_then(|priors| self::priors(faults, priors, &names));
     let kind = Kind::Classification { labels: names };
-    Outputs { kind, column: labels.column, label_words, positive, priors }
+    Some(Outputs { kind, column: labels.column, label_words, positive, priors })
 }
 
 /// Of two labels one is looked for: the one named, or the second.

@@ -4,13 +4,16 @@ mod labels;
 mod raw;
 mod validate;
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path};
 
 use super::template::Template;
 use crate::task::Task;
 
 /// A task file holds no more than this many bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Characters of a message about broken syntax.
+const MAX_MESSAGE_CHARS: usize = 2000;
 
 /// How a template is drawn for an example while training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
@@ -84,8 +87,8 @@ pub struct TaskFile {
 pub enum TaskFileError {
     #[error("cannot read the task file {path}: {source}")]
     Read { path: String, source: std::io::Error },
-    #[error("the task file {path} has {bytes} bytes; at most {MAX_FILE_BYTES} are taken")]
-    TooLarge { path: String, bytes: u64 },
+    #[error("the task file {path} has more than {MAX_FILE_BYTES} bytes")]
+    TooLarge { path: String },
     #[error("{path}: {message}")]
     Syntax { path: String, message: String },
     #[error("{}", list(.path, .faults))]
@@ -122,19 +125,31 @@ impl TaskFile {
     pub fn read(path: &Path) -> Result<Self, TaskFileError> {
         let name = path.display().to_string();
         let unreadable = |source| TaskFileError::Read { path: name.clone(), source };
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-        if bytes > MAX_FILE_BYTES {
-            return Err(TaskFileError::TooLarge { path: name, bytes });
+        let mut bytes = Vec::new();
+        let file = File::open(path).map_err(unreadable)?;
+        // One more than may be, to see that it is too much.
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        Self::from_bytes(&bytes, &name)
+    }
+
+    /// Checks the bytes of a task file; `path` is for messages.
+    pub fn from_bytes(bytes: &[u8], path: &str) -> Result<Self, TaskFileError> {
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            return Err(TaskFileError::TooLarge { path: path.to_owned() });
         }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        Self::parse(&text, &name)
+        let text = std::str::from_utf8(bytes).map_err(|error| TaskFileError::Syntax {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        Self::parse(text, path)
     }
 
     /// Checks the text of a task file; `path` is for messages.
     pub fn parse(text: &str, path: &str) -> Result<Self, TaskFileError> {
         let raw: raw::File = toml::from_str(text).map_err(|error| TaskFileError::Syntax {
             path: path.to_owned(),
-            message: error.to_string(),
+            // It quotes the line, which may be all of the file.
+            message: error.to_string().chars().take(MAX_MESSAGE_CHARS).collect(),
         })?;
         validate::validate(raw, text)
             .map_err(|faults| TaskFileError::Invalid { path: path.to_owned(), faults })

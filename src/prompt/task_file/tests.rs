@@ -170,3 +170,41 @@ fn standard_fine_tuning_reads_the_fields_alone() {
     let error = pair("plain = '{a} {mask} {c}'").expect_err("no mask there").to_string();
     assert!(error.contains("p.toml:10: plain:") && error.contains("reads no {mask}"), "{error}");
 }
+
+#[test]
+fn a_file_cannot_keep_its_reader_busy() {
+    let with = |templates: &str| {
+        format!(
+            "[task]\nname = \"t\"\nkind = \"regression\"\n[fields.text]\n[target]\ncolumn = \"y\"\n\
+             [prompt]\ncanonical = \"a\"\n{templates}"
+        )
+    };
+    let template =
+        |id: &str, text: &str| format!("[[prompt.template]]\nid = \"{id}\"\ntext = \"{text}\"\n");
+    let check = |text: &str, words: &str| {
+        let error = TaskFile::parse(text, "task.toml").expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
+        assert!(error.len() < 64 << 10, "{} bytes of faults", error.len());
+    };
+    let long = ". ".repeat(40_000);
+    check(&with(&template("a", &format!("{{mask}} {{text}}{long}"))), "80013 bytes; at most 65536");
+    let crowd: String = (0..257).map(|at| template(&at.to_string(), "{mask} {text}")).collect();
+    check(&with(&crowd), "between 1 and 256");
+    check(&with(&template("a", &("{mask}".to_owned() + &"{text}".repeat(129)))), "129 fields");
+    check(&with(&template("a", &"} ".repeat(30_000))), "a '}' without its '{'");
+    let fields: String = (0..20_000).map(|at| format!("[fields.f{at}]\n")).collect();
+    check(&(with(&template("a", "{mask} {text}")) + &fields), "between 1 and 64");
+    let names: Vec<String> = (0..20_000).map(|at| format!("\"{at}\"")).collect();
+    let words: Vec<String> = (0..20_000).map(|at| format!("{at} = []")).collect();
+    let labels = format!(
+        "[task]\nname = \"t\"\nkind = \"classification\"\n[fields.text]\n[labels]\ncolumn = \"y\"\n\
+         names = [{}]\n[labels.words]\n{}\n[prompt]\ncanonical = \"a\"\n{}",
+        names.join(","),
+        words.join("\n"),
+        template("a", "{mask} {text}"),
+    );
+    check(&labels, "at most 1000 labels");
+    check(&format!("{}{}", "a = ".to_owned() + &"[".repeat(100_000), ""), "task.toml");
+    assert!(TaskFile::from_bytes(&vec![b' '; (1 << 20) + 1], "task.toml").is_err());
+    assert!(TaskFile::from_bytes(b"\xff", "task.toml").is_err());
+}

@@ -17,6 +17,15 @@ const MAX_FIELDS: usize = 64;
 const MAX_TEMPLATES: usize = 256;
 const MAX_NAME_BYTES: usize = 64;
 
+/// Bytes of all templates together. How different they are is found in the square of it.
+const MAX_TEMPLATE_BYTES: usize = 64 << 10;
+
+/// Slots of a template: its time and memory are those of the texts in all of them.
+const MAX_SLOTS: usize = 128;
+
+/// Faults that are told; a file full of them has enough to mend with these.
+const MAX_FAULTS: usize = 50;
+
 /// Collects faults with the line that each one is on.
 pub(super) struct Faults<'a> {
     source: &'a str,
@@ -38,6 +47,9 @@ impl Faults<'_> {
         template: Option<&str>,
         message: impl Into<String>,
     ) {
+        if self.found.len() >= MAX_FAULTS {
+            return;
+        }
         let line = self.line(at);
         let (template, message) = (template.map(str::to_owned), message.into());
         self.found.push(TaskFileFault { line, template, message });
@@ -112,6 +124,7 @@ fn fields(
 ) -> (Vec<Field>, Vec<String>) {
     if raw.is_empty() || raw.len() > MAX_FIELDS {
         faults.add(&(0..0), format!("a task has between 1 and {MAX_FIELDS} [fields.<name>]"));
+        return (Vec::new(), Vec::new());
     }
     // Fields stand in the order in which the file declares them.
     let mut ordered: Vec<_> = raw.into_iter().collect();
@@ -148,9 +161,7 @@ fn outputs(
     target: Option<toml::Spanned<raw::Target>>,
 ) -> Option<Outputs> {
     match (kind.get_ref().as_str(), labels, target) {
-        ("classification", Some(labels), None) => {
-            Some(labels::outputs(faults, labels.into_inner()))
-        }
+        ("classification", Some(labels), None) => labels::outputs(faults, labels.into_inner()),
         ("regression", None, Some(target)) => regression(faults, &target),
         ("classification", None, _) => {
             faults.add(&kind.span(), "a classification task needs [labels] with column and names");
@@ -204,6 +215,16 @@ fn prompts(
     if raw.template.is_empty() || raw.template.len() > MAX_TEMPLATES {
         faults.add(&span, format!("between 1 and {MAX_TEMPLATES} [[prompt.template]] are needed"));
     }
+    let texts = raw.template.iter().map(|table| &table.text).chain(&raw.plain);
+    let bytes: usize = texts.map(|text| text.get_ref().len()).sum();
+    if bytes > MAX_TEMPLATE_BYTES {
+        let message = format!("the templates have {bytes} bytes; at most {MAX_TEMPLATE_BYTES}");
+        faults.add(&span, message);
+    }
+    // Nothing is looked at that there is too much of.
+    if bytes > MAX_TEMPLATE_BYTES || raw.template.len() > MAX_TEMPLATES {
+        return None;
+    }
     let before = faults.found.len();
     let templates: Vec<Template> =
         raw.template.iter().filter_map(|table| read_template(faults, table, fields)).collect();
@@ -251,6 +272,15 @@ fn read_template(
         for message in messages {
             faults.add_in(&span, Some(id), message);
         }
+    }
+    let is_slot = |segment: &&template::Segment| matches!(segment, template::Segment::Slot(_));
+    let slots = segments.iter().flatten().filter(is_slot).count();
+    if slots > MAX_SLOTS {
+        faults.add_in(
+            &span,
+            Some(id),
+            format!("{slots} fields; a template has at most {MAX_SLOTS}"),
+        );
     }
     Some(Template {
         id: id.clone(),
