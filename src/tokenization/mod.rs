@@ -2,6 +2,7 @@
 //! Text without a template to token ids, for language models.
 
 mod batch;
+mod demands;
 mod encode;
 mod fit;
 mod plain;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use tokenizers::Tokenizer;
 
+use super::demands;
+
 /// The mask token's text in the tokenizers of the BERT and RoBERTa families.
 const MASK_TOKENS: [&str; 2] = ["[MASK]", "<mask>"];
 
@@ -37,11 +39,25 @@ pub struct PromptTokenizer {
 }
 
 impl PromptTokenizer {
-    /// Loads a tokenizer.json; its own truncation and padding are switched off.
+    /// Loads a tokenizer.json.
     pub fn load(path: &Path) -> Result<Self, TokenizerError> {
+        let bytes = std::fs::read(path).map_err(|error| TokenizerError::Load {
+            path: path.display().to_string(),
+            message: error.to_string(),
+        })?;
+        Self::from_bytes(&bytes, path)
+    }
+
+    /// Takes the bytes of a tokenizer.json; `path` is for messages. Its own truncation and padding
+    /// are switched off.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, TokenizerError> {
         let name = path.display().to_string();
         let load = |message: String| TokenizerError::Load { path: name.clone(), message };
-        let mut tokenizer = Tokenizer::from_file(path).map_err(|error| load(error.to_string()))?;
+        if let Some(message) = demands::fault(bytes) {
+            return Err(load(message));
+        }
+        let mut tokenizer =
+            Tokenizer::from_bytes(bytes).map_err(|error| load(error.to_string()))?;
         tokenizer.with_truncation(None).map_err(|error| load(error.to_string()))?;
         tokenizer.with_padding(None);
         let mask = MASK_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
