@@ -216,6 +216,11 @@ impl Head {
         values.all(|value| value.is_finite())
             && self.scaling.mean.is_finite()
             && self.scaling.standard_deviation.is_finite()
+            && self.dense.as_ref().is_none_or(|dense| match dense.activation {
+                Activation::Tanh => true,
+                // Added to a variance under a root, by which is divided.
+                Activation::GeluNorm { epsilon, .. } => epsilon.is_finite() && epsilon > 0.0,
+            })
     }
 }
 
