@@ -1,10 +1,17 @@
 //! `manifest.json`: what a checkpoint holds.
 
-use std::{collections::BTreeMap, path::Component, path::Path};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    path::{Component, Path},
+};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor},
+};
 
-use super::{ENCODER_FILE, ENCODER_WEIGHTS_FILE, digest};
+use super::{ENCODER_FILE, ENCODER_WEIGHTS_FILE, digest, limits};
 use crate::weights::{Architecture, Precision};
 
 /// The content of `manifest.json`.
@@ -19,6 +26,7 @@ pub struct Manifest {
     /// In order of their names.
     pub tasks: Vec<TaskEntry>,
     /// Every file but the manifest, by its path in the directory.
+    #[serde(deserialize_with = "without_repetition")]
     pub files: BTreeMap<String, FileEntry>,
     pub provenance: Provenance,
 }
@@ -135,6 +143,9 @@ impl Manifest {
         if let Err(error) = self.encoder.architecture.check() {
             return Some(error.to_string());
         }
+        if let Some(fault) = limits::fault(self) {
+            return Some(fault);
+        }
         (self.id != self.expected_id()).then(|| "its id does not fit its content".to_owned())
     }
 
@@ -143,4 +154,33 @@ impl Manifest {
         let encoder = self.encoder.files().chain([&self.tokenizer]);
         encoder.chain(&self.encoder.language_head).chain(tasks).map(String::as_str)
     }
+}
+
+/// Files by their names, each of them once: which of two is meant, nobody can know.
+fn without_repetition<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, FileEntry>, D::Error> {
+    struct Files;
+    impl<'de> Visitor<'de> for Files {
+        type Value = BTreeMap<String, FileEntry>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("files by their names")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut files = BTreeMap::new();
+            while let Some((name, entry)) = map.next_entry::<String, FileEntry>()? {
+                match files.entry(name) {
+                    Entry::Vacant(free) => drop(free.insert(entry)),
+                    Entry::Occupied(taken) => {
+                        let name = taken.key();
+                        return Err(A::Error::custom(format!("the file {name:?} is listed twice")));
+                    }
+                }
+            }
+            Ok(files)
+        }
+    }
+    from.deserialize_map(Files)
 }

@@ -4,7 +4,9 @@
 //! its place and renamed into it, so it is there whole or not at all. What the files mean is the
 //! business of the modules above.
 
+mod confined;
 mod digest;
+mod limits;
 mod manifest;
 mod reader;
 mod writer;
@@ -47,6 +49,14 @@ pub enum CheckpointError {
         .expected.bytes, .expected.sha256, .found.bytes, .found.sha256
     )]
     Content { path: String, expected: FileEntry, found: FileEntry },
+    #[error("{path} is damaged: expected {expected} bytes, found {found}")]
+    Size { path: String, expected: u64, found: u64 },
+    #[error(
+        "{path} leads out of its checkpoint's directory, to {target}: put the file itself there"
+    )]
+    Outside { path: String, target: String },
+    #[error("{path} is no regular file: a checkpoint holds nothing else")]
+    NotAFile { path: String },
     #[error("the checkpoint {directory} holds no task {task:?}; it holds: {known}")]
     NoTask { directory: String, task: String, known: String },
     #[error("{directory} exists already; choose another --out, or pass --replace")]

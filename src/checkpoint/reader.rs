@@ -1,8 +1,14 @@
 //! Opens a checkpoint and verifies it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
-use super::{CheckpointError, FORMAT_VERSION, FileEntry, MANIFEST, Manifest, TaskEntry, digest};
+use serde::Deserialize;
+
+use super::{CheckpointError, FORMAT_VERSION, FileEntry, MANIFEST, Manifest, TaskEntry, confined};
 
 /// A manifest holds no more than this many bytes.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
@@ -14,38 +20,52 @@ pub struct Checkpoint {
     pub manifest: Manifest,
 }
 
+/// What is read of a manifest first: a newer format may differ in everything else.
+#[derive(Deserialize)]
+struct Version {
+    format_version: Option<serde_json::Number>,
+}
+
 impl Checkpoint {
     /// Reads the manifest and compares every file with it.
     pub fn open(directory: &Path) -> Result<Self, CheckpointError> {
+        Self::open_but(directory, |_, _| false)
+    }
+
+    /// As [`Checkpoint::open`], but of the encoder's files it compares the sizes alone. They are
+    /// large, and `read` and `read_into` compare their contents, with those very bytes that are
+    /// used then.
+    pub fn open_to_serve(directory: &Path) -> Result<Self, CheckpointError> {
+        Self::open_but(directory, |manifest, name| {
+            manifest.encoder.files().any(|file| file == name)
+        })
+    }
+
+    fn open_but(
+        directory: &Path,
+        later: impl Fn(&Manifest, &str) -> bool,
+    ) -> Result<Self, CheckpointError> {
         let checkpoint = Self::open_unverified(directory)?;
-        for (name, expected) in &checkpoint.manifest.files {
-            checkpoint.verify(name, expected)?;
+        let files = &checkpoint.manifest.files;
+        // What takes no time comes first.
+        for (name, expected) in files {
+            confined::open_sized(directory, name, expected)?;
+        }
+        for (name, expected) in files.iter().filter(|(name, _)| !later(&checkpoint.manifest, name))
+        {
+            confined::verify(directory, name, expected)?;
         }
         Ok(checkpoint)
     }
 
     /// Reads the manifest alone.
     pub fn open_unverified(directory: &Path) -> Result<Self, CheckpointError> {
-        let path = directory.join(MANIFEST);
-        let name = path.display().to_string();
-        let unreadable = |source: std::io::Error| {
-            if source.kind() == std::io::ErrorKind::NotFound {
-                let directory = directory.display().to_string();
-                CheckpointError::NoManifest { directory }
-            } else {
-                CheckpointError::Read { path: name.clone(), source }
-            }
-        };
+        let name = directory.join(MANIFEST).display().to_string();
         let damaged = |message| CheckpointError::Manifest { path: name.clone(), message };
-        let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
-        if bytes > MAX_MANIFEST_BYTES {
-            return Err(damaged(format!("it has {bytes} bytes")));
-        }
-        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-        // The version comes first: a newer format may differ in everything else.
-        let json: serde_json::Value =
+        let text = read_manifest(directory, &name)?;
+        let version: Version =
             serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        let version = json.get("format_version").and_then(serde_json::Value::as_u64);
+        let version = version.format_version.and_then(|number| number.as_u64());
         let version = version.and_then(|version| u32::try_from(version).ok());
         match version {
             None | Some(0) => return Err(damaged("it has no format_version".to_owned())),
@@ -55,24 +75,11 @@ impl Checkpoint {
             Some(_) => {}
         }
         let manifest: Manifest =
-            serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
+            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         if let Some(fault) = manifest.fault() {
             return Err(damaged(fault));
         }
         Ok(Self { directory: directory.to_owned(), manifest })
-    }
-
-    fn verify(&self, name: &str, expected: &FileEntry) -> Result<(), CheckpointError> {
-        let path = self.path(name);
-        let display = path.display().to_string();
-        let unreadable = |source| CheckpointError::Read { path: display.clone(), source };
-        let (bytes, sha256) = digest::of_file(&path).map_err(unreadable)?;
-        let found = FileEntry { bytes, sha256 };
-        if found != *expected {
-            let expected = expected.clone();
-            return Err(CheckpointError::Content { path: display, expected, found });
-        }
-        Ok(())
     }
 
     /// Where a file of the manifest lies.
@@ -87,11 +94,23 @@ impl Checkpoint {
         files.filter_map(|file| Some(self.manifest.files.get(file)?.sha256.as_str())).collect()
     }
 
-    /// The bytes of a file of the manifest.
+    /// What a file of the manifest must be.
+    pub fn entry(&self, name: &str) -> Result<&FileEntry, CheckpointError> {
+        self.manifest.files.get(name).ok_or_else(|| CheckpointError::Manifest {
+            path: self.path(MANIFEST).display().to_string(),
+            message: format!("it does not list {name:?}"),
+        })
+    }
+
+    /// The bytes of a file of the manifest, compared with it.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, CheckpointError> {
-        let path = self.path(name);
-        std::fs::read(&path)
-            .map_err(|source| CheckpointError::Read { path: path.display().to_string(), source })
+        confined::read(&self.directory, name, self.entry(name)?)
+    }
+
+    /// As [`Checkpoint::read`], into memory that has the size of the file's entry. Gives the file
+    /// back, whose content may be another one meanwhile.
+    pub fn read_into(&self, name: &str, memory: &mut [u8]) -> Result<File, CheckpointError> {
+        confined::read_into(&self.directory, name, self.entry(name)?, memory)
     }
 
     /// The task with this name.
@@ -103,4 +122,30 @@ impl Checkpoint {
             CheckpointError::NoTask { directory, task: name.to_owned(), known }
         })
     }
+}
+
+fn read_manifest(directory: &Path, name: &str) -> Result<String, CheckpointError> {
+    let unreadable = |source: std::io::Error| {
+        if source.kind() == std::io::ErrorKind::NotFound {
+            let directory = directory.display().to_string();
+            CheckpointError::NoManifest { directory }
+        } else {
+            CheckpointError::Read { path: name.to_owned(), source }
+        }
+    };
+    let (file, bytes) = match confined::open(directory, MANIFEST) {
+        Err(CheckpointError::Read { source, .. }) => return Err(unreadable(source)),
+        opened => opened?,
+    };
+    let too_large = |bytes| {
+        let message = format!("it has {bytes} bytes; at most {MAX_MANIFEST_BYTES} are taken");
+        CheckpointError::Manifest { path: name.to_owned(), message }
+    };
+    if bytes > MAX_MANIFEST_BYTES {
+        return Err(too_large(bytes));
+    }
+    let mut text = String::new();
+    // Cut off, should it grow meanwhile, and then no JSON any more.
+    file.take(MAX_MANIFEST_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
 }

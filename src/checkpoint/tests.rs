@@ -1,3 +1,5 @@
+mod hostile;
+
 use std::path::Path;
 
 use super::*;
@@ -171,10 +173,7 @@ fn damage_is_found_and_named() {
         put("encoder.onnx", b"grapx"),
         &["encoder.onnx", "expected 5 bytes with sha256", "found 5 bytes with sha256"],
     );
-    check(
-        put("tokenizer.json", b"{} "),
-        &["tokenizer.json", "expected 2 bytes with sha256", "found 3 bytes with sha256"],
-    );
+    check(put("tokenizer.json", b"{} "), &["tokenizer.json", "expected 2 bytes, found 3"]);
     check(put(MANIFEST, b"{"), &[MANIFEST, "damaged"]);
     check(put(MANIFEST, b"{}"), &["no format_version"]);
     let remove = |name: &'static str| {

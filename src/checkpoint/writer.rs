@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     Checkpoint, CheckpointError, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, MANIFEST,
-    Manifest, Provenance, TaskEntry, digest, manifest::FileEntry,
+    Manifest, Provenance, TaskEntry, confined, digest, manifest::FileEntry,
 };
 
 /// A checkpoint in the making. Dropped before `publish`, it leaves nothing behind.
@@ -91,14 +91,17 @@ impl Draft {
 
     /// Takes over a file of another checkpoint; on the same file system it is shared, not copied.
     pub fn share(&mut self, from: &Checkpoint, name: &str) -> Result<(), CheckpointError> {
-        let source = from.path(name);
+        let entry = from.entry(name)?.clone();
         let path = self.place(name)?;
-        fs::hard_link(&source, &path)
-            .or_else(|_| fs::copy(&source, &path).and_then(|_| File::open(&path)?.sync_all()))
-            .map_err(|source| write_error(&path, source))?;
-        let (bytes, sha256) =
-            digest::of_file(&path).map_err(|source| write_error(&path, source))?;
-        self.files.insert(name.to_owned(), FileEntry { bytes, sha256 });
+        // Not a link, should it be one: that may lead elsewhere from here.
+        let linked = from.path(name).canonicalize().and_then(|source| {
+            fs::hard_link(&source, &path)
+                .or_else(|_| fs::copy(&source, &path).and_then(|_| File::open(&path)?.sync_all()))
+        });
+        linked.map_err(|source| write_error(&path, source))?;
+        // What was opened may have been changed since.
+        confined::verify(self.staging.path(), name, &entry)?;
+        self.files.insert(name.to_owned(), entry);
         Ok(())
     }
 

@@ -66,8 +66,7 @@ impl<'a> Experiment<'a> {
         design: &'a Design,
         encoder: &Checkpoint,
     ) -> Result<Self, ComparisonError> {
-        let entry = &encoder.manifest.encoder;
-        let weights = export::read_weights(&encoder.path(&entry.file), &entry.architecture)
+        let weights = export::read_weights(encoder)
             .map_err(|error| ComparisonError::from(as_training(error)))?;
         let scored = tasks
             .iter()

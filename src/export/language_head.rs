@@ -35,27 +35,26 @@ pub fn language_head_bytes(head: &LanguageHead) -> Result<Vec<u8>, WeightsError>
     Ok(safetensors::serialize(views, None).unwrap_or_default())
 }
 
-/// Reads a language head for this encoder. The file must hold F32 alone, and no more of it than
-/// such a head has.
+/// Reads a language head for this encoder from the bytes of its file; `path` is for messages. The
+/// file must hold F32 alone, and no more of it than such a head has.
 pub fn read_language_head(
+    file: &[u8],
     path: &Path,
     architecture: &Architecture,
 ) -> Result<LanguageHead, ReadError> {
     let name = path.display().to_string();
-    let unreadable = |source| ReadError::Read { path: name.clone(), source };
     let format = |error: SafeTensorError| ReadError::Tensors {
         path: name.clone(),
         message: error.to_string(),
     };
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    let bytes = file.len() as u64;
     let parameters = LanguageHead::parameters(architecture);
     let values: usize = parameters.iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
     let limit = (values * size_of::<f32>()) as u64 + MAX_HEADER_BYTES;
     if bytes > limit {
         return Err(ReadError::TooLarge { path: name, bytes, limit });
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(format)?;
+    let tensors = SafeTensors::deserialize(file).map_err(format)?;
     let arrays = tensors.iter().filter_map(to_array).collect::<BTreeMap<_, _>>();
     LanguageHead::new(architecture, arrays)
         .map_err(|source| ReadError::Weights { path: name.clone(), source })
@@ -77,9 +76,7 @@ mod tests {
     use crate::weights::tests::{small, small_head};
 
     fn read(bytes: &[u8], architecture: &Architecture) -> Result<LanguageHead, ReadError> {
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        std::fs::write(file.path(), bytes).expect("written");
-        read_language_head(file.path(), architecture)
+        read_language_head(bytes, Path::new("head"), architecture)
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Writes an encoder as an ONNX graph of our own design, and reads the weights back from one; the
 //! same for the language head, which has a file of its own.
 
+mod checked;
 mod graph;
 mod language_head;
 mod messages;
@@ -8,6 +9,7 @@ mod quantize;
 mod read;
 mod store;
 mod stored;
+mod wire;
 
 pub use graph::{OUTPUT, inputs, to_onnx};
 pub use language_head::{language_head_bytes, read_language_head};

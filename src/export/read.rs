@@ -1,6 +1,6 @@
 //! Reads the weights back from a graph that `to_onnx` wrote, so that a checkpoint holds them once.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use half::f16;
 
@@ -9,13 +9,18 @@ use super::{
     messages::{DataType, Tensor},
     stored::{Element, EncoderGraph, Stored},
 };
-use crate::weights::{Architecture, Array, EncoderWeights, WeightsError};
+use crate::{
+    checkpoint::{Checkpoint, CheckpointError},
+    weights::{Array, EncoderWeights, WeightsError},
+};
 
 /// Why weights cannot be read from a checkpoint's file.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: std::io::Error },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     #[error("{path} is no ONNX file: {source}")]
     Decode { path: String, source: prost::DecodeError },
     #[error("{path} is no encoder graph of this program: wrong is {message}")]
@@ -33,16 +38,16 @@ pub enum ReadError {
     Weights { path: String, source: WeightsError },
 }
 
-/// The weights in an encoder graph of our own and the file beside it, 16-bit ones as the 32-bit
-/// ones that are computed with. A graph of another exporter names its parameters differently and
-/// is refused with the first one missing.
-pub fn read_weights(path: &Path, architecture: &Architecture) -> Result<EncoderWeights, ReadError> {
+/// The weights of a checkpoint's encoder, 16-bit ones as the 32-bit ones that are computed with. A
+/// graph of another exporter is refused.
+pub fn read_weights(checkpoint: &Checkpoint) -> Result<EncoderWeights, ReadError> {
+    let entry = &checkpoint.manifest.encoder;
+    let path = checkpoint.path(&entry.file);
     let name = path.display().to_string();
-    let graph = EncoderGraph::read(path)?;
+    let graph = EncoderGraph::from_bytes(&checkpoint.read(&entry.file)?, &path)?;
     let mut arrays = BTreeMap::new();
-    if let Some(file) = graph.weights_file()? {
-        let bytes = std::fs::read(&file)
-            .map_err(|source| ReadError::Read { path: file.display().to_string(), source })?;
+    if let Some(file) = graph.listed_weights_file(checkpoint)? {
+        let bytes = checkpoint.read(file)?;
         let stored = graph.stored(bytes.len())?;
         if stored.iter().any(|one| one.name.ends_with(INT8_SUFFIX)) {
             return Err(ReadError::Quantized { path: name });
@@ -50,7 +55,7 @@ pub fn read_weights(path: &Path, architecture: &Architecture) -> Result<EncoderW
         arrays.extend(stored.iter().filter_map(|one| widened(one, &bytes[one.range.clone()])));
     }
     arrays.extend(graph.initializers().into_iter().filter_map(to_array));
-    EncoderWeights::new(architecture.clone(), arrays)
+    EncoderWeights::new(entry.architecture.clone(), arrays)
         .map_err(|source| ReadError::Weights { path: name, source })
 }
 
@@ -87,17 +92,25 @@ fn to_array(tensor: Tensor) -> Option<(String, Array)> {
 mod tests {
     use super::*;
     use crate::{
+        checkpoint::{Draft, ENCODER_WEIGHTS_FILE, EncoderEntry, Provenance},
         export::to_onnx,
         weights::{Precision, tests::small},
     };
 
+    fn read_back_from(graph: &[u8], weights: &[u8]) -> Result<EncoderWeights, ReadError> {
+        let home = tempfile::tempdir().expect("a directory");
+        let place = home.path().join("small");
+        let mut draft = Draft::new(&place, false).expect("begun");
+        draft.add_encoder(graph, weights).expect("written");
+        draft.add("tokenizer.json", b"{}").expect("written");
+        let entry = EncoderEntry::new("small", small().architecture, Precision::Fp32);
+        draft.publish(entry, "tokenizer.json", Provenance::new("here")).expect("written");
+        read_weights(&Checkpoint::open(&place).expect("intact"))
+    }
+
     fn read_back(precision: Precision) -> Result<EncoderWeights, ReadError> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let files = to_onnx(&small(), precision, "w");
-        std::fs::write(directory.path().join("w"), &files.weights).expect("written");
-        let path = directory.path().join("encoder.onnx");
-        std::fs::write(&path, &files.graph).expect("written");
-        read_weights(&path, &small().architecture)
+        let files = to_onnx(&small(), precision, ENCODER_WEIGHTS_FILE);
+        read_back_from(&files.graph, &files.weights)
     }
 
     #[test]
@@ -125,13 +138,13 @@ mod tests {
 
     #[test]
     fn other_files_are_refused() {
-        let weights = small();
-        let file = tempfile::NamedTempFile::new().expect("a temporary file");
-        std::fs::write(file.path(), b"\xff\xff\xff\xff not protobuf").expect("written");
-        let error = read_weights(file.path(), &weights.architecture).expect_err("no ONNX");
-        assert!(error.to_string().contains("no ONNX file"), "{error}");
-        std::fs::write(file.path(), b"").expect("written");
-        let error = read_weights(file.path(), &weights.architecture).expect_err("empty");
-        assert!(error.to_string().contains("no parameter"), "{error}");
+        let check = |graph: &[u8], words: &str| {
+            let error = read_back_from(graph, b"").expect_err(words).to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        check(b"\xff\xff\xff\xff not protobuf", "no ONNX file");
+        check(b"", "elsewhere than the manifest says");
+        let other = to_onnx(&small(), Precision::Fp32, "tokenizer.json");
+        check(&other.graph, "elsewhere than the manifest says");
     }
 }

@@ -2,16 +2,18 @@
 
 use std::{
     ops::Range,
-    path::{Component, Path, PathBuf},
+    path::{Component, Path},
 };
 
 use prost::Message;
 
 use super::{
-    ReadError,
+    ReadError, checked,
     graph::FP16_SUFFIX,
-    messages::{DataLocation, DataType, Model, Tensor},
+    messages::{DataLocation, DataType, Graph, Model, Tensor},
+    wire,
 };
+use crate::{checkpoint::Checkpoint, weights::Architecture};
 
 /// What a stored matrix is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,40 +49,84 @@ pub struct Stored {
 #[derive(Debug, Clone)]
 pub struct EncoderGraph {
     model: Model,
-    path: PathBuf,
+    /// Where it was read, for messages.
+    path: String,
 }
 
 impl EncoderGraph {
-    /// Reads a graph.
-    pub fn read(path: &Path) -> Result<Self, ReadError> {
-        let name = path.display().to_string();
-        let bytes =
-            std::fs::read(path).map_err(|source| ReadError::Read { path: name.clone(), source })?;
-        let model = Model::decode(bytes.as_slice())
-            .map_err(|source| ReadError::Decode { path: name, source })?;
-        Ok(Self { model, path: path.to_owned() })
+    /// Takes the bytes of a graph, which must hold nothing but what `to_onnx` writes; `path` is for
+    /// messages.
+    pub fn from_bytes(bytes: &[u8], path: &Path) -> Result<Self, ReadError> {
+        let path = path.display().to_string();
+        if !wire::is_small(bytes) {
+            let message = format!("that it has more than {} parts", wire::MAX_FIELDS);
+            return Err(ReadError::Graph { path, message });
+        }
+        let model = match Model::decode(bytes) {
+            Ok(model) => model,
+            Err(source) => return Err(ReadError::Decode { path, source }),
+        };
+        let fault = model.graph.as_ref().and_then(checked::fault);
+        let graph = Self { model, path };
+        match fault {
+            Some(fault) => Err(graph.damaged(&fault)),
+            None => Ok(graph),
+        }
     }
 
-    /// The file beside the graph that holds its matrices; none in a graph of an older version,
-    /// which has them inside.
-    pub fn weights_file(&self) -> Result<Option<PathBuf>, ReadError> {
+    /// Compares the shapes of the parameters with those of an architecture.
+    pub fn check_shapes(&self, architecture: &Architecture) -> Result<(), ReadError> {
+        let none = Graph::default();
+        let graph = self.model.graph.as_ref().unwrap_or(&none);
+        checked::shape_fault(graph, architecture).map_or(Ok(()), |fault| Err(self.damaged(&fault)))
+    }
+
+    /// The name of the file beside the graph that holds its matrices; none in a graph of an older
+    /// version, which has them inside.
+    pub fn weights_file(&self) -> Result<Option<&str>, ReadError> {
         let mut locations = self.external().map(|tensor| entry(tensor, "location"));
         let Some(first) = locations.next() else { return Ok(None) };
         let first = first.unwrap_or_default();
         if locations.any(|other| other != Some(first)) {
-            return Err(self.damaged("its matrices lie in more than one file"));
+            return Err(self.damaged("that its matrices lie in more than one file"));
         }
-        // A graph from elsewhere must not reach out of its directory.
+        // A graph from elsewhere must not reach out of its directory. This also refuses the way in
+        // which ONNX Runtime writes addresses in memory ("*/_ORT_MEM_ADDR_/*").
         let mut parts = Path::new(first).components();
         let (Some(Component::Normal(file)), None) = (parts.next(), parts.next()) else {
-            return Err(self.damaged("its matrices lie outside its directory"));
+            return Err(self.damaged("that its matrices lie outside its directory"));
         };
-        Ok(Some(self.path.with_file_name(file)))
+        // "w/" and "w/." have one part too.
+        if file != first {
+            return Err(self.damaged("that its matrices lie outside its directory"));
+        }
+        Ok(Some(first))
     }
 
-    /// The matrices in the file of so many bytes beside the graph.
+    /// As [`EncoderGraph::weights_file`]; it must be the one that the manifest names, and compares.
+    pub fn listed_weights_file<'c>(
+        &self,
+        checkpoint: &'c Checkpoint,
+    ) -> Result<Option<&'c str>, ReadError> {
+        let listed = checkpoint.manifest.encoder.weights.as_deref();
+        if self.weights_file()? != listed {
+            return Err(self.damaged("that its matrices lie elsewhere than the manifest says"));
+        }
+        Ok(listed)
+    }
+
+    /// The matrices in the file of so many bytes beside the graph. No byte belongs to two.
     pub fn stored(&self, file_bytes: usize) -> Result<Vec<Stored>, ReadError> {
-        self.external().map(|tensor| self.place(tensor, file_bytes)).collect()
+        let all: Result<Vec<Stored>, ReadError> =
+            self.external().map(|tensor| self.place(tensor, file_bytes)).collect();
+        let all = all?;
+        let mut in_order: Vec<&Stored> = all.iter().collect();
+        in_order.sort_by_key(|one| one.range.start);
+        let overlap = in_order.windows(2).find(|pair| pair[0].range.end > pair[1].range.start);
+        match overlap {
+            Some(pair) => Err(self.damaged(&format!("the place of the matrix {:?}", pair[1].name))),
+            None => Ok(all),
+        }
     }
 
     fn place(&self, tensor: &Tensor, file_bytes: usize) -> Result<Stored, ReadError> {
@@ -93,7 +139,7 @@ impl EncoderGraph {
         };
         let size = |d: &i64| usize::try_from(*d).ok();
         let shape = tensor.dims.iter().map(size).collect::<Option<Vec<usize>>>();
-        let shape = shape.ok_or_else(|| wrong("the shape"))?;
+        let shape = shape.filter(|shape| !shape.contains(&0)).ok_or_else(|| wrong("the shape"))?;
         let bytes = shape.iter().try_fold(element.bytes(), |n, d| n.checked_mul(*d));
         let number = |key| entry(tensor, key).and_then(|text| text.parse::<usize>().ok());
         let (offset, length) = (number("offset").unwrap_or(0), number("length"));
@@ -132,6 +178,25 @@ impl EncoderGraph {
         widened
     }
 
+    /// Puts a matrix into the graph itself.
+    pub fn put_inside(&mut self, name: &str, bytes: &[u8]) {
+        let mut all = self.model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+        if let Some(tensor) = all.find(|tensor| tensor.name == name) {
+            tensor.raw_data = bytes.to_vec();
+            tensor.external_data.clear();
+            tensor.data_location = DataLocation::Default as i32;
+        }
+    }
+
+    /// Names another file for the matrices, whatever it holds: for who gives them away otherwise.
+    pub fn relocate(&mut self, file: &str) {
+        let all = self.model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+        let entries = all.flat_map(|tensor| &mut tensor.external_data);
+        for entry in entries.filter(|entry| entry.key == "location") {
+            file.clone_into(&mut entry.value);
+        }
+    }
+
     /// The graph as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.model.encode_to_vec()
@@ -144,12 +209,11 @@ impl EncoderGraph {
 
     fn external(&self) -> impl Iterator<Item = &Tensor> {
         let all = self.model.graph.iter().flat_map(|graph| &graph.initializer);
-        all.filter(|tensor| tensor.data_location == DataLocation::External as i32)
+        all.filter(|tensor| checked::is_external(tensor))
     }
 
     fn damaged(&self, what: &str) -> ReadError {
-        let path = self.path.display().to_string();
-        ReadError::Graph { path, message: what.to_owned() }
+        ReadError::Graph { path: self.path.clone(), message: what.to_owned() }
     }
 }
 
@@ -167,13 +231,9 @@ mod tests {
     };
 
     fn written(location: &str, weights_bytes: Option<usize>) -> Result<Vec<Stored>, ReadError> {
-        let directory = tempfile::tempdir().expect("a directory");
         let files = to_onnx(&small(), Precision::Fp32, location);
-        let path = directory.path().join("encoder.onnx");
-        std::fs::write(&path, &files.graph).expect("written");
-        let graph = EncoderGraph::read(&path).expect("a graph");
-        let file = graph.weights_file()?.expect("a file");
-        assert_eq!(file.parent(), path.parent());
+        let graph = EncoderGraph::from_bytes(&files.graph, Path::new("encoder.onnx"))?;
+        assert_eq!(graph.weights_file()?, Some(location));
         graph.stored(weights_bytes.unwrap_or(files.weights.len()))
     }
 
@@ -187,7 +247,9 @@ mod tests {
 
     #[test]
     fn a_graph_cannot_reach_out_of_its_directory_or_its_file() {
-        for location in ["../w", "/etc/passwd", "a/w", "", ".", ".."] {
+        let locations =
+            ["../w", "/etc/passwd", "a/w", "", ".", "..", "w/", "./w", "*/_ORT_MEM_ADDR_/*"];
+        for location in locations {
             let error = written(location, None).expect_err(location);
             assert!(error.to_string().contains("outside its directory"), "{location}: {error}");
         }

@@ -141,7 +141,7 @@ pub fn with_precision(
 ) -> Result<Written, ImportError> {
     let mut draft = Draft::new(out, replace)?;
     let Manifest { encoder, tokenizer, tasks, id, .. } = &from.manifest;
-    let weights = export::read_weights(&from.path(&encoder.file), &encoder.architecture)?;
+    let weights = export::read_weights(from)?;
     let files = export::to_onnx(&weights, precision, ENCODER_WEIGHTS_FILE);
     draft.add_encoder(&files.graph, &files.weights)?;
     for file in encoder.language_head.iter().chain([tokenizer]) {

@@ -136,7 +136,9 @@ fn a_language_head_is_kept_in_our_layout() {
         to_checkpoint(directory.path(), "small", Precision::Fp32, &out, false).expect("written");
     let encoder = &written.manifest.encoder;
     assert_eq!(encoder.language_head.as_deref(), Some(LANGUAGE_HEAD_FILE));
-    let read = export::read_language_head(&out.join(LANGUAGE_HEAD_FILE), &encoder.architecture);
+    let path = out.join(LANGUAGE_HEAD_FILE);
+    let bytes = std::fs::read(&path).expect("written");
+    let read = export::read_language_head(&bytes, &path, &encoder.architecture);
     assert_eq!(read.expect("readable"), head);
 }
 

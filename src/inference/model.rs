@@ -1,6 +1,6 @@
 //! A checkpoint, loaded for prediction.
 
-use std::{collections::BTreeMap, path::Path, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
     encoder::{Encoder, EncoderError, EncoderSource, Runtime},
@@ -31,7 +31,7 @@ pub struct Model {
     pub architecture: Architecture,
     /// Checkpoints with the same digest have the same encoder.
     pub encoder_digest: String,
-    encoder_path: PathBuf,
+    checkpoint: Checkpoint,
 }
 
 /// Why a checkpoint cannot be loaded.
@@ -62,9 +62,10 @@ pub enum LoadError {
 }
 
 impl Model {
-    /// Verifies the checkpoint in `directory` and loads its tasks.
+    /// Verifies the checkpoint in `directory` and loads its tasks. The content of the encoder's files
+    /// is verified when [`Model::encoder_source`] reads it.
     pub fn load(directory: &Path) -> Result<Self, LoadError> {
-        Self::from_checkpoint(&Checkpoint::open(directory)?)
+        Self::from_checkpoint(&Checkpoint::open_to_serve(directory)?)
     }
 
     /// Loads the tasks of a verified checkpoint.
@@ -82,13 +83,13 @@ impl Model {
             tasks,
             architecture,
             encoder_digest: checkpoint.encoder_digest(),
-            encoder_path: checkpoint.path(&manifest.encoder.file),
+            checkpoint: checkpoint.clone(),
         })
     }
 
     /// The checkpoint's encoder, loaded once for any number of sessions.
     pub fn encoder_source(&self, runtime: &Runtime) -> Result<EncoderSource, EncoderError> {
-        EncoderSource::open(runtime, &self.encoder_path, self.architecture.hidden_size)
+        EncoderSource::of(runtime, &self.checkpoint)
     }
 
     /// A session of the checkpoint's encoder, with weights of its own.
@@ -97,14 +98,15 @@ impl Model {
         runtime: &Runtime,
         intra_op_threads: usize,
     ) -> Result<Encoder, EncoderError> {
-        Encoder::load(runtime, &self.encoder_path, self.architecture.hidden_size, intra_op_threads)
+        self.encoder_source(runtime)?.session(intra_op_threads)
     }
 }
 
 /// The tokenizer of a checkpoint; none of its ids may lie outside the encoder's vocabulary.
 pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<PromptTokenizer, LoadError> {
-    let path = checkpoint.path(&checkpoint.manifest.tokenizer);
-    let tokenizer = PromptTokenizer::load(&path)?;
+    let file = &checkpoint.manifest.tokenizer;
+    let path = checkpoint.path(file);
+    let tokenizer = PromptTokenizer::from_bytes(&checkpoint.read(file)?, &path)?;
     let tokens = tokenizer.vocabulary_size();
     let embeddings = checkpoint.manifest.encoder.architecture.vocabulary_size;
     if tokens > embeddings {
@@ -119,7 +121,8 @@ pub fn load_tokenizer(checkpoint: &Checkpoint) -> Result<PromptTokenizer, LoadEr
 pub fn language_head(checkpoint: &Checkpoint) -> Result<Option<LanguageHead>, LoadError> {
     let encoder = &checkpoint.manifest.encoder;
     let Some(file) = &encoder.language_head else { return Ok(None) };
-    Ok(Some(export::read_language_head(&checkpoint.path(file), &encoder.architecture)?))
+    let (bytes, path) = (checkpoint.read(file)?, checkpoint.path(file));
+    Ok(Some(export::read_language_head(&bytes, &path, &encoder.architecture)?))
 }
 
 fn load_task(
@@ -130,7 +133,7 @@ fn load_task(
 ) -> Result<ServedTask, LoadError> {
     let name = |file: &str| checkpoint.path(file).display().to_string();
     let path = name(&entry.task_file);
-    let file = TaskFile::read(&checkpoint.path(&entry.task_file))?;
+    let file = TaskFile::from_bytes(&checkpoint.read(&entry.task_file)?, &path)?;
     if file.task.name != entry.name {
         let (found, expected) = (file.task.name, entry.name.clone());
         return Err(LoadError::TaskName { path, found, expected });

@@ -24,7 +24,9 @@ use crate::{
     dataset::{Dataset, check_labels},
     evaluation::Report,
     export,
-    inference::{Encoder, Head, Runtime, TaskPredictor, language_head, load_tokenizer},
+    inference::{
+        Encoder, EncoderSource, Head, Runtime, TaskPredictor, language_head, load_tokenizer,
+    },
     prompt::{Sampling, TaskFile},
     tokenization::Prompt,
     weights::{EncoderWeights, Precision},
@@ -222,22 +224,19 @@ impl Job<'_> {
                 entry.name
             )));
         };
-        let weights = export::read_weights(&self.encoder.path(&entry.file), &entry.architecture)?;
+        let weights = export::read_weights(self.encoder)?;
         label_word_head(&task.file, predictor.tokenizer(), &weights, &language)
     }
 
     fn body(&self) -> Result<Body, TrainingError> {
-        let entry = &self.encoder.manifest.encoder;
-        let path = self.encoder.path(&entry.file);
         match self.settings.tune {
             Tune::Full => {
-                let weights = export::read_weights(&path, &entry.architecture)?;
+                let weights = export::read_weights(self.encoder)?;
                 Ok(Body::from(TrainableEncoder::new(&weights)?))
             }
             Tune::Head => {
                 let threads = rayon::current_num_threads();
-                let hidden = entry.architecture.hidden_size;
-                let encoder = Encoder::load(self.runtime, &path, hidden, threads)?;
+                let encoder = EncoderSource::of(self.runtime, self.encoder)?.session(threads)?;
                 Ok(Body::from(FrozenEncoder::new(encoder)))
             }
         }

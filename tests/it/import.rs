@@ -82,8 +82,7 @@ fn check(name: &str) {
         assert_close(found, &theirs.mask_vector, &theirs.template);
     }
     // The trainer's own forward pass, on weights read back from the graph.
-    let entry = &checkpoint.manifest.encoder;
-    let weights = export::read_weights(&checkpoint.path(&entry.file), &entry.architecture);
+    let weights = export::read_weights(&checkpoint);
     let mut trainer = TrainableEncoder::new(&weights.expect("weights")).expect("an encoder");
     let trained = trainer.mask_vectors(&prompts.iter().collect::<Vec<_>>()).expect("encoded");
     assert_close(&trained, &together, "the trainer against the graph");
@@ -131,9 +130,7 @@ fn the_language_head_of_bert_tiny_agrees_with_transformers() {
     let model = Model::from_checkpoint(&checkpoint).expect("loaded");
     let mut encoder = model.encoder(&fixtures::runtime(), 1).expect("a session");
     let tokenizer = PromptTokenizer::load(&checkpoint.path("tokenizer.json")).expect("a tokenizer");
-    let entry = &checkpoint.manifest.encoder;
-    let weights = export::read_weights(&checkpoint.path(&entry.file), &entry.architecture)
-        .expect("our own graph");
+    let weights = export::read_weights(&checkpoint).expect("our own graph");
     let vocabulary: Vec<u32> = (0..30_522).collect();
     let path = fixtures::root().join("tests/data/parity/bert-tiny-language.json");
     let reference: LanguageReference =

@@ -7,6 +7,7 @@
 
 mod cli;
 mod cli_training;
+mod files;
 mod fixtures;
 mod import;
 mod precision;

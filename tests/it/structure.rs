@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("weights", &[]),
     ("prompt", &["task"]),
     ("checkpoint", &["weights"]),
-    ("export", &["weights"]),
+    ("export", &["checkpoint", "weights"]),
     ("tokenization", &["prompt", "task"]),
     ("dataset", &["prompt", "task"]),
     ("import", &["checkpoint", "export", "weights"]),

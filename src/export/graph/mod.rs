@@ -18,9 +18,10 @@ use super::{
     store::EncoderFiles,
 };
 use crate::weights::{Architecture, EncoderWeights, Precision};
-use nodes::{Nodes, ONNX_RUNTIME, int, ints};
+use nodes::{Nodes, int, ints};
 
 pub(super) use matrices::{FP16_SUFFIX, INT8_SUFFIX};
+pub(super) use nodes::ONNX_RUNTIME;
 
 /// IR version 9 came with opset 20, which brought the `Gelu` operator.
 const IR_VERSION: i64 = 9;

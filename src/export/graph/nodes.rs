@@ -10,7 +10,7 @@ use super::super::{
 use crate::weights::{EncoderWeights, Precision};
 
 /// The domain of ONNX Runtime's own operators.
-pub(super) const ONNX_RUNTIME: &str = "com.microsoft";
+pub(in super::super) const ONNX_RUNTIME: &str = "com.microsoft";
 
 /// A graph in the making.
 pub(super) struct Nodes<'a> {

@@ -1,18 +1,18 @@
-//! The file of an encoder's matrices, mapped into memory and lent to ONNX Runtime.
+//! An encoder's matrices, read into memory and lent to ONNX Runtime.
 //!
-//! ONNX Runtime packs the matrices of products into a layout of its own when the first session is
-//! made, shares that between sessions, and never looks at the originals again. Mapped, they cost
-//! memory only for that moment: afterwards their pages are given back. What is looked at while
-//! serving, the embeddings, is not lent from here but copied, so that a file that is cut short
-//! under a running server cannot end it.
+//! ONNX Runtime packs the matrices of products into a layout of its own when a session is made,
+//! shares that between sessions, and does not look at the originals afterwards. So they are read into
+//! memory of ours, where nobody can change them between being verified and being packed, and when no
+//! more session is made that memory is given back. What is looked at while serving, the embeddings,
+//! is not lent from here but copied.
 
-// Three calls into what the compiler cannot check, each with its reason: mapping a file, giving
-// its pages back, and lending a part of it to ONNX Runtime.
+// Two calls into what the compiler cannot check, each with its reason: lending memory to ONNX
+// Runtime, and giving it back.
 #![allow(unsafe_code)]
 
-use std::{fs::File, io, path::Path, ptr};
+use std::{fs::File, io, os::fd::AsRawFd, ptr};
 
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::MmapMut;
 use ort::{
     AsPointer,
     memory::{Allocator, MemoryInfo},
@@ -22,23 +22,30 @@ use ort::{
 
 use crate::export::{Element, Stored};
 
-/// A file, mapped for reading.
-pub(super) struct MappedFile {
-    map: Mmap,
+/// The content of a file, in memory that begins at a page.
+pub(super) struct LentWeights {
+    memory: MmapMut,
+    file: File,
 }
 
-impl MappedFile {
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        // SAFETY: the bytes must not change while they are mapped. Files of a checkpoint are
-        // written once, under another name, and never changed; whoever does it all the same gets
-        // weights that are wrong or, if the file is cut short while it is being loaded, SIGBUS.
-        let map = unsafe { Mmap::map(&file)? };
-        Ok(Self { map })
+impl LentWeights {
+    /// Takes memory for a file of so many bytes and lets it be filled. `fill` gives the file back
+    /// that it read.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fill`, and if there is not as much memory.
+    pub fn read<E: From<io::Error>>(
+        bytes: usize,
+        fill: impl FnOnce(&mut [u8]) -> Result<File, E>,
+    ) -> Result<Self, E> {
+        let mut memory = MmapMut::map_anon(bytes)?;
+        let file = fill(&mut memory)?;
+        Ok(Self { memory, file })
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.map
+        &self.memory
     }
 
     /// Lends a matrix of the file. It must lie at a multiple of its number's size.
@@ -47,7 +54,7 @@ impl MappedFile {
     ///
     /// The value, and every session that it is given to, must be dropped before this is.
     pub unsafe fn lend(&self, stored: &Stored) -> ort::Result<DynValue> {
-        let bytes = &self.map[stored.range.clone()];
+        let bytes = &self.memory[stored.range.clone()];
         let element = match stored.element {
             Element::F32 => ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
             Element::F16 => ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
@@ -78,13 +85,23 @@ impl MappedFile {
         Ok(unsafe { DynValue::from_ptr(value, Some(&Allocator::default())) })
     }
 
-    /// Gives the pages back. Whoever reads them again gets them from the file.
+    /// Gives the memory back and puts the file itself in its place, of which nothing is read until
+    /// somebody looks at it. Nobody does: `tests/it/files.rs` shows it with a file that has been cut
+    /// short, where a look would be the end. A version of ONNX Runtime that does find something to look at
+    /// finds what it was lent, as long as the file is what it was.
     pub fn give_back(&self) {
-        // SAFETY: the mapping is of a file and never written, so that nothing is lost.
-        let advised = unsafe { self.map.unchecked_advise(UncheckedAdvice::DontNeed) };
-        if let Err(error) = advised {
+        let (start, bytes) = (self.memory.as_ptr().cast_mut(), self.memory.len());
+        // SAFETY: the range is a mapping of ours, begins at a page, and is unmapped as a whole when
+        // this is dropped, whatever is mapped there. No reference into it is alive: `bytes` is not
+        // used by a source that is being dropped, and what was lent is known to ONNX Runtime alone.
+        let mapped = unsafe {
+            let (access, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_FIXED);
+            libc::mmap(start.cast(), bytes, access, flags, self.file.as_raw_fd(), 0)
+        };
+        if mapped == libc::MAP_FAILED {
             // Only memory is lost.
-            tracing::debug!(%error, "pages of the weights were not given back");
+            let error = io::Error::last_os_error();
+            tracing::debug!(%error, "the memory of the weights was not given back");
         }
     }
 }

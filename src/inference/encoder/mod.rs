@@ -2,21 +2,22 @@
 
 mod arena;
 mod feeds;
-mod mapped;
+mod lent;
 mod runtime;
 mod source;
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use ort::session::Session;
 
 use super::predictor::{MaskEncoder, PredictError};
 use crate::{
+    checkpoint::CheckpointError,
     export::{OUTPUT, ReadError},
     tokenization::{PackedBatch, Prompt},
 };
 use feeds::Feeds;
-use mapped::MappedFile;
+use lent::LentWeights;
 
 pub use runtime::Runtime;
 pub use source::EncoderSource;
@@ -30,13 +31,17 @@ pub enum EncoderError {
     Input { path: String, input: &'static str },
     #[error(transparent)]
     Graph(#[from] ReadError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("there is no memory for the weights: {0}")]
+    Memory(#[from] io::Error),
 }
 
 /// One session of an encoder graph. Sessions run one batch at a time; make one per thread.
 pub struct Encoder {
     session: Session,
     /// The session reads its matrices in here, so this is dropped after it.
-    _weights: Option<Arc<MappedFile>>,
+    _weights: Option<Arc<LentWeights>>,
     hidden_size: usize,
     feeds: Feeds,
 }

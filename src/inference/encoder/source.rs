@@ -1,7 +1,9 @@
 //! An encoder's files, loaded once for any number of sessions.
 
 use std::{
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Read},
+    path::Path,
     sync::Arc,
 };
 
@@ -13,52 +15,112 @@ use ort::{
     value::{DynValue, Tensor},
 };
 
-use super::{Encoder, EncoderError, Runtime, feeds::Feeds, mapped::MappedFile};
-use crate::export::{Element, EncoderGraph, ReadError, Stored, floats, halves, inputs};
+use super::{Encoder, EncoderError, Runtime, feeds::Feeds, lent::LentWeights};
+use crate::{
+    checkpoint::Checkpoint,
+    export::{Element, EncoderGraph, ReadError, Stored, floats, halves, inputs},
+};
 
 /// The directory in which a graph that is given as bytes looks for its matrices.
 const WEIGHTS_DIRECTORY: &str = "session.model_external_initializers_file_folder_path";
+
+/// ONNX Runtime wants the file of the matrices to be there although it is given the matrices
+/// themselves. This one always is, and there is nothing in it: what was not given is not found.
+const NOWHERE: (&str, &str) = ("/dev", "null");
 
 /// Begins the names of what is read by row while serving.
 const EMBEDDINGS: &str = "embeddings.";
 
 /// An encoder's graph and weights, of which sessions are made. They share one copy of the weights,
-/// also of the layout into which ONNX Runtime packs them.
+/// also of the layout into which ONNX Runtime packs them. What that is made of is kept in memory as
+/// long as the source is: drop it when there are sessions enough.
 pub struct EncoderSource {
     runtime: Runtime,
-    path: PathBuf,
-    graph: Graph,
+    /// Where the graph was read, for messages.
+    path: String,
+    graph: Vec<u8>,
+    /// The graph's matrices by name; none in an older format, which has them in the graph.
+    matrices: Vec<(String, Arc<DynValue>)>,
+    /// What the matrices are lent from, and so after them.
+    weights: Option<Arc<LentWeights>>,
     prepacked: PrepackedWeights,
     hidden_size: usize,
 }
 
-/// Where sessions take the graph from.
-enum Graph {
-    /// An older format: a file with everything in it, of which each session has its own copy.
-    Whole,
-    /// The graph alone, and its matrices by name.
-    Apart {
-        bytes: Vec<u8>,
-        matrices: Vec<(String, Arc<DynValue>)>,
-        /// What the matrices are lent from, and so after them.
-        file: Arc<MappedFile>,
-    },
-}
-
 impl EncoderSource {
-    /// Reads a graph that `export::to_onnx` wrote, and the file of its matrices.
+    /// Reads the encoder of a checkpoint, and compares what was read with the manifest.
+    ///
+    /// # Errors
+    ///
+    /// If a file is not what the manifest says, or no encoder that this program has written.
+    pub fn of(runtime: &Runtime, checkpoint: &Checkpoint) -> Result<Self, EncoderError> {
+        let entry = &checkpoint.manifest.encoder;
+        let path = checkpoint.path(&entry.file);
+        let graph = EncoderGraph::from_bytes(&checkpoint.read(&entry.file)?, &path)?;
+        graph.check_shapes(&entry.architecture)?;
+        let weights = match graph.listed_weights_file(checkpoint)? {
+            None => None,
+            Some(file) => {
+                let bytes = checkpoint.entry(file)?.bytes;
+                Some(LentWeights::read(memory_size(bytes)?, |memory| {
+                    Ok::<_, EncoderError>(checkpoint.read_into(file, memory)?)
+                })?)
+            }
+        };
+        Self::new(runtime, graph, weights, &path, entry.architecture.hidden_size)
+    }
+
+    /// Reads a graph that `export::to_onnx` wrote, and the file of its matrices beside it, as they
+    /// are: for a checkpoint that has no manifest yet.
     ///
     /// # Errors
     ///
     /// If a file cannot be read or is no such graph.
     pub fn open(runtime: &Runtime, path: &Path, hidden_size: usize) -> Result<Self, EncoderError> {
-        let graph = EncoderGraph::read(path)?;
-        let graph = match graph.weights_file()? {
-            None => Graph::Whole,
-            Some(file) => apart(graph, path, &file)?,
+        let unreadable = |path: &Path, source| {
+            EncoderError::from(ReadError::Read { path: path.display().to_string(), source })
         };
+        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+        let graph = EncoderGraph::from_bytes(&bytes, path)?;
+        let weights = match graph.weights_file()? {
+            None => None,
+            Some(file) => {
+                let path = path.with_file_name(file);
+                Some(read_plain(&path).map_err(|error| unreadable(&path, error))?)
+            }
+        };
+        Self::new(runtime, graph, weights, path, hidden_size)
+    }
+
+    fn new(
+        runtime: &Runtime,
+        mut graph: EncoderGraph,
+        weights: Option<LentWeights>,
+        path: &Path,
+        hidden_size: usize,
+    ) -> Result<Self, EncoderError> {
+        let path = path.display().to_string();
+        let weights = weights.map(Arc::new);
+        let matrices = match &weights {
+            None => Vec::new(),
+            Some(weights) => {
+                let mut stored = graph.stored(weights.bytes().len())?;
+                stored.retain(|one| {
+                    let is_read = is_read_from_graph(one);
+                    if is_read {
+                        graph.put_inside(&one.name, &weights.bytes()[one.range.clone()]);
+                    }
+                    !is_read
+                });
+                let widened = graph.widen();
+                matrices(weights, &stored, &widened)
+                    .map_err(|source| EncoderError::Load { path: path.clone(), source })?
+            }
+        };
+        graph.relocate(NOWHERE.1);
+        let (runtime, graph) = (runtime.clone(), graph.to_bytes());
         let prepacked = PrepackedWeights::new();
-        Ok(Self { runtime: runtime.clone(), path: path.to_owned(), graph, prepacked, hidden_size })
+        Ok(Self { runtime, path, graph, matrices, weights, prepacked, hidden_size })
     }
 
     /// A new session, which computes with so many threads.
@@ -67,7 +129,7 @@ impl EncoderSource {
     ///
     /// If ONNX Runtime refuses the graph, or it is none of ours.
     pub fn session(&self, intra_op_threads: usize) -> Result<Encoder, EncoderError> {
-        let name = || self.path.display().to_string();
+        let name = || self.path.clone();
         let session = self
             .commit(intra_op_threads)
             .map_err(|source| EncoderError::Load { path: name(), source })?;
@@ -75,17 +137,9 @@ impl EncoderSource {
         if !has(inputs::SLOT_TOKENS) {
             return Err(EncoderError::Input { path: name(), input: inputs::SLOT_TOKENS });
         }
-        let weights = match &self.graph {
-            Graph::Whole => None,
-            Graph::Apart { file, .. } => {
-                // Packed by now.
-                file.give_back();
-                Some(Arc::clone(file))
-            }
-        };
         Ok(Encoder {
             session,
-            _weights: weights,
+            _weights: self.weights.clone(),
             hidden_size: self.hidden_size,
             feeds: Feeds::default(),
         })
@@ -103,18 +157,44 @@ impl EncoderSource {
         if !has_exact_8_bit_products() {
             builder = builder.with_precise_qmm()?;
         }
-        let Graph::Apart { bytes, matrices, .. } = &self.graph else {
-            return builder.commit_from_file(&self.path);
-        };
-        let directory = self.path.parent().unwrap_or(Path::new("")).display().to_string();
         builder = builder
-            .with_config_entry(WEIGHTS_DIRECTORY, directory)?
+            .with_config_entry(WEIGHTS_DIRECTORY, NOWHERE.0)?
             .with_prepacked_weights(&self.prepacked)?;
-        for (name, value) in matrices {
+        for (name, value) in &self.matrices {
             builder = builder.with_initializer(name, Arc::clone(value))?;
         }
-        builder.commit_from_memory(bytes)
+        // From memory: what was checked is what is run.
+        builder.commit_from_memory(&self.graph)
     }
+}
+
+impl Drop for EncoderSource {
+    fn drop(&mut self) {
+        // All sessions that there will be have packed their weights.
+        if let Some(weights) = &self.weights {
+            weights.give_back();
+        }
+    }
+}
+
+fn memory_size(bytes: u64) -> io::Result<usize> {
+    usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
+}
+
+fn read_plain(path: &Path) -> io::Result<LentWeights> {
+    let mut file = File::open(path)?;
+    let bytes = memory_size(file.metadata()?.len())?;
+    LentWeights::read(bytes, |memory| {
+        file.read_exact(memory)?;
+        Ok(file)
+    })
+}
+
+/// Whether ONNX Runtime makes another matrix of this one before it looks at what it is given: the
+/// precise way of 8-bit products has theirs without signs.
+fn is_read_from_graph(stored: &Stored) -> bool {
+    let is_product = stored.element == Element::I8 && !stored.name.starts_with(EMBEDDINGS);
+    is_product && !has_exact_8_bit_products()
 }
 
 /// Whether the processor adds up 8-bit products in 32 bits at once (VNNI). Without, the fast way of
@@ -131,33 +211,30 @@ fn has_exact_8_bit_products() -> bool {
     }
 }
 
-fn apart(mut graph: EncoderGraph, path: &Path, file: &Path) -> Result<Graph, EncoderError> {
-    let name = file.display().to_string();
-    let file =
-        MappedFile::open(file).map_err(|source| ReadError::Read { path: name.clone(), source })?;
-    let file = Arc::new(file);
-    let stored = graph.stored(file.bytes().len())?;
-    let widened = graph.widen();
+/// The matrices under the names by which the graph asks for them.
+fn matrices(
+    weights: &LentWeights,
+    stored: &[Stored],
+    widened: &[(String, String)],
+) -> ort::Result<Vec<(String, Arc<DynValue>)>> {
     let mut matrices = Vec::with_capacity(stored.len());
-    for one in &stored {
+    for one in stored {
         let wide = widened.iter().find(|(stored, _)| *stored == one.name);
         let name = wide.map_or(&one.name, |(_, name)| name).clone();
-        let value = matrix(&file, one, wide.is_some())
-            .map_err(|source| EncoderError::Load { path: path.display().to_string(), source })?;
-        matrices.push((name, Arc::new(value)));
+        matrices.push((name, Arc::new(matrix(weights, one, wide.is_some())?)));
     }
-    Ok(Graph::Apart { bytes: graph.to_bytes(), matrices, file })
+    Ok(matrices)
 }
 
-/// A matrix for ONNX Runtime: lent from the file if it is one that gets packed, as it is, and
+/// A matrix for ONNX Runtime: lent if it is one that gets packed, as it is, and
 /// copied otherwise.
-fn matrix(file: &MappedFile, stored: &Stored, widen: bool) -> ort::Result<DynValue> {
-    let bytes = &file.bytes()[stored.range.clone()];
+fn matrix(weights: &LentWeights, stored: &Stored, widen: bool) -> ort::Result<DynValue> {
+    let bytes = &weights.bytes()[stored.range.clone()];
     let is_aligned = stored.range.start.is_multiple_of(stored.element.bytes());
     if !widen && is_aligned && !stored.name.starts_with(EMBEDDINGS) {
-        // SAFETY: `Graph::Apart` and `Encoder` hold the file and drop it last.
+        // SAFETY: `EncoderSource` and `Encoder` hold the weights and drop them last.
         #[allow(unsafe_code)] // as above
-        return unsafe { file.lend(stored) };
+        return unsafe { weights.lend(stored) };
     }
     let shape = stored.shape.clone();
     Ok(match stored.element {

@@ -113,8 +113,7 @@ pub fn pretrain(
     job.check()?;
     let draft = Draft::new(job.out, job.replace)?;
     let saving = Saving::begin(job.out, job.identity(), job.unfinished, job.save_every)?;
-    let entry = &job.encoder.manifest.encoder;
-    let weights = export::read_weights(&job.encoder.path(&entry.file), &entry.architecture)?;
+    let weights = export::read_weights(job.encoder)?;
     let (material, amounts) = job.material(&weights, observer, interrupt)?;
     let (model, fresh) = job.model(&weights)?;
     drop(weights);

@@ -205,7 +205,7 @@ fn poisoned(out: &Path, word: &str) -> Checkpoint {
     let fixture = fixtures::encoder("bert-tiny");
     let from = fixture.checkpoint();
     let entry = &from.manifest.encoder;
-    let weights = export::read_weights(&from.path(&entry.file), &entry.architecture);
+    let weights = export::read_weights(&from);
     let weights = weights.expect("weights");
     let tokenizer = load_tokenizer(&from).expect("a tokenizer");
     let id = tokenizer.word_id(word).expect("tokenised").expect("one token") as usize;
