@@ -28,6 +28,8 @@ pub(in crate::server) struct Connection {
     opened: Instant,
     /// Whether HTTP/2 has begun.
     established: AtomicBool,
+    /// Told when it has, and again when the first call has.
+    progress: Notify,
     calls: Mutex<OpenCalls>,
     broken_off: OnceLock<&'static str>,
     breaking_off: Notify,
@@ -64,6 +66,7 @@ impl Connection {
             load: Arc::default(),
             opened,
             established: AtomicBool::new(false),
+            progress: Notify::new(),
             calls: Mutex::new(calls),
             broken_off: OnceLock::new(),
             breaking_off: Notify::new(),
@@ -110,6 +113,7 @@ impl Connection {
     /// HTTP/2 has begun.
     pub(super) fn establish(&self) {
         self.established.store(true, Ordering::Release);
+        self.progress.notify_one();
     }
 
     pub(super) fn is_established(&self) -> bool {
@@ -117,10 +121,13 @@ impl Connection {
     }
 
     pub(super) fn begin_call(&self) {
-        self.with_calls(|calls| {
+        let is_first = self.with_calls(|calls| {
             calls.count += 1;
-            calls.begun = true;
+            !std::mem::replace(&mut calls.begun, true)
         });
+        if is_first {
+            self.progress.notify_one();
+        }
     }
 
     pub(super) fn end_call(&self) {
@@ -136,16 +143,25 @@ impl Connection {
 
     /// Completes when one of the limits on waiting is reached.
     pub(super) async fn overdue(&self, limits: &Limits) -> Overdue {
-        time::sleep_until(self.opened + limits.handshake).await;
-        if !self.is_established() {
+        if !self.comes_by(self.opened + limits.handshake, || self.is_established()).await {
             return Overdue::Handshake;
         }
-        time::sleep_until(self.opened + limits.first_call).await;
-        if !self.with_calls(|calls| calls.begun) {
+        let has_call = || self.with_calls(|calls| calls.begun);
+        if !self.comes_by(self.opened + limits.first_call, has_call).await {
             return Overdue::FirstCall;
         }
         self.without_calls_for(limits.idle, self.opened).await;
         Overdue::Idle
+    }
+
+    /// Waits for progress until then, and returns whether it came.
+    async fn comes_by(&self, end: Instant, has_come: impl Fn() -> bool) -> bool {
+        while !has_come() {
+            if time::timeout_at(end, self.progress.notified()).await.is_err() {
+                return has_come();
+            }
+        }
+        true
     }
 
     /// Completes when there has been no call for this long, counted from `from` at the earliest.

@@ -84,7 +84,6 @@ async fn a_client_whose_first_call_does_not_come_has_to_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_connection_is_told_to_go_and_the_next_call_makes_a_new_one() {
     let mut config = config();
-    config.server.first_call_timeout_ms = 1;
     config.server.idle_timeout_ms = 100;
     let stage = Stage::ready_with(config).await;
     let tcp = soon(TcpStream::connect(stage.address)).await.expect("connected");
