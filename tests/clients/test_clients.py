@@ -4,6 +4,8 @@ Imports bert-tiny, trains both demo tasks on it, serves them, and asks. `make te
 the clients and runs this; `DYNAMAR` names another binary.
 """
 
+import datetime
+import ipaddress
 import json
 import os
 import re
@@ -15,6 +17,10 @@ import unittest
 from pathlib import Path
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
@@ -56,11 +62,14 @@ def train(home):
 
 
 class Server:
-    """A server on a free port."""
+    """A server on a free port, with further settings as environment variables have them."""
 
-    def __init__(self, models):
+    def __init__(self, models, **settings):
         environment = {
-            **os.environ, "DYNAMAR_LOG__FORMAT": "json", "DYNAMAR_SERVER__STOP_DELAY_MS": "0",
+            **os.environ,
+            "DYNAMAR_LOG__FORMAT": "json",
+            "DYNAMAR_SERVER__STOP_DELAY_MS": "0",
+            **settings,
         }
         self.process = subprocess.Popen(
             [DYNAMAR, "serve", "--models", str(models), "--address", "127.0.0.1:0"],
@@ -252,6 +261,119 @@ class Grpcurl(unittest.TestCase):
         self.assertIn("rpc Classify", self.grpcurl(SERVER.address, "describe", SERVICE))
         answer = self.grpcurl(SERVER.address, "grpc.health.v1.Health/Check")
         self.assertEqual(json.loads(answer)["status"], "SERVING")
+
+
+class Authority:
+    """Signs certificates for 127.0.0.1 and further names; everything in PEM."""
+
+    def __init__(self):
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        basic = x509.BasicConstraints(ca=True, path_length=None)
+        self.pem = self.signed(self.name, self.key, (basic, True))
+
+    def signed(self, name, key, *extensions):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(self.name)
+            .public_key(key.public_key()).serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+        )
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    def certificate(self, name):
+        """A certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        names = [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        pem = self.signed(subject, key, (x509.SubjectAlternativeName(names), False))
+        return pem, key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+
+
+class Access(unittest.TestCase):
+    """A server with mTLS, a token and a certificate with a scope."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.home = Path(HOME.name)
+        cls.authority = Authority()
+        cls.shop = cls.authority.certificate("shop.example")
+        files = {"ca.pem": cls.authority.pem, "shop.pem": cls.shop[0], "shop.key": cls.shop[1]}
+        files["server.pem"], files["server.key"] = cls.authority.certificate("server.example")
+        for name, content in files.items():
+            (cls.home / name).write_bytes(content)
+        made = subprocess.run([DYNAMAR, "token", "batch"], capture_output=True, text=True, check=True)
+        cls.token = re.search("dynamar_[0-9a-f]{64}", made.stderr).group()
+        callers = cls.home / "callers.toml"
+        callers.write_text(made.stdout + """
+[[caller]]
+certificate = "shop.example"
+tasks = ["review-polarity"]
+""")
+        cls.server = Server(
+            cls.home / "serving",
+            DYNAMAR_TLS__CERTIFICATE=str(cls.home / "server.pem"),
+            DYNAMAR_TLS__PRIVATE_KEY=str(cls.home / "server.key"),
+            DYNAMAR_TLS__CLIENT_CA=str(cls.home / "ca.pem"),
+            DYNAMAR_AUTH__TOKENS=str(callers),
+        )
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.server.stop()
+
+    def channel(self, token=None, identity=True):
+        pem, key = self.shop if identity else (None, None)
+        credentials = grpc.ssl_channel_credentials(self.authority.pem, key, pem)
+        if token is not None:
+            call = grpc.access_token_call_credentials(token)
+            credentials = grpc.composite_channel_credentials(credentials, call)
+        return grpc.secure_channel(self.server.address, credentials)
+
+    def test_a_certificate_may_ask_the_tasks_of_its_scope_and_a_token_all(self):
+        with self.channel() as channel:
+            call = Caller(channel)
+            self.assertEqual([task.name for task in call("ListTasks").tasks], ["review-polarity"])
+            call("Classify", task="review-polarity", examples=examples(PRAISE))
+            line = self.server.line("answered")
+            while line["span"]["method"] != f"{SERVICE}/Classify":
+                line = self.server.line("answered")
+            self.assertEqual(line["span"]["caller"], "shop.example")
+            with self.assertRaises(grpc.RpcError) as caught:
+                call("Regress", task="review-intensity", examples=examples(PRAISE))
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.PERMISSION_DENIED)
+        with self.channel(self.token) as channel:
+            call = Caller(channel)
+            call("Regress", task="review-intensity", examples=examples(PRAISE))
+
+    def test_a_wrong_token_and_no_certificate_are_refused(self):
+        request = health_pb2.HealthCheckRequest()
+        with self.channel("wrong") as channel:
+            stub = channel.unary_unary(f"/{SERVICE}/ListTasks")
+            with self.assertRaises(grpc.RpcError) as caught:
+                stub(b"", timeout=30)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=30)
+            self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING)
+        with self.channel(identity=False) as channel:
+            with self.assertRaises(grpc.RpcError) as caught:
+                health_pb2_grpc.HealthStub(channel).Check(request, timeout=30)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+
+    def test_probes(self):
+        home = self.home
+        shown = ["--tls-cert", home / "shop.pem", "--tls-key", home / "shop.key"]
+        asked = ["health", "--addr", self.server.address, "--tls-ca", home / "ca.pem"]
+        self.assertIn("SERVING", dynamar(*asked, *shown))
+        # With TLS 1.3 a client learns that its certificate is missing after it has connected.
+        with self.assertRaisesRegex(AssertionError, "no server answers|does not tell its health"):
+            dynamar(*asked)
 
 
 class Stop(unittest.TestCase):
