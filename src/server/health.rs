@@ -3,7 +3,7 @@
 //! Written here rather than taken from tonic-health because its watches never end: one watcher
 //! would keep every shutdown waiting.
 
-use std::{io, pin::Pin, sync::Arc, time::Duration};
+use std::{error::Error, io, pin::Pin, sync::Arc, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, sync::watch};
@@ -167,7 +167,10 @@ pub async fn probe_over(
     let answer = HealthClient::new(channel).check(request).await;
     let answer = answer.map_err(|status| ProbeError::Call {
         address: address(),
-        message: status.message().to_owned(),
+        message: match status.source() {
+            Some(source) => root(source),
+            None => status.message().to_owned(),
+        },
     })?;
     Ok(answer.into_inner().status() == ServingStatus::Serving)
 }
@@ -191,7 +194,7 @@ fn over(
 }
 
 /// What is at the bottom of an error.
-fn root(error: &dyn std::error::Error) -> String {
+fn root(error: &dyn Error) -> String {
     match error.source() {
         Some(source) => root(source),
         None => error.to_string(),
