@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 /// What an operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
-    /// Look at the checkpoints now.
+    /// Look at checkpoints, certificates and tokens now.
     Reload,
     /// Stop when whoever sends calls has had time to learn of it. Said again, do not wait for
     /// what is waited for.
@@ -74,7 +74,7 @@ pub fn control() -> (Operator, Control) {
 }
 
 impl Operator {
-    /// Looks at the checkpoints at once and loads what has changed.
+    /// Looks at the checkpoints, the certificates and the tokens at once and loads what has changed.
     pub fn reload(&self) {
         self.send(Event::Reload);
     }

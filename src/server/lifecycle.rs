@@ -55,6 +55,7 @@ pub async fn run(
     let routes = routes::all(&config.server, current.clone(), stopping, health_service)?;
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
+    let look_at_access = access.reload();
     let mut server = pin!(transport::serve(&config.server, access, routes, listener, stopped));
     let (asked, reloads) = (Notify::new(), control.reloads.clone());
     let outlets = Outlets { publish: &publish, health: &health, reloads: &reloads };
@@ -63,7 +64,10 @@ pub async fn run(
         () = &mut server => return Ok(()),
         failed = reload::keep_current(load, &config.models, &asked, outlets) => Err(failed),
         never = vitals::keep(&config.health, current.clone(), &health) => match never {},
-        how = control.told_to_stop(|| asked.notify_one()) => Ok(how),
+        how = control.told_to_stop(|| {
+            asked.notify_one();
+            look_at_access.notify_one();
+        }) => Ok(how),
     };
     health.stop();
     let registry = current.borrow().clone();

@@ -17,12 +17,12 @@ async fn over_its_limit_the_queue_refuses_at_once_and_says_when_to_come_back() {
     config.batching.max_batch_tokens = count(40);
     config.batching.max_queued_tokens = count(40);
     let stage = Stage::ready_with(config).await;
-    let client = stage.client().await;
     stage.control.set(Mode::Hold);
-    // About 9 tokens each: one batch is held, a few calls wait, the rest must be refused.
+    // About 9 tokens each: one batch is held, a few calls wait, the rest must be refused. Each has a
+    // connection of its own: one alone may not fill the queue.
     let mut calls = JoinSet::new();
     for _ in 0..20 {
-        let mut client = client.clone();
+        let mut client = stage.client().await;
         calls.spawn(async move {
             let request = classify("polarity", texts(&["fine camera"]));
             client.classify(request).await
@@ -40,7 +40,7 @@ async fn over_its_limit_the_queue_refuses_at_once_and_says_when_to_come_back() {
         }
     }
     assert!(answered >= 4, "what was taken in is answered: {answered}");
-    let mut client = client;
+    let mut client = stage.client().await;
     let again = classify("polarity", texts(&["fine camera"]));
     soon(client.classify(again)).await.expect("there is room again");
     stage.stop().await;

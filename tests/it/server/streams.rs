@@ -85,12 +85,12 @@ async fn a_queue_that_others_fill_ends_the_stream() {
     let mut client = stage.client().await;
     stage.control.set(Mode::Hold);
     let mut begun = stage.control.watch();
-    let mut other = client.clone();
+    let mut other = stage.client().await;
     let held =
         tokio::spawn(async move { other.classify(classify("polarity", texts(&["a"]))).await });
     soon(begun.batches(1)).await;
     // Of two more calls one waits in the queue and the other finds it full: both have arrived.
-    let [mut one, mut two] = [client.clone(), client.clone()];
+    let [mut one, mut two] = [stage.client().await, stage.client().await];
     let one = tokio::spawn(async move { one.classify(classify("polarity", texts(&["b"]))).await });
     let two = tokio::spawn(async move { two.classify(classify("polarity", texts(&["c"]))).await });
     let (mut one, mut two) = (one, two);
