@@ -323,6 +323,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn at_its_deadline_a_stream_ends_and_gives_up_what_it_is_at() {
+        let mut bench = bench((0..3).map(Ok).collect(), 2);
+        bench.answers.deadline = Some(Box::pin(std::future::pending()));
+        assert!(bench.is_waiting());
+        bench.answer(0, Ok(10));
+        assert_eq!(bench.answers.next().await.expect("told").expect("good"), 10);
+        bench.answers.deadline = Some(Box::pin(std::future::ready(())));
+        let error = bench.answers.next().await.expect("told").expect_err("too late");
+        assert_eq!(error.code(), Code::DeadlineExceeded);
+        assert!(error.message().starts_with("request 1 of the stream"), "{error:?}");
+        assert!(bench.answers.next().await.is_none());
+        let mut given_up = bench.begun.lock().expect("no panic").remove(1);
+        given_up.closed().await;
+    }
+
+    #[tokio::test]
     async fn a_panic_costs_the_stream_and_tells_nothing() {
         let requests: Requests = Box::new(tokio_stream::iter([Ok(0)]));
         let answering: Answering<usize, usize> =

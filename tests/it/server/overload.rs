@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use dynamar::{registry::Registry, server::proto};
-use tokio::{sync::oneshot, task::JoinSet};
-use tonic::{Code, Request};
+use prost::Message;
+use tokio::{net::TcpStream, sync::oneshot, task::JoinSet};
+use tonic::{Code, Request, Status, codegen::http};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_types::StatusExt;
 
@@ -111,5 +112,49 @@ async fn expired_and_abandoned_calls_cost_no_encoder_row() {
     soon(running).await.expect("no panic").expect("answered");
     soon(last).await.expect("no panic").expect("answered");
     assert_eq!(stage.control.prompts() - before, 2, "of 602 prompts two were still waited for");
+    stage.stop().await;
+}
+
+/// The status with which the server itself ends a call that its encoder does not answer. Clients of
+/// gRPC libraries give up by their own clock, so this one has none.
+async fn status_in_the_end(stage: &Stage, method: &str) -> Status {
+    let tcp = soon(TcpStream::connect(stage.address)).await.expect("connected");
+    let (mut requests, connection) = soon(h2::client::handshake(tcp)).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let request = http::Request::builder()
+        .method("POST")
+        .uri(format!("http://x/dynamar.v1.Inference/{method}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", "50m")
+        .body(())
+        .expect("a request");
+    let message = classify("polarity", texts(&["fine"])).encode_to_vec();
+    let length = u32::try_from(message.len()).expect("short").to_be_bytes();
+    let (answer, mut body) = requests.send_request(request, false).expect("sent");
+    body.send_data([&[0][..], &length, &message].concat().into(), true).expect("sent");
+    let (head, mut body) = soon(answer).await.expect("answered").into_parts();
+    let status = match Status::from_header_map(&head.headers) {
+        Some(status) => status,
+        None => {
+            while soon(body.data()).await.is_some() {}
+            let trailers = soon(body.trailers()).await.expect("whole").expect("trailers");
+            Status::from_header_map(&trailers).expect("a status")
+        }
+    };
+    connection.abort();
+    status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_itself_ends_calls_and_streams_at_their_deadline() {
+    let stage = Stage::ready().await;
+    stage.control.set(Mode::Hold);
+    for method in ["Classify", "ClassifyStream"] {
+        let status = status_in_the_end(&stage, method).await;
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{method}: {status:?}");
+        assert!(status.message().ends_with("the deadline is over"), "{status:?}");
+    }
+    stage.control.set(Mode::Work);
     stage.stop().await;
 }
