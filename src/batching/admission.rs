@@ -11,9 +11,12 @@ use std::{
 
 use super::BatchError;
 
-/// How much a batch of the usual size moves the measured rate. One that was held up for seconds,
+/// How much a batch moves the measured rate. One that was held up for seconds,
 /// because the machine was, must not make the next hundred calls look hopeless.
 const WEIGHT: f64 = 0.2;
+
+/// Batches before anything is said about the rate.
+const FIRST_BATCHES: usize = 4;
 
 /// On what terms a call comes.
 #[derive(Debug, Clone, Default)]
@@ -54,22 +57,31 @@ impl Drop for InWork {
 
 /// Tokens per second of one worker: a geometric mean over the last batches.
 #[derive(Debug, Default)]
-pub(super) struct Rate(Option<f64>);
+pub(super) struct Rate {
+    /// Its logarithm; the highest so far until there are enough.
+    log: f64,
+    batches: usize,
+}
 
 impl Rate {
-    /// A worker took so long for so many tokens; a full batch has `full` of them. Small batches count
-    /// less: they say little about the speed under load, which is what waiting depends on.
-    pub(super) fn measure(&mut self, tokens: usize, time: Duration, full: usize) {
-        let sample = (tokens as f64 / time.as_secs_f64().max(1e-9)).max(1.0).ln();
-        let weight = WEIGHT * (tokens as f64 / full as f64).min(1.0);
-        let before = self.0.unwrap_or(sample);
-        self.0 = Some(before + weight * (sample - before));
+    /// A worker took so long for a batch of so many tokens. Only for batches such as are made under
+    /// load, on which waiting depends: small ones take longer for a token.
+    pub(super) fn measure(&mut self, tokens: usize, time: Duration) {
+        let log = (tokens as f64 / time.as_secs_f64().max(1e-9)).max(1.0).ln();
+        self.log = match self.batches {
+            // The first batches of an encoder are slow, each for the first time.
+            0..FIRST_BATCHES => self.log.max(log),
+            _ => self.log + WEIGHT * (log - self.log),
+        };
+        self.batches = self.batches.saturating_add(1);
     }
 
-    /// How long so many workers take for so many tokens; nothing is known before the first batch.
+    /// How long so many workers take for so many tokens; nothing is known after too few batches.
     pub(super) fn time_for(&self, tokens: usize, workers: usize) -> Duration {
-        let Some(rate) = self.0 else { return Duration::ZERO };
-        Duration::from_secs_f64(tokens as f64 / (rate.exp() * workers.max(1) as f64))
+        if self.batches < FIRST_BATCHES {
+            return Duration::ZERO;
+        }
+        Duration::from_secs_f64(tokens as f64 / (self.log.exp() * workers.max(1) as f64))
     }
 }
 
@@ -144,7 +156,9 @@ mod tests {
 
     fn rate(tokens_per_second: usize) -> Rate {
         let mut rate = Rate::default();
-        rate.measure(tokens_per_second, Duration::from_secs(1), 1);
+        for _ in 0..FIRST_BATCHES {
+            rate.measure(tokens_per_second, Duration::from_secs(1));
+        }
         rate
     }
 
@@ -155,20 +169,26 @@ mod tests {
 
     #[test]
     fn the_rate_follows_and_forgives_a_batch_that_was_held_up() {
-        assert_eq!(Rate::default().time_for(1000, 1), Duration::ZERO);
         let mut rate = rate(1000);
         assert_near(rate.time_for(500, 1), 500 * MS);
         assert_near(rate.time_for(500, 2), 250 * MS);
-        rate.measure(100, Duration::from_secs(100), 100);
+        rate.measure(100, Duration::from_secs(100));
         let after = rate.time_for(1000, 1);
         assert!(after < Duration::from_secs(5), "1000 times slower once: {after:?}");
         for _ in 0..60 {
-            rate.measure(100, 50 * MS, 100);
+            rate.measure(100, 50 * MS);
         }
         assert_near(rate.time_for(2000, 1), 1000 * MS);
-        // A small batch is slow for its tokens and says little.
-        rate.measure(1, 10 * MS, 100);
-        assert!(rate.time_for(2000, 1) < 1010 * MS);
+    }
+
+    #[test]
+    fn slow_first_batches_say_little() {
+        let mut rate = Rate::default();
+        for time in [1000, 400, 100, 200] {
+            assert_eq!(rate.time_for(1000, 1), Duration::ZERO, "nothing is known");
+            rate.measure(100, time * MS);
+        }
+        assert_near(rate.time_for(1000, 1), 1000 * MS);
     }
 
     #[test]

@@ -261,8 +261,8 @@ impl Queue {
         } else {
             state.pulse.failures += 1;
         }
-        if ran.succeeded && ran.by_worker {
-            state.rate.measure(ran.tokens, ran.time, self.max_batch_tokens);
+        if ran.succeeded && ran.by_worker && 2 * ran.tokens >= self.max_batch_tokens {
+            state.rate.measure(ran.tokens, ran.time);
         }
     }
 

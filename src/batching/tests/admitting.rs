@@ -13,7 +13,9 @@ fn measured(max_batch_tokens: usize, max_queued_tokens: usize) -> Bench {
     let encoder = Echo { gate: wait, started: begin };
     let batcher = Batcher::start(vec![Box::new(encoder)], None, &config).expect("a thread");
     let time = Duration::from_secs(1);
-    batcher.queue.done(Ran { tokens: 1000, time, by_worker: true, succeeded: true });
+    for _ in 0..4 {
+        batcher.queue.done(Ran { tokens: 1000, time, by_worker: true, succeeded: true });
+    }
     Bench { batcher, gate, started }
 }
 

@@ -30,6 +30,9 @@ use crate::fixtures;
 /// How long anything may take before a test is given up. Nothing waits that long when all is well.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Longer than any test.
+const AN_HOUR_MS: u64 = 3_600_000;
+
 /// Waits for what must come.
 pub async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("in time")
@@ -39,15 +42,16 @@ pub fn count(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).expect("not 0")
 }
 
-/// The defaults, for a small machine and for operators who wait for nothing: checkpoints are looked
-/// at when a test says so, and a stop begins at once.
+/// The defaults, for a small machine, however busy, and for operators who wait for nothing:
+/// checkpoints are looked at and encoders are tried when a test says so, and a stop begins at once.
 pub fn config() -> Config {
     let nowhere = tempfile::tempdir().expect("a directory");
     let loaded = Config::load_from(nowhere.path(), None, [], &[]).expect("good defaults");
     let mut config = loaded.config;
     config.batching.workers = Some(count(2));
-    // However busy the machine that runs the tests.
-    config.batching.max_queue_delay_ms = 600_000;
+    config.batching.max_queue_delay_ms = AN_HOUR_MS;
+    config.health.probe_interval_ms = AN_HOUR_MS;
+    config.health.stall_timeout_ms = AN_HOUR_MS;
     config.models.poll_interval_ms = 0;
     config.server.stop_delay_ms = 0;
     config
