@@ -14,12 +14,14 @@ mod lifecycle;
 mod load;
 mod overload;
 mod predict;
+mod questions;
 mod reference;
 mod refusals;
 mod reload;
 mod slow_clients;
 mod stage;
 mod streams;
+mod tables;
 mod tls;
 mod tools;
 

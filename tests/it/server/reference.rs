@@ -1,6 +1,6 @@
 //! The answers that a server must give, computed without one.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use dynamar::{
     inference::{self, MaskEncoder, Model, TemplateChoice},
@@ -23,7 +23,12 @@ pub struct Reference {
 
 impl Reference {
     pub fn new(stage: &Stage) -> Self {
-        let load = |name: &str| Model::load(&stage.models.path().join(name)).expect("loaded");
+        Self::over(stage.models.path())
+    }
+
+    /// Of the checkpoints `reviews` and `shop` of a directory, which have the same encoder.
+    pub fn over(models: &Path) -> Self {
+        let load = |name: &str| Model::load(&models.join(name)).expect("loaded");
         let reviews = load("reviews");
         let encoder = reviews.encoder(&fixtures::runtime(), 1).expect("a session");
         Self { reviews, shop: load("shop"), encoder: Box::new(encoder) }
