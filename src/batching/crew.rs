@@ -89,7 +89,8 @@ impl Crew {
     /// filled. Makes encoders, which takes a while: not for an async thread.
     pub(super) fn tend(&self, patience: Duration) -> bool {
         let mut all_there = true;
-        for worker in self.workers().iter_mut() {
+        let mut workers = self.workers();
+        for worker in workers.iter_mut() {
             let has_ended = worker.thread.is_finished() && !self.queue.is_closed();
             if let Some(running) = worker.post.give_up((!has_ended).then_some(patience)) {
                 self.answer_for(worker, running, has_ended);
@@ -97,6 +98,10 @@ impl Crew {
             if has_ended || worker.post.is_given_up() {
                 all_there &= self.replace(worker);
             }
+        }
+        if workers.iter().all(|worker| worker.post.is_given_up() || worker.thread.is_finished()) {
+            // Whoever waits would do so until there is one, which may be never.
+            self.queue.turn_away("no worker is left");
         }
         all_there
     }

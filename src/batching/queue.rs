@@ -319,6 +319,14 @@ impl Queue {
         }
     }
 
+    /// Answers what waits with an error of the encoder, and goes on.
+    pub(super) fn turn_away(&self, reason: &str) {
+        let waiting: Vec<Waiting> = self.lock().line.take_all().collect();
+        for turned_away in waiting {
+            turned_away.reply.send(Err(BatchError::Encoder(reason.to_owned())));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic runs between changes that belong together.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

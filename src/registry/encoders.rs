@@ -31,6 +31,18 @@ struct Running {
 pub(super) struct Lease {
     running: Arc<Running>,
     fleet: Arc<Fleet>,
+    holders: Arc<Holders>,
+}
+
+/// The checkpoints that hold an encoder now: sessions for workers that are lost come from their files.
+#[derive(Default)]
+struct Holders(Mutex<Vec<Held>>);
+
+impl Holders {
+    fn lock(&self) -> MutexGuard<'_, Vec<Held>> {
+        // Replaced as a whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Why an encoder does not work.
@@ -87,11 +99,16 @@ impl Running {
 }
 
 impl Lease {
-    fn new(batcher: Batcher, fleet: &Arc<Fleet>) -> Self {
+    fn new(batcher: Batcher, fleet: &Arc<Fleet>, holders: Arc<Holders>) -> Self {
         let running = Running { batcher: Arc::new(batcher), ended: Mutex::new(false) };
         let running = Arc::new(running);
         fleet.lock().push(Arc::clone(&running));
-        Self { running, fleet: Arc::clone(fleet) }
+        Self { running, fleet: Arc::clone(fleet), holders }
+    }
+
+    /// From now on these checkpoints hold the encoder: those before them may be gone.
+    pub fn held_by(&self, holders: Vec<Held>) {
+        *self.holders.lock() = holders;
     }
 
     /// The way to the encoder.
@@ -139,10 +156,11 @@ pub(super) fn start(
     let lone = (lone_threads > threads).then(|| warm(lone_threads)).transpose()?;
     let no_threads = |error: io::Error| StartError::of_encoder(RegistryError::Workers(error));
     let batcher = Batcher::start(encoders, lone, &config.batching).map_err(no_threads)?;
+    let holders = Arc::new(Holders(Mutex::new(group.iter().copied().cloned().collect())));
     let batcher = batcher
-        .with_replacements(replacements(group[0].clone(), threads, Arc::clone(new_encoder)))
+        .with_replacements(replacements(Arc::clone(&holders), threads, Arc::clone(new_encoder)))
         .with_cache(config.cache.max_bytes);
-    Ok(Lease::new(batcher, fleet))
+    Ok(Lease::new(batcher, fleet, holders))
 }
 
 fn warm(
@@ -159,13 +177,23 @@ fn warm(
     Ok(encoder)
 }
 
-/// Sessions for workers that are lost. They come from the checkpoint's files, which have to be what
-/// they were.
-fn replacements(held: Held, threads: usize, new_encoder: NewEncoder) -> Replacements {
+/// Sessions for workers that are lost. They come from the files of a checkpoint that holds the encoder
+/// now, which have to be what they were.
+fn replacements(holders: Arc<Holders>, threads: usize, new_encoder: NewEncoder) -> Replacements {
+    let from = move |held: &Held| {
+        let encoder = warm(&[held], threads, &new_encoder).map_err(|error| error.error)?;
+        held.check_unchanged()?;
+        Ok::<_, Box<RegistryError>>(encoder)
+    };
     Box::new(move || {
-        let encoder =
-            warm(&[&held], threads, &new_encoder).map_err(|error| error.error.to_string());
-        held.check_unchanged().map_err(|error| error.to_string())?;
-        encoder
+        let mut reason = "no checkpoint holds the encoder".to_owned();
+        let holders = holders.lock().clone();
+        for held in &holders {
+            match from(held) {
+                Ok(encoder) => return Ok(encoder),
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        Err(reason)
     })
 }

@@ -283,10 +283,16 @@ impl Loading<'_> {
     }
 
     fn finish(self) -> Loaded {
-        let mut leases = BTreeMap::new();
+        let mut holders: BTreeMap<&str, Vec<Held>> = BTreeMap::new();
         for (_, held) in self.serving() {
-            let digest = &held.model.encoder_digest;
-            leases.extend(self.lease(digest).map(|lease| (digest.clone(), lease)));
+            holders.entry(&held.model.encoder_digest).or_default().push(held.clone());
+        }
+        let mut leases = BTreeMap::new();
+        for (digest, holders) in holders {
+            if let Some(lease) = self.lease(digest) {
+                lease.held_by(holders);
+                leases.insert(digest.to_owned(), lease);
+            }
         }
         let held = self.candidates.into_iter().filter_map(|candidate| candidate.held).collect();
         let registry = Registry::new(held, leases, self.fleet, self.refused.clone());

@@ -4,6 +4,7 @@ use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
+    checkpoints::{self, MATCH, POLARITY, Variant},
     encoder::Mode,
     stage::{Stage, classify, config, count, soon, texts},
 };
@@ -29,6 +30,24 @@ async fn a_worker_that_does_not_come_back_is_replaced_and_the_server_says_so() {
     stage.until(ServingStatus::NotServing).await;
     let stuck = soon(stuck).await.expect("no panic").expect_err("its worker was given up");
     assert_eq!(stuck.code(), Code::Internal, "{stuck:?}");
+    stage.control.set(Mode::Work);
+    stage.until(ServingStatus::Serving).await;
+    let mut client = stage.client().await;
+    soon(client.classify(classify("polarity", texts(&["fine"])))).await.expect("answered");
+    stage.stop().await;
+}
+
+/// The files that its session came from are not there any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_replaced_also_when_heads_have_changed_since() {
+    let stage = stage().await;
+    for (name, task) in [("reviews", POLARITY), ("shop", MATCH)] {
+        let variant = Variant { seed: 7.0, ..Variant::default() };
+        checkpoints::replace_as(&stage.models.path().join(name), &[task], variant);
+        assert_eq!(stage.reload().await.failed, 0);
+    }
+    stage.control.set(Mode::Hold);
+    stage.until(ServingStatus::NotServing).await;
     stage.control.set(Mode::Work);
     stage.until(ServingStatus::Serving).await;
     let mut client = stage.client().await;
