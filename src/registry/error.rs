@@ -94,6 +94,8 @@ pub enum RegistryError {
         directory: String,
         /// What is wrong.
         message: String,
+        /// Whether the encoder failed, which others may have brought about.
+        is_of_encoder: bool,
     },
     /// The system gives no more threads.
     #[error("cannot start the workers: {0}")]
@@ -103,7 +105,10 @@ pub enum RegistryError {
 impl RegistryError {
     /// Whether the same checkpoint may be taken at another time.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(self, Self::Workers(_) | Self::Changed { .. })
+        matches!(
+            self,
+            Self::Workers(_) | Self::Changed { .. } | Self::WarmUp { is_of_encoder: true, .. }
+        )
     }
 }
 

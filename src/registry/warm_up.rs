@@ -15,10 +15,13 @@ const TEXT: &str = "a first look at what this makes of a text";
 /// Predicts with every task of a checkpoint.
 pub(super) fn run(held: &Held, encoder: &mut dyn MaskEncoder) -> Result<(), RegistryError> {
     for (name, task) in &held.model.tasks {
-        check(task, encoder).map_err(|message| RegistryError::WarmUp {
-            task: name.clone(),
-            directory: held.directory.clone(),
-            message,
+        check(task, encoder).map_err(|Failure { message, is_of_encoder }| {
+            RegistryError::WarmUp {
+                task: name.clone(),
+                directory: held.directory.clone(),
+                message,
+                is_of_encoder,
+            }
         })?;
     }
     Ok(())
@@ -64,16 +67,27 @@ pub fn sample(task: &ServedTask) -> Example {
     Example { values: values.map(|_| TEXT.to_owned()).collect() }
 }
 
-fn check(task: &ServedTask, encoder: &mut dyn MaskEncoder) -> Result<(), String> {
+/// Why a task does not predict.
+struct Failure {
+    message: String,
+    /// Whether the encoder failed, and not what the checkpoint makes of its output.
+    is_of_encoder: bool,
+}
+
+fn check(task: &ServedTask, encoder: &mut dyn MaskEncoder) -> Result<(), Failure> {
+    let of_checkpoint = |message: String| Failure { message, is_of_encoder: false };
     let predictor = &task.predictor;
     let example = sample(task);
-    let templates =
-        predictor.select(&TemplateChoice::Default).map_err(|error| error.to_string())?;
-    let predictions =
-        predict(encoder, predictor, &[example], &templates).map_err(|error| error.to_string())?;
+    let templates = predictor
+        .select(&TemplateChoice::Default)
+        .map_err(|error| of_checkpoint(error.to_string()))?;
+    let predictions = predict(encoder, predictor, &[example], &templates).map_err(|error| {
+        let is_of_encoder = matches!(error, PredictError::Encoder(_));
+        Failure { message: error.to_string(), is_of_encoder }
+    })?;
     let finite = predictions.iter().all(|prediction| match &prediction.output {
         Output::Probabilities(all) => all.iter().all(|probability| probability.is_finite()),
         Output::Value(value) => value.is_finite(),
     });
-    if finite { Ok(()) } else { Err("its output is not a number".to_owned()) }
+    if finite { Ok(()) } else { Err(of_checkpoint("its output is not a number".to_owned())) }
 }

@@ -34,6 +34,8 @@ pub(super) struct Outlets<'a> {
 struct Files<L> {
     load: L,
     watcher: Watcher,
+    /// What was wrong the last time.
+    faults: Vec<String>,
 }
 
 /// Loads, publishes and reports ready, and then goes on with what the directory holds, which is
@@ -48,7 +50,7 @@ pub(super) async fn keep_current(
     let first = spawn_blocking(move || {
         // Before it is loaded, so that no change is missed.
         let watcher = Watcher::new(&directory);
-        let mut files = Files { load, watcher };
+        let mut files = Files { load, watcher, faults: Vec::new() };
         let loaded = files.load(None);
         (files, loaded)
     });
@@ -115,9 +117,19 @@ impl<L: Load> Files<L> {
             Err(panic) => Err(format!("loading the checkpoints ended with a panic: {panic}")),
         };
         let refused = loaded.as_ref().map_or(&[][..], |loaded| &loaded.refused);
-        if refused.iter().any(|refused| refused.is_passing) {
+        let is_passing = refused.iter().any(|refused| refused.is_passing);
+        let faults = match &loaded {
+            Ok(_) => {
+                refused.iter().map(|one| format!("{}: {}", one.directory, one.reason)).collect()
+            }
+            Err(reason) => vec![reason.clone()],
+        };
+        // Files may have been away and back again while they were read, or an encoder that was tried
+        // may work the next time: neither looks like a change. What is wrong twice stays wrong.
+        if is_passing || (!faults.is_empty() && faults != self.faults) {
             self.watcher.forget();
         }
+        self.faults = faults;
         Some(loaded)
     }
 }
