@@ -24,8 +24,11 @@ DENY := PATH="$(CURDIR)/$(DENY_PACKAGES)/bin:$$PATH" $(CARGO) deny --locked chec
 # A directory with tasks: further ones to measure training (benches/train/main.rs --help) and serving on, or the
 # study's four.
 DATA ?=
+# How long faults are injected, and from which seed: none takes the time.
+CHAOS_SECONDS ?= 600
+CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train study study-small study-precision lint format clean-models deny audit
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -98,6 +101,10 @@ $(BENCH_VENV)/.complete: benches/train/requirements.txt
 	@$(PYTHON) -m venv $(BENCH_VENV)
 	@$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+chaos: fetch ## Serves through faults of every kind for CHAOS_SECONDS (600), all answers checked
+	@$(CARGO) test --locked --quiet --test chaos -- --seconds $(CHAOS_SECONDS) \
+		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 study: fetch build $(ENCODER)/manifest.json $(SETFIT_VENV)/.complete ## Runs the study of docs/results.md (DATA=DIR with its four tasks; hours)
 	@test -n '$(DATA)' || { echo "make study: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }

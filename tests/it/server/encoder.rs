@@ -1,7 +1,7 @@
 //! A real encoder that can be held up, and made to fail.
 
 use std::sync::{
-    Arc, Condvar, Mutex, PoisonError,
+    Arc, Condvar, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -26,6 +26,10 @@ pub enum Mode {
 pub struct Control {
     prompts: AtomicUsize,
     mode: Mutex<Mode>,
+    /// What the next batch alone meets.
+    trip: Mutex<Option<Mode>>,
+    /// How often the mode was set, by which held batches go on.
+    settings: AtomicUsize,
     changed: Condvar,
     begun: watch::Sender<usize>,
     made: AtomicUsize,
@@ -37,6 +41,8 @@ impl Control {
         Arc::new(Self {
             prompts: AtomicUsize::new(0),
             mode: Mutex::new(Mode::Work),
+            trip: Mutex::default(),
+            settings: AtomicUsize::new(0),
             changed: Condvar::new(),
             begun: watch::Sender::new(0),
             made: AtomicUsize::new(0),
@@ -67,9 +73,24 @@ impl Control {
         alive.wait_for(|count| *count == expected).await.expect("the control lives");
     }
 
+    /// All batches meet this from now on, those that are held too.
     pub fn set(&self, mode: Mode) {
-        *self.mode.lock().unwrap_or_else(PoisonError::into_inner) = mode;
+        let mut current = self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = mode;
+        self.settings.fetch_add(1, Ordering::Relaxed);
+        self.trip().take();
+        drop(current);
         self.changed.notify_all();
+    }
+
+    /// The next batch alone meets this. If it is held, it is until the mode is set.
+    #[allow(dead_code)] // tests/chaos uses it
+    pub fn trip_next(&self, mode: Mode) {
+        *self.trip() = Some(mode);
+    }
+
+    fn trip(&self) -> MutexGuard<'_, Option<Mode>> {
+        self.trip.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the batches begun from now on.
@@ -88,8 +109,22 @@ impl Control {
         self.prompts.fetch_add(prompts, Ordering::Relaxed);
         self.begun.send_modify(|count| *count += 1);
         let mode = self.mode.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not within the condition, which would keep the lock.
+        let trip = self.trip().take();
+        if let Some(alone) = trip {
+            return self.pass_alone(alone, mode);
+        }
         let passed = self.changed.wait_while(mode, |mode| *mode == Mode::Hold);
         *passed.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pass_alone(&self, alone: Mode, mode: MutexGuard<'_, Mode>) -> Mode {
+        if alone != Mode::Hold {
+            return alone;
+        }
+        let before = self.settings.load(Ordering::Relaxed);
+        let is_held = |_: &mut Mode| self.settings.load(Ordering::Relaxed) == before;
+        *self.changed.wait_while(mode, is_held).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
