@@ -135,6 +135,11 @@ impl Disk {
                 .tally
                 .expect(is_back, || format!("{task} is not answered though it is back"));
         }
+        // A load that looked while it was away may still be at work, and would tell of it later: the
+        // second from now has begun after it was back.
+        for _ in 0..2 {
+            self.stage.reload().await;
+        }
         drop(spells);
     }
 
