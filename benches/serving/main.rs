@@ -239,7 +239,9 @@ impl Run<'_> {
     }
 
     fn overload(&mut self, mix: &Arc<Mix>) -> Result<()> {
-        let server = self.server()?;
+        let settings = [(overload::SETTING, overload::MAX_QUEUE_DELAY_MS.to_string())];
+        let (dynamar, models) = (&self.args.dynamar, &self.served.models);
+        let server = self.tokio.block_on(Server::start_with(dynamar, models, &settings))?;
         let block = Duration::from_secs_f64(self.args.seconds);
         let length = Duration::from_secs_f64(self.args.overload_seconds);
         let overload = Overload::measure(self.tokio, &server, mix, block, length)?;

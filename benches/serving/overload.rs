@@ -16,7 +16,6 @@ use crate::{
         closed, in_time,
         open::{self, Call, Phase},
     },
-    measure::SATURATED,
     mixes::Mix,
     report::Report,
     server::Server,
@@ -37,8 +36,13 @@ const AFTER: f64 = 0.5;
 const RECOVERY: Duration = Duration::from_secs(1);
 const AFTER_LENGTH: Duration = Duration::from_secs(6);
 
-/// `batching.max_queue_delay_ms`, which the server has by default.
-const MAX_QUEUE_DELAY_MS: f64 = 2000.0;
+/// How long a call may wait. Less than by default: what waits when the load goes has to be done before
+/// it is as it was.
+pub const SETTING: &str = "DYNAMAR_BATCHING__MAX_QUEUE_DELAY_MS";
+pub const MAX_QUEUE_DELAY_MS: u32 = 1000;
+
+/// Callers that keep the server busy and wait for less than that.
+const CALLERS: usize = 16;
 
 /// What was seen. Every call was answered or refused, or there is nothing to see.
 pub struct Overload {
@@ -70,7 +74,7 @@ impl Overload {
         let next = Arc::new(AtomicUsize::new(0));
         let mut rates = Vec::new();
         for _ in 0..BLOCKS {
-            let block = closed::run(server, mix, &next, SATURATED, block);
+            let block = closed::run(server, mix, &next, CALLERS, block);
             rates.push(tokio.block_on(in_time(block))?.rate.per_second());
         }
         let capacity = median(rates);
@@ -123,7 +127,7 @@ impl Overload {
 
     /// Milliseconds that a call may wait, and one batch.
     fn limit_ms(&self) -> f64 {
-        MAX_QUEUE_DELAY_MS + 1e3 * self.batch.as_secs_f64()
+        f64::from(MAX_QUEUE_DELAY_MS) + 1e3 * self.batch.as_secs_f64()
     }
 
     fn sentence(&self) -> String {

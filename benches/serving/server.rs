@@ -43,8 +43,18 @@ pub struct Server {
 impl Server {
     /// Starts `dynamar serve` on a port that the system chooses and waits until it serves.
     pub async fn start(dynamar: &Path, models: &Path) -> Result<Self> {
+        Self::start_with(dynamar, models, &[]).await
+    }
+
+    /// The same with settings, as environment variables have them.
+    pub async fn start_with(
+        dynamar: &Path,
+        models: &Path,
+        settings: &[(&str, String)],
+    ) -> Result<Self> {
         let begin = Instant::now();
         let mut command = Command::new(dynamar);
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         command.args(["serve", "--address", "127.0.0.1:0", "--models"]).arg(models);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;

@@ -48,7 +48,7 @@ poll_interval_ms = 5000         # default
 workers = 0                     # default
 max_batch_tokens = 4096         # dynamar.toml
 max_queued_tokens = 262144      # default
-max_queue_delay_ms = 2000       # default
+max_queue_delay_ms = 5000       # default
 
 [cache]
 max_bytes = 0                   # default
