@@ -19,6 +19,11 @@ CLIENT_PACKAGES := target/client-packages
 ENVOY_VENV := target/envoy-venv
 BENCH_VENV := target/bench-venv
 SETFIT_VENV := target/setfit-venv
+FUZZ_TOOLS := target/fuzz-tools
+FUZZ_WORK := target/fuzz
+FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+# Seconds for each of them.
+FUZZ_SECONDS ?= 30
 DENY_PACKAGES := target/deny-packages
 DENY := PATH="$(CURDIR)/$(DENY_PACKAGES)/bin:$$PATH" $(CARGO) deny --locked check
 # A directory with tasks: further ones to measure training (benches/train/main.rs --help) and serving on, or the
@@ -28,7 +33,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -150,6 +155,29 @@ $(DENY_PACKAGES)/.complete: .ci/requirements-deny.txt
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(DENY_PACKAGES) --requirement $<
 	@touch $@
+
+# The compiler's switches for fuzzing are meant for nightly ones; told so, a stable one has them too. No
+# sanitizer: what is reached has no unsafe code of ours, and without one three times as much is tried.
+# What is found on the way stays in target; fuzz/corpus is where each begins.
+fuzz: $(FUZZ_TOOLS)/bin/cargo-fuzz ## Feeds everything that reads files and calls with garbage (FUZZ_SECONDS=30 each)
+	@export RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/$(FUZZ_TOOLS)/bin:$$PATH"; \
+	fuzz() { $(CARGO) fuzz "$$1" --sanitizer none --target-dir $(CURDIR)/$(FUZZ_WORK) "$${@:2}"; }; \
+	fuzz build; \
+	total=0; \
+	for target in $(FUZZ_TARGETS); do \
+		work=$(FUZZ_WORK)/corpus/$$target log=$(FUZZ_WORK)/$$target.log; \
+		mkdir -p $$work fuzz/artifacts/$$target; \
+		fuzz run $$target $$work fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 \
+			-rss_limit_mb=2048 -max_len=65536 -dict=fuzz/data/words.dict -print_final_stats=1 >$$log 2>&1 \
+			|| { tail -n 60 $$log; echo "make fuzz: $$target failed; $$log has more" >&2; exit 1; }; \
+		count=$$(sed -n 's/^stat::number_of_executed_units: *//p' $$log); \
+		echo "fuzz $$target: $$count inputs"; \
+		total=$$((total + count)); \
+	done; \
+	echo "make fuzz: $(words $(FUZZ_TARGETS)) targets, $$total inputs, none of them fatal"
+
+$(FUZZ_TOOLS)/bin/cargo-fuzz:
+	@$(CARGO) install --quiet --locked cargo-fuzz --version 0.13.2 --root $(FUZZ_TOOLS)
 
 format: ## Formats the code
 	@$(CARGO) fmt

@@ -12,6 +12,8 @@ mod control;
 mod convert;
 mod cpus;
 mod deadline;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod health;
 mod incoming;
 mod layers;

@@ -1,0 +1,63 @@
+//! Any bytes as a call, up to what is asked of the tasks.
+
+#![no_main]
+
+use std::{num::NonZeroUsize, sync::LazyLock};
+
+use dynamar::{
+    checkpoint::{Draft, EncoderEntry, Provenance, TOKENIZER_FILE},
+    config::Config,
+    inference::{Head, MaskEncoder, PredictError},
+    registry::Registry,
+    server::fuzzing,
+    tokenization::Prompt,
+    weights::{Architecture, Precision},
+};
+use dynamar_fuzz::{TASK, TOKENIZER, directory};
+use libfuzzer_sys::fuzz_target;
+
+const HIDDEN: usize = 4;
+
+/// Stands for an encoder: no prompt gets that far.
+struct Zeros;
+
+impl MaskEncoder for Zeros {
+    fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
+        Ok(vec![0.0; prompts.len() * HIDDEN])
+    }
+
+    fn hidden_size(&self) -> usize {
+        HIDDEN
+    }
+}
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let home = directory();
+    let place = home.path().join("a");
+    let mut draft = Draft::new(&place, false).expect("begun");
+    draft.add_encoder(b"graph", b"weights").expect("written");
+    draft.add(TOKENIZER_FILE, TOKENIZER).expect("written");
+    let other = TASK.replace("\"polarity\"", "\"other\"");
+    for (name, text) in [("polarity", TASK), ("other", &other)] {
+        let head = Head::blank(HIDDEN, 2).to_bytes().expect("finite");
+        draft.add_task(name, text, &head, b"{}").expect("written");
+    }
+    let architecture = Architecture {
+        hidden_size: HIDDEN,
+        layers: 1,
+        heads: 1,
+        intermediate_size: 4,
+        vocabulary_size: 1000,
+        max_positions: 64,
+        segment_types: 2,
+        layer_norm_eps: 1e-12,
+    };
+    let entry = EncoderEntry::new("zeros", architecture, Precision::Fp32);
+    draft.publish(entry, TOKENIZER_FILE, Provenance::new("fuzzing")).expect("written");
+    let loaded = Config::load_from(home.path(), None, [], &[]).expect("good defaults");
+    let mut config = loaded.config;
+    config.batching.workers = NonZeroUsize::new(1);
+    Registry::load(&place, &config, |_, _| Ok(Box::new(Zeros))).expect("loaded")
+});
+
+fuzz_target!(|bytes: &[u8]| fuzzing::ask(&REGISTRY, bytes));
