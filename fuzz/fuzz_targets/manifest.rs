@@ -33,7 +33,8 @@ fuzz_target!(|bytes: &[u8]| {
         entry.bytes = content.len() as u64;
         sha256.trim().clone_into(&mut entry.sha256);
         // Those that lead elsewhere are for the reader to refuse.
-        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.') && !name.contains("..");
+        let plain =
+            name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.') && !name.contains("..");
         if plain && !name.is_empty() && name.len() < 64 && name != "." {
             written(&home, &format!("a/{name}"), content);
         }

@@ -2,11 +2,7 @@
 
 #![no_main]
 
-use dynamar::{
-    prompt::template,
-    task::Example,
-    tokenization::PromptSet,
-};
+use dynamar::{prompt::template, task::Example, tokenization::PromptSet};
 use dynamar_fuzz::{task, tokenizer};
 use libfuzzer_sys::fuzz_target;
 

@@ -7,11 +7,10 @@ use std::{
 
 use super::{
     BatchError, Encoded,
-    panic::catch_panic,
     post::{Caller, Post},
     queue::{Batch, Queue, Ran},
 };
-use crate::{inference::MaskEncoder, tokenization::Prompt};
+use crate::{inference::MaskEncoder, panics::catch_panic, tokenization::Prompt};
 
 /// Fewer tokens are computed about as soon by one thread as handed out to several.
 const LEAST_LONE_TOKENS: usize = 16;

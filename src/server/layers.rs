@@ -32,7 +32,7 @@ use super::{
     proto::inference_server::SERVICE_NAME,
     status::{self, CallError},
 };
-use crate::batching::{BatchError, catch_panic};
+use crate::{batching::BatchError, panics::catch_panic};
 
 /// Names a call: taken from the client, or made, and returned.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

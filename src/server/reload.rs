@@ -10,8 +10,8 @@ use tokio::{
 
 use super::{ServeError, control::Reloads, health::Health};
 use crate::{
-    batching::catch_panic,
     config::ModelsConfig,
+    panics::catch_panic,
     registry::{Loaded, Registry, RegistryError, Watcher},
 };
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use tokenizers::Tokenizer;
 
 use super::demands;
+use crate::panics::catch_panic;
 
 /// The mask token's text in the tokenizers of the BERT and RoBERTa families.
 const MASK_TOKENS: [&str; 2] = ["[MASK]", "<mask>"];
@@ -56,8 +57,7 @@ impl PromptTokenizer {
         if let Some(message) = demands::fault(bytes) {
             return Err(load(message));
         }
-        let mut tokenizer =
-            Tokenizer::from_bytes(bytes).map_err(|error| load(error.to_string()))?;
+        let mut tokenizer = tried(|| Tokenizer::from_bytes(bytes)).map_err(load)?;
         tokenizer.with_truncation(None).map_err(|error| load(error.to_string()))?;
         tokenizer.with_padding(None);
         let mask = MASK_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
@@ -80,10 +80,8 @@ impl PromptTokenizer {
 
     /// Token ids of plain text, without special tokens.
     pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| TokenizerError::Encode { message: error.to_string() })?;
+        let encoding = tried(|| self.tokenizer.encode_fast(text, false))
+            .map_err(|message| TokenizerError::Encode { message })?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -116,9 +114,18 @@ impl PromptTokenizer {
 
 type Frame = (Vec<u32>, Vec<u32>, Vec<u32>);
 
+/// What the library says to a tokenizer that it does not expect: an error, or a panic (a table of a
+/// normaliser that is too short), after which nothing of the tokenizer is half-changed.
+fn tried<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    match catch_panic(work) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("it makes the library panic: {panic}")),
+    }
+}
+
 /// Reads off how the tokenizer frames one text and joins two, by letting it do both.
 fn frame(tokenizer: &Tokenizer) -> Result<Option<Frame>, String> {
-    let encoding = tokenizer.encode(("a", "a"), true).map_err(|error| error.to_string())?;
+    let encoding = tried(|| tokenizer.encode(("a", "a"), true))?;
     let special = encoding.get_special_tokens_mask();
     let ids = encoding.get_ids();
     let texts: Vec<usize> = (0..ids.len()).filter(|at| special[*at] == 0).collect();

@@ -14,7 +14,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("prompt", &["task"]),
     ("checkpoint", &["weights"]),
     ("export", &["checkpoint", "weights"]),
-    ("tokenization", &["prompt", "task"]),
+    ("panics", &[]),
+    ("tokenization", &["panics", "prompt", "task"]),
     ("dataset", &["prompt", "task"]),
     ("import", &["checkpoint", "export", "weights"]),
     (
@@ -51,9 +52,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "weights",
         ],
     ),
-    ("batching", &["config", "inference", "tokenization"]),
+    ("batching", &["config", "inference", "panics", "tokenization"]),
     ("registry", &["batching", "checkpoint", "config", "inference", "task", "tokenization"]),
-    ("server", &["batching", "config", "inference", "prompt", "registry", "task", "tokenization"]),
+    (
+        "server",
+        &[
+            "batching",
+            "config",
+            "inference",
+            "panics",
+            "prompt",
+            "registry",
+            "task",
+            "tokenization",
+        ],
+    ),
 ];
 
 /// Crates that these modules alone may name.

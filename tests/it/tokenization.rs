@@ -193,3 +193,11 @@ fn pieces_are_told_apart() {
     // "the" and "##s"
     assert!(!pieces.continuation[1996] && pieces.continuation[2015]);
 }
+
+/// Found by `make fuzz`: the table of its normaliser is shorter than it says.
+#[test]
+fn a_tokenizer_that_makes_the_library_panic_is_refused() {
+    let path = fixtures::root().join("fuzz/corpus/tokenizer_json/seed-unigram");
+    let error = PromptTokenizer::load(&path).err().expect("refused").to_string();
+    assert!(error.contains("makes the library panic"), "{error}");
+}

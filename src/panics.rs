@@ -1,4 +1,5 @@
-//! Turns a panic into an error, so that one request cannot end a thread that serves others.
+//! Turns a panic into an error: one request cannot end a thread that serves others, and a file from
+//! elsewhere that a library does not expect is refused as any other fault of it is.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
