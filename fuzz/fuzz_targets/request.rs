@@ -2,13 +2,16 @@
 
 #![no_main]
 
-use std::{num::NonZeroUsize, sync::LazyLock};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, LazyLock},
+};
 
 use dynamar::{
     checkpoint::{Draft, EncoderEntry, Provenance, TOKENIZER_FILE},
     config::Config,
     inference::{Head, MaskEncoder, PredictError},
-    registry::Registry,
+    registry::{NewEncoder, Registry},
     server::fuzzing,
     tokenization::Prompt,
     weights::{Architecture, Precision},
@@ -57,7 +60,8 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let loaded = Config::load_from(home.path(), None, [], &[]).expect("good defaults");
     let mut config = loaded.config;
     config.batching.workers = NonZeroUsize::new(1);
-    Registry::load(&place, &config, |_, _| Ok(Box::new(Zeros))).expect("loaded")
+    let new_encoder: NewEncoder = Arc::new(|_, _| Ok(Box::new(Zeros)));
+    Registry::load(&place, &config, None, &new_encoder).expect("loaded").registry
 });
 
 fuzz_target!(|bytes: &[u8]| fuzzing::ask(&REGISTRY, bytes));
