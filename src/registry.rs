@@ -176,6 +176,14 @@ impl Registry {
         found
     }
 
+    /// The ways to encoders that serve no more but for the last calls of registries before this one.
+    pub fn leaving(&self) -> Vec<Arc<Batcher>> {
+        let serves = |batcher: &Arc<Batcher>| {
+            self.routes.values().any(|route| Arc::ptr_eq(&route.batcher, batcher))
+        };
+        self.fleet.batchers().into_iter().filter(|batcher| !serves(batcher)).collect()
+    }
+
     /// The checkpoint that serves from a directory.
     fn held_in(&self, directory: &str) -> Option<&Held> {
         self.held.iter().find(|held| held.directory == directory)

@@ -75,6 +75,11 @@ impl Fleet {
         self.all().iter().for_each(|running| running.join());
     }
 
+    /// The ways to all of them.
+    pub fn batchers(&self) -> Vec<Arc<Batcher>> {
+        self.all().iter().map(|running| Arc::clone(&running.batcher)).collect()
+    }
+
     fn all(&self) -> Vec<Arc<Running>> {
         self.lock().clone()
     }

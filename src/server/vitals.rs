@@ -42,6 +42,11 @@ pub(super) async fn keep(
             }
             checks.spawn(works(route, config.clone()));
         }
+        for batcher in registry.leaving() {
+            // Nobody new depends on it, but the last calls must not wait for ever.
+            let patience = config.stall_timeout();
+            drop(spawn_blocking(move || batcher.tend(patience)));
+        }
         // Not kept from ending while the encoders are asked.
         drop(registry);
         let mut all_work = true;

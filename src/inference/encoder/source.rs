@@ -28,6 +28,9 @@ const WEIGHTS_DIRECTORY: &str = "session.model_external_initializers_file_folder
 /// themselves. This one always is, and there is nothing in it: what was not given is not found.
 const NOWHERE: (&str, &str) = ("/dev", "null");
 
+/// Whether weights are allocated outside of the arena that a session computes in.
+const WEIGHTS_BESIDE_ARENA: &str = "session.use_device_allocator_for_initializers";
+
 /// Begins the names of what is read by row while serving.
 const EMBEDDINGS: &str = "embeddings.";
 
@@ -159,6 +162,8 @@ impl EncoderSource {
         }
         builder = builder
             .with_config_entry(WEIGHTS_DIRECTORY, NOWHERE.0)?
+            // The arena gives nothing back; what a session holds for its whole life lies beside it.
+            .with_config_entry(WEIGHTS_BESIDE_ARENA, "1")?
             .with_prepacked_weights(&self.prepacked)?;
         for (name, value) in &self.matrices {
             builder = builder.with_initializer(name, Arc::clone(value))?;
