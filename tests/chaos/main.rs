@@ -52,6 +52,7 @@ mod vitals;
 use std::{process::ExitCode, time::Duration};
 
 use tokio::runtime::Builder;
+use tracing_subscriber::EnvFilter;
 
 /// Threads for blocking work that have none end after this, so that they can be counted.
 const THREAD_KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -72,6 +73,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // The server's log, if it is asked for: CHAOS_LOG=warn.
+    let filter = EnvFilter::try_from_env("CHAOS_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     println!("chaos: {} seconds, --seed {}", options.seconds, options.seed);
     let runtime = Builder::new_multi_thread()
         .enable_all()
