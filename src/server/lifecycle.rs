@@ -63,7 +63,7 @@ pub async fn run(
         // Not before it is told to.
         () = &mut server => return Ok(()),
         failed = reload::keep_current(load, &config.models, &asked, outlets) => Err(failed),
-        never = vitals::keep(&config.health, current.clone(), &health) => match never {},
+        never = vitals::keep(&config.health, current.clone(), &health, &asked) => match never {},
         how = control.told_to_stop(|| {
             asked.notify_one();
             look_at_access.notify_one();

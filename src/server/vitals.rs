@@ -1,9 +1,14 @@
 //! Whether predictions come out: every encoder is looked after, and asked for a prediction where
 //! none has come out of it for a while. SERVING means that one has.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
+    sync::Notify,
     task::{JoinSet, spawn_blocking},
     time::{self, Interval, MissedTickBehavior},
 };
@@ -23,24 +28,27 @@ const MAX_FAILURES: usize = 3;
 /// Looks in the time that has to pass before something is noticed.
 const LOOKS: u32 = 4;
 
-/// Looks after the encoders for ever, and says in `health` whether they work. While nothing is
-/// loaded, it says nothing.
+/// Looks after the encoders for ever, says in `health` whether they work, and asks for a `reload` where
+/// one cannot be mended. While nothing is loaded, it says nothing.
 pub(super) async fn keep(
     config: &HealthConfig,
     current: CurrentRegistry,
     health: &Health,
+    reload: &Notify,
 ) -> Infallible {
     let mut looks = looks(config);
+    let mut asked = None;
     loop {
         looks.tick().await;
         let Some(registry) = current.borrow().clone() else { continue };
         let mut checks = JoinSet::new();
-        for route in registry.one_of_each_encoder() {
+        let encoders = registry.one_of_each_encoder();
+        for route in &encoders {
             // Before it is replaced, which takes a while.
             if !route.batcher.is_whole(config.stall_timeout()) {
                 health.set_serving(false);
             }
-            checks.spawn(works(route, config.clone()));
+            checks.spawn(works(Arc::clone(route), config.clone()));
         }
         for batcher in registry.leaving() {
             // Nobody new depends on it, but the last calls must not wait for ever.
@@ -54,6 +62,14 @@ pub(super) async fn keep(
             all_work &= works.unwrap_or(false);
         }
         health.set_serving(all_work);
+        // Where workers could not be replaced, the files are no longer the encoder's: what they are now
+        // can serve in its place.
+        let is_whole = |route: &Arc<Route>| route.batcher.is_whole(config.stall_timeout());
+        let is_due = |at: Instant| at.elapsed() > config.probe_interval();
+        if !encoders.iter().all(is_whole) && asked.is_none_or(is_due) {
+            asked = Some(Instant::now());
+            reload.notify_one();
+        }
     }
 }
 
