@@ -134,10 +134,11 @@ impl Stage {
         let (operator, server_end) = server::control();
         let config = config.clone();
         let access = Access::open(&config).expect("access");
-        let running =
-            tokio::spawn(
-                async move { server::run(&config, access, load, listener, server_end).await },
-            );
+        let running = tokio::spawn(async move {
+            let outcome = server::run(&config, access, load, listener, server_end).await;
+            // Shown where a test fails because its server has ended.
+            outcome.inspect_err(|error| eprintln!("the server has ended: {error}"))
+        });
         let making = Arc::new(Mutex::new(Arc::clone(&control)));
         Self { address, control, making, models, operator, tls: None, running }
     }
