@@ -9,18 +9,24 @@ use super::{
     stage::{Stage, classify, config, count, soon, texts},
 };
 
-/// A server that notices soon.
-async fn stage() -> Stage {
+/// A server that notices soon what its callers meet, and after so long what nobody does.
+async fn stage_that_probes_after(probe_interval_ms: u64) -> Stage {
     let mut config = config();
     config.batching.workers = Some(count(1));
-    config.health.probe_interval_ms = 100;
-    config.health.stall_timeout_ms = 200;
+    config.health.probe_interval_ms = probe_interval_ms;
+    // More than a batch takes on a busy machine.
+    config.health.stall_timeout_ms = 1000;
     Stage::ready_with(config).await
+}
+
+async fn stage() -> Stage {
+    stage_that_probes_after(100).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_does_not_come_back_is_replaced_and_the_server_says_so() {
-    let stage = stage().await;
+    // No probe takes the call's place at the worker.
+    let stage = stage_that_probes_after(3_600_000).await;
     stage.control.set(Mode::Hold);
     let mut client = stage.client().await;
     let mut begun = stage.control.watch();
