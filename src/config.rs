@@ -31,7 +31,7 @@ pub use error::{ConfigError, Mistake, Origin, Problem};
 pub use render::render;
 pub use sections::{
     AuthConfig, BatchingConfig, CacheConfig, Config, HealthConfig, InferenceConfig, LogConfig,
-    LogFormat, ModelsConfig, OnnxRuntimeConfig, ServerConfig, TlsConfig,
+    LogFormat, MetricsConfig, ModelsConfig, OnnxRuntimeConfig, ServerConfig, TlsConfig,
 };
 
 use keys::{KEYS, MAX_BATCH_TOKENS, MAX_QUEUED_TOKENS, Setting};

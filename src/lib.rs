@@ -10,6 +10,7 @@ pub mod evaluation;
 pub mod export;
 pub mod import;
 pub mod inference;
+pub mod metrics;
 mod panics;
 pub mod prompt;
 pub mod registry;

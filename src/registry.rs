@@ -44,6 +44,8 @@ pub struct Route {
     pub task: Arc<ServedTask>,
     /// The id of the checkpoint that holds it.
     pub checkpoint: String,
+    /// The digest of its encoder.
+    pub encoder: String,
     /// The way to its encoder, which other tasks may share. It works as long as the route is kept.
     pub batcher: Arc<Batcher>,
     /// Keeps the encoder at work.
@@ -129,6 +131,7 @@ impl Registry {
                     name: name.to_owned(),
                     task: Arc::clone(served),
                     checkpoint: held.model.id.clone(),
+                    encoder: held.model.encoder_digest.clone(),
                     batcher: Arc::clone(lease.batcher()),
                     _lease: Arc::clone(lease),
                 };

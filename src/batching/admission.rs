@@ -76,12 +76,15 @@ impl Rate {
         self.batches = self.batches.saturating_add(1);
     }
 
+    /// `None` after too few batches.
+    pub(super) fn tokens_per_second(&self) -> Option<f64> {
+        (self.batches >= FIRST_BATCHES).then(|| self.log.exp())
+    }
+
     /// How long so many workers take for so many tokens; nothing is known after too few batches.
     pub(super) fn time_for(&self, tokens: usize, workers: usize) -> Duration {
-        if self.batches < FIRST_BATCHES {
-            return Duration::ZERO;
-        }
-        Duration::from_secs_f64(tokens as f64 / (self.log.exp() * workers.max(1) as f64))
+        let Some(tokens_per_second) = self.tokens_per_second() else { return Duration::ZERO };
+        Duration::from_secs_f64(tokens as f64 / (tokens_per_second * workers.max(1) as f64))
     }
 }
 

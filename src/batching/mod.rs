@@ -20,7 +20,9 @@ use std::{io, sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
-use crate::{config::BatchingConfig, inference::MaskEncoder, tokenization::Prompt};
+use crate::{
+    config::BatchingConfig, inference::MaskEncoder, metrics::BatchMetrics, tokenization::Prompt,
+};
 
 use admission::InWork;
 pub use admission::{Load, Terms};
@@ -29,8 +31,8 @@ use crew::Crew;
 pub use crew::Replacements;
 pub use distinct::Distinct;
 use flights::{Flights, Lookup};
-pub use queue::Pulse;
 use queue::Queue;
+pub use queue::{Pulse, Situation};
 use reply::{Answer, Reply};
 
 /// What the encoder made of one prompt.
@@ -227,6 +229,16 @@ impl Batcher {
     /// How the encoders have been doing.
     pub fn pulse(&self) -> Pulse {
         self.queue.pulse()
+    }
+
+    /// How much there is to do.
+    pub fn situation(&self) -> Situation {
+        self.queue.situation()
+    }
+
+    /// What the workers have counted so far.
+    pub fn metrics(&self) -> &BatchMetrics {
+        self.queue.metrics()
     }
 
     /// Whether every worker is there and none has been at one batch for longer than `patience`.

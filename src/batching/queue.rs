@@ -11,11 +11,11 @@ use std::{
 
 use super::{
     BatchError, Terms,
-    admission::{Limits, Rate},
+    admission::{Ahead, Limits, Rate},
     line::{Call, Line, Taken, Waiting},
     reply::Reply,
 };
-use crate::{config::BatchingConfig, tokenization::Prompt};
+use crate::{config::BatchingConfig, metrics::BatchMetrics, tokenization::Prompt};
 
 /// A batch of fewer tokens is not divided among workers: its parts would make poor use of them.
 const LEAST_SHARE_TOKENS: usize = 64;
@@ -28,6 +28,11 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Tokens of its longest prompt.
+    pub fn longest(&self) -> usize {
+        self.waiting.iter().map(Waiting::tokens).max().unwrap_or(0)
+    }
+
     /// Tokens of its prompts.
     pub fn tokens(&self) -> usize {
         self.waiting.iter().map(Waiting::tokens).sum()
@@ -53,6 +58,19 @@ pub struct Pulse {
     pub failures: usize,
 }
 
+/// How much an encoder has to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Situation {
+    /// Workers that have not ended.
+    pub workers: usize,
+    /// Tokens that wait for one.
+    pub queued_tokens: usize,
+    /// What one worker computes under load; `None` before it was measured.
+    pub tokens_per_second: Option<f64>,
+    /// How long a call that came now would wait, by that speed.
+    pub predicted_wait: Duration,
+}
+
 pub(super) struct Queue {
     state: Mutex<State>,
     /// Told when prompts come in, when the queue closes and when a worker ends.
@@ -62,6 +80,7 @@ pub(super) struct Queue {
     workers: usize,
     max_batch_tokens: usize,
     limits: Limits,
+    metrics: BatchMetrics,
 }
 
 struct State {
@@ -98,7 +117,12 @@ impl Queue {
                 max_queued_tokens: config.max_queued_tokens.get(),
                 max_delay: config.max_queue_delay(),
             },
+            metrics: BatchMetrics::default(),
         }
+    }
+
+    pub(super) fn metrics(&self) -> &BatchMetrics {
+        &self.metrics
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -182,14 +206,7 @@ impl Queue {
         now: Instant,
     ) -> Result<(), BatchError> {
         let check = |state: &State| {
-            let mut ahead = state.line.ahead(tokens);
-            // Of what is being computed half is still to come, on the average.
-            ahead.first += state.running / 2;
-            ahead.last += state.running / 2;
-            // A worker that has nothing to do takes it at once.
-            if state.line.is_empty() && state.busy < self.workers {
-                ahead.first = 0;
-            }
+            let ahead = self.ahead(state, tokens);
             let time_for = |tokens| state.rate.time_for(tokens, self.workers);
             self.limits.check(ahead, terms, now, time_for)
         };
@@ -203,6 +220,19 @@ impl Queue {
                 }
             }
         }
+    }
+
+    /// What a call of so many tokens would find now.
+    fn ahead(&self, state: &State, tokens: usize) -> Ahead {
+        let mut ahead = state.line.ahead(tokens);
+        // Of what is being computed half is still to come, on the average.
+        ahead.first += state.running / 2;
+        ahead.last += state.running / 2;
+        // A worker that has nothing to do takes it at once.
+        if state.line.is_empty() && state.busy < self.workers {
+            ahead.first = 0;
+        }
+        ahead
     }
 
     /// Forgets the prompts of callers that have gone. Returns whether there may have been any.
@@ -289,6 +319,17 @@ impl Queue {
 
     pub(super) fn pulse(&self) -> Pulse {
         self.lock().pulse
+    }
+
+    pub(super) fn situation(&self) -> Situation {
+        let state = self.lock();
+        let ahead = self.ahead(&state, 0);
+        Situation {
+            workers: state.alive,
+            queued_tokens: state.line.tokens(),
+            tokens_per_second: state.rate.tokens_per_second(),
+            predicted_wait: state.rate.time_for(ahead.first, self.workers),
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -10,7 +10,9 @@ use super::{
     post::{Caller, Post},
     queue::{Batch, Queue, Ran},
 };
-use crate::{inference::MaskEncoder, panics::catch_panic, tokenization::Prompt};
+use crate::{
+    inference::MaskEncoder, metrics::BatchOutcome, panics::catch_panic, tokenization::Prompt,
+};
 
 /// Fewer tokens are computed about as soon by one thread as handed out to several.
 const LEAST_LONE_TOKENS: usize = 16;
@@ -21,13 +23,18 @@ pub(super) type Lone = Mutex<Box<dyn MaskEncoder + Send>>;
 /// Works until the queue is closed and empty, or until others have given this worker up.
 pub(super) fn run(queue: &Queue, post: &Post, encoder: &mut dyn MaskEncoder, lone: Option<&Lone>) {
     while let Some(batch) = queue.next_batch() {
-        let (tokens, is_alone) = (batch.tokens(), batch.is_alone);
+        let (tokens, longest, is_alone) = (batch.tokens(), batch.longest(), batch.is_alone);
         let (prompts, callers) = split(batch);
         let started = post.begin(callers, tokens);
         let Computed { vectors, by_worker } = compute(&prompts, tokens, is_alone, encoder, lone);
         let time = started.elapsed();
         // Nobody waits for this any more if it took so long that it was given up.
         let Some(callers) = post.end() else { return };
+        let (prompts, succeeded) = (callers.len(), vectors.is_ok());
+        queue.metrics().ran(BatchOutcome { prompts, tokens, longest, time, succeeded });
+        for caller in &callers {
+            queue.metrics().waited(started.saturating_duration_since(caller.since));
+        }
         // Before anybody is answered: who asks again at once finds the CPUs free.
         queue.done(Ran { tokens, time, by_worker, succeeded: vectors.is_ok() });
         answer(callers, vectors, encoder.hidden_size(), started, time);

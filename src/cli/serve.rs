@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -11,9 +11,9 @@ use tokio::{
 
 use super::{Global, logging, output};
 use crate::{
-    config::{self, Config, Override},
+    config::{self, Config, MetricsConfig, Origin, Override},
     registry::Loader,
-    server::{self, Operator, access::Access},
+    server::{self, Listeners, Operator, access::Access},
 };
 
 /// Serves checkpoints over gRPC until SIGTERM or Ctrl-C
@@ -47,11 +47,13 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     if args.print_config {
         return output::text(&(config::render(&loaded) + "\n"));
     }
+    // Others may have the usual port; whoever names one wants that one.
+    let needs_metrics = loaded.origin("metrics.address") != Some(&Origin::Default);
     let config = loaded.config;
     logging::start(&config.log)?;
     let runtime = Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
     let drain_timeout = config.server.drain_timeout();
-    let served = runtime.block_on(serve(config));
+    let served = runtime.block_on(serve(config, needs_metrics));
     // A checkpoint that is still being loaded must not hold up the end.
     runtime.shutdown_timeout(drain_timeout);
     served
@@ -74,21 +76,43 @@ fn overrides(args: &Args) -> Vec<Override> {
     overrides
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(config: Config, needs_metrics: bool) -> Result<()> {
     // Before anything slow, so that no signal is missed.
     let (operator, control) = server::control();
     let signals = follow_signals(operator)?;
     // What is wrong with certificates and tokens is told before anybody can connect.
     let access = Access::open(&config)?;
     let address = config.server.address;
-    let listener = TcpListener::bind(address)
+    let calls = TcpListener::bind(address)
         .await
-        .map_err(|error| anyhow::anyhow!("cannot listen on {address}: {error}"))?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+        .map_err(|error| anyhow!("cannot listen on {address}: {error}"))?;
+    let metrics = listen_for_metrics(&config.metrics, needs_metrics).await?;
+    tracing::info!(address = %calls.local_addr()?, "listening");
+    let listeners = Listeners { calls, metrics };
     tokio::spawn(signals);
     let loader = Loader::new(config.clone());
-    Ok(server::run(&config, access, move |previous| loader.load(previous), listener, control)
+    Ok(server::run(&config, access, move |previous| loader.load(previous), listeners, control)
         .await?)
+}
+
+async fn listen_for_metrics(
+    config: &MetricsConfig,
+    is_needed: bool,
+) -> Result<Option<TcpListener>> {
+    let Some(address) = config.address else { return Ok(None) };
+    match TcpListener::bind(address).await {
+        Ok(listener) => {
+            tracing::info!(address = %listener.local_addr()?, "metrics at /metrics");
+            Ok(Some(listener))
+        }
+        Err(error) if is_needed => {
+            Err(anyhow!("cannot listen on {address} for metrics (metrics.address): {error}"))
+        }
+        Err(error) => {
+            tracing::warn!(%address, %error, "no metrics: set metrics.address to a free port");
+            Ok(None)
+        }
+    }
 }
 
 /// Passes on, from now on, what the operator wants.

@@ -48,6 +48,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("inference.lone_request_threads", Rule::Count(0, 1024)),
     Key::new("health.probe_interval_ms", Rule::Count(100, HOUR_MS)),
     Key::new("health.stall_timeout_ms", Rule::Count(100, HOUR_MS)),
+    Key::new("metrics.address", Rule::AddressOrEmpty),
     Key::new("onnxruntime.path", Rule::PathOrEmpty),
     Key::new("log.format", Rule::OneOf(LogFormat::NAMES)),
     Key::new("log.level", Rule::Text),
@@ -129,6 +130,8 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) enum Rule {
     /// An IP address with a port.
     Address,
+    /// An IP address with a port, or the empty string for none.
+    AddressOrEmpty,
     /// A whole number from the first to the second.
     Count(u64, u64),
     /// One of these words.
@@ -172,6 +175,9 @@ impl Rule {
         match (self, setting) {
             (Self::Count(min, max), Setting::Count(count)) => (min..=max).contains(&count),
             (Self::Address, Setting::Text(text)) => text.parse::<SocketAddr>().is_ok(),
+            (Self::AddressOrEmpty, Setting::Text(text)) => {
+                text.is_empty() || text.parse::<SocketAddr>().is_ok()
+            }
             (Self::OneOf(words), Setting::Text(text)) => words.contains(&text.as_str()),
             (Self::Path, Setting::Text(text)) => !text.is_empty() && !text.contains('\0'),
             (Self::PathOrEmpty, Setting::Text(text)) => !text.contains('\0'),
@@ -192,6 +198,9 @@ impl fmt::Display for Rule {
             Self::Address => f.write_str(
                 "an IP address and a port, such as \"127.0.0.1:50051\" or \"[::1]:50051\" \
                  (a host name such as localhost is not looked up)",
+            ),
+            Self::AddressOrEmpty => f.write_str(
+                "an IP address and a port, such as \"127.0.0.1:9090\", or \"\" for none",
             ),
             Self::Count(min, max) => write!(f, "a whole number from {min} to {max}"),
             Self::OneOf(words) => {

@@ -31,6 +31,8 @@ pub struct Config {
     pub inference: InferenceConfig,
     /// When the encoders are taken to work.
     pub health: HealthConfig,
+    /// Where metrics are told.
+    pub metrics: MetricsConfig,
     /// The ONNX Runtime library.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What is logged, and how.
@@ -217,6 +219,15 @@ impl HealthConfig {
     }
 }
 
+/// `[metrics]`: where metrics are told.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Address to listen on, port 0 lets the system choose one; `None` (empty in the file) if they are not.
+    #[serde(deserialize_with = "empty_is_no_address")]
+    pub address: Option<SocketAddr>,
+}
+
 /// `[onnxruntime]`: the ONNX Runtime library.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -255,6 +266,12 @@ impl LogFormat {
 
 fn zero_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroUsize>, D::Error> {
     usize::deserialize(from).map(NonZeroUsize::new)
+}
+
+fn empty_is_no_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    let parse = |text: &str| text.parse().map_err(serde::de::Error::custom);
+    (!text.is_empty()).then(|| parse(&text)).transpose()
 }
 
 fn empty_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::{
     CurrentRegistry,
     access::Caller,
-    call::{self, Answer},
+    call::{self, Answer, TaskAnswer},
     convert::{self, Limits},
     cpus::Cpus,
     incoming::Incoming,
+    monitoring::Metrics,
     proto,
     room::Room,
     status::{self, CallError},
@@ -20,20 +21,24 @@ use crate::{
     task::Kind,
 };
 
+/// What stands for the task of a call that asks several.
+const SEVERAL_TASKS: &str = "(several)";
+
 /// Answers requests. Those of a stream come with the room that the stream has.
 pub(super) struct Answerer {
     current: CurrentRegistry,
     limits: Limits,
     cpus: Cpus,
+    metrics: Metrics,
 }
 
 impl Answerer {
-    pub(super) fn new(config: &ServerConfig, current: CurrentRegistry) -> Self {
+    pub(super) fn new(config: &ServerConfig, current: CurrentRegistry, metrics: Metrics) -> Self {
         let limits = Limits {
             max_examples: config.max_examples.get(),
             max_text_bytes: config.max_text_bytes.get(),
         };
-        Self { current, limits, cpus: Cpus::new() }
+        Self { current, limits, cpus: Cpus::new(), metrics }
     }
 
     pub(super) async fn classify(
@@ -91,12 +96,27 @@ impl Answerer {
         // Only names of real tasks, so that nobody fills the log with words of their own.
         span.record("task", status::list(routes.iter().map(|route| route.name())));
         span.record("examples", examples.len());
+        call.count.set_task(match &routes[..] {
+            [one] => one.name(),
+            _ => SEVERAL_TASKS,
+        });
         if room.is_none() {
             // Who cannot be served now is told before anything is done for it.
             routes.iter().try_for_each(|route| route.batcher.check(&call.terms))?;
         }
         let questions = convert::question(routes, examples, options, self.limits)?;
-        call::answer(questions, &self.cpus, &call.terms, room).await
+        let answer = call::answer(questions, &self.cpus, &call.terms, room).await?;
+        self.count(&answer);
+        Ok(answer)
+    }
+
+    fn count(&self, answer: &Answer) {
+        self.metrics.calls.tokenized(answer.cost.tokenization_time);
+        for TaskAnswer { route, predictions } in &answer.tasks {
+            let kind = &route.task.predictor.file.task.kind;
+            let metrics = self.metrics.predictions.of(route.name(), &route.checkpoint, kind);
+            metrics.observe(predictions);
+        }
     }
 
     pub(super) fn registry(&self) -> Result<Arc<Registry>, CallError> {

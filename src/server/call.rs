@@ -1,7 +1,10 @@
 //! A call, from what it asks to what it is answered: prompts, mask vectors, heads. One way for
 //! all calls, however many tasks they ask.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     cpus::{Cpus, Work},
@@ -65,6 +68,8 @@ pub(super) struct Cost {
     pub tokens: usize,
     /// Distinct prompts whose vector came from the cache.
     pub cached: usize,
+    /// How long it took to make the prompts.
+    pub tokenization_time: Duration,
     /// The longest that a prompt waited for a worker.
     pub queue_time: Duration,
     /// The longest that an encoder took for a batch.
@@ -115,14 +120,16 @@ pub(super) async fn answer(
 ) -> Result<Answer, CallError> {
     let bytes = questions.iter().map(TaskQuestion::text_bytes).sum();
     let size = Work::up_to(SMALL_TEXT_BYTES, bytes);
+    let begun = Instant::now();
     let Prompts { mut passes, tasks } = cpus.run(size, move || prompts(questions)).await??;
+    let tokenization_time = begun.elapsed();
     let stay = match room {
         None => admit(&mut passes, terms).map(|()| None),
         Some(room) => room.enter(|| admit(&mut passes, terms)).await.map(Some),
     }?;
     let encoded = encode(passes).await?;
     drop(stay);
-    let cost = cost(&encoded);
+    let cost = Cost { tokenization_time, ..cost(&encoded) };
     let multiplications = tasks.iter().map(TaskPrompts::multiplications).sum();
     let size = Work::up_to(SMALL_HEADS, multiplications);
     let tasks = cpus.run(size, move || apply_heads(tasks, &encoded)).await?;
@@ -189,6 +196,7 @@ fn cost(passes: &[Vec<Encoded>]) -> Cost {
         cached: cost.cached + usize::from(one.is_cached()),
         queue_time: cost.queue_time.max(one.queue_time),
         inference_time: cost.inference_time.max(one.inference_time),
+        ..cost
     })
 }
 

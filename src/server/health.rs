@@ -41,6 +41,11 @@ pub(super) fn new() -> (Health, HealthService) {
 }
 
 impl Health {
+    /// Whether calls are answered, now and whenever that changes.
+    pub(super) fn watch(&self) -> watch::Receiver<bool> {
+        self.serving.subscribe()
+    }
+
     /// Whether calls are answered from now on.
     pub(super) fn set_serving(&self, serving: bool) {
         // Watchers are told of changes alone.

@@ -2,17 +2,25 @@
 
 use std::sync::Arc;
 
-use tonic::Request;
+use tonic::{Request, Status};
 
-use super::{access::Caller, connections::Connection, deadline::Deadline, layers::RequestId};
-use crate::batching::Terms;
+use super::{
+    access::Caller, connections::Connection, deadline::Deadline, layers::RequestId,
+    status::CallError,
+};
+use crate::{
+    batching::Terms,
+    metrics::{Call, CallMetrics},
+};
 
 /// A call that came in.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Incoming {
     pub id: RequestId,
     pub caller: Arc<Caller>,
     pub terms: Terms,
+    /// Where it is counted.
+    pub count: Arc<Call>,
 }
 
 impl Incoming {
@@ -23,6 +31,7 @@ impl Incoming {
         let caller = extensions.get::<Arc<Caller>>().cloned();
         let connection = extensions.get::<Arc<Connection>>();
         let deadline = extensions.get::<Deadline>().map(|deadline| deadline.0);
+        let count = extensions.get::<Arc<Call>>().cloned();
         Self {
             id: id.unwrap_or_else(|| RequestId::from_header(None)),
             caller: caller.unwrap_or_else(|| Arc::new(Caller::nobody())),
@@ -30,6 +39,22 @@ impl Incoming {
                 deadline,
                 connection: connection.map(|connection| Arc::clone(connection.load())),
             },
+            // What came past the layers is counted where nobody looks.
+            count: count.unwrap_or_else(|| {
+                let nowhere = Arc::new(CallMetrics::default());
+                Arc::new(Call::begin(&nowhere, &"".into(), false))
+            }),
         }
+    }
+
+    /// One request of this stream.
+    pub(super) fn request(&self) -> Self {
+        Self { count: Arc::new(self.count.request()), ..self.clone() }
+    }
+
+    /// What the client gets where the call fails.
+    pub(super) fn refuse(&self, error: CallError) -> Status {
+        self.count.refuse(error.reason().1);
+        error.into_status(&self.id)
     }
 }

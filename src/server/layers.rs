@@ -7,17 +7,19 @@
 //! panics is innermost: what panics is a service, and the steps round it need an answer to work on.
 
 use std::{
+    collections::BTreeMap,
     future::{Future, poll_fn},
     hash::{BuildHasher, RandomState},
     pin::{Pin, pin},
     sync::{
-        LazyLock,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Instant,
 };
 
+use prost::DecodeError;
 use tokio::time;
 use tonic::{
     Code,
@@ -30,9 +32,14 @@ use tracing::{Instrument, Span, field};
 use super::{
     deadline::Deadline,
     proto::inference_server::SERVICE_NAME,
+    routes,
     status::{self, CallError},
 };
-use crate::{batching::BatchError, panics::catch_panic};
+use crate::{
+    batching::BatchError,
+    metrics::{Call, CallMetrics},
+    panics::catch_panic,
+};
 
 /// Names a call: taken from the client, or made, and returned.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -48,17 +55,43 @@ const MAX_LOGGED_PATH: usize = 100;
 
 /// The layer.
 #[derive(Clone)]
-pub(super) struct EveryCall;
+pub(super) struct EveryCall {
+    metrics: Arc<CallMetrics>,
+    /// By their paths.
+    methods: Arc<BTreeMap<String, Arc<str>>>,
+    /// What stands for methods that do not exist, whatever their callers call them.
+    unknown: Arc<str>,
+}
+
+impl EveryCall {
+    /// The layer that counts calls there.
+    ///
+    /// # Errors
+    ///
+    /// If the definition of a service cannot be read, a defect of this program.
+    pub(super) fn new(metrics: Arc<CallMetrics>) -> Result<Self, DecodeError> {
+        let methods = Arc::new(routes::methods()?);
+        Ok(Self { metrics, methods, unknown: "(unknown)".into() })
+    }
+
+    fn count(&self, path: &str) -> Call {
+        let method = self.methods.get(path).unwrap_or(&self.unknown);
+        Call::begin(&self.metrics, method, routes::takes_stream(path))
+    }
+}
 
 /// A service under it.
 #[derive(Clone)]
-pub(super) struct UnderEveryCall<S>(S);
+pub(super) struct UnderEveryCall<S> {
+    every: EveryCall,
+    inner: S,
+}
 
 impl<S> Layer<S> for EveryCall {
     type Service = UnderEveryCall<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        UnderEveryCall(inner)
+        UnderEveryCall { every: self.clone(), inner }
     }
 }
 
@@ -73,7 +106,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -83,9 +116,11 @@ where
         if let Some(deadline) = deadline {
             request.extensions_mut().insert(deadline);
         }
-        let mut line = AccessLine::begin(request.uri().path(), &id);
+        let count = Arc::new(self.every.count(request.uri().path()));
+        request.extensions_mut().insert(Arc::clone(&count));
+        let mut line = AccessLine::begin(request.uri().path(), &id, count);
         let span = line.span.clone();
-        let called = span.in_scope(|| catch_panic(|| self.0.call(request)));
+        let called = span.in_scope(|| catch_panic(|| self.inner.call(request)));
         let answer = async move {
             let answered = match called {
                 Ok(future) => in_time(without_panic(future), deadline).await,
@@ -97,7 +132,10 @@ where
                     tracing::error!(reason = message, "a call panicked");
                     status::internal(&id).into_http()
                 }
-                Err(expired) => expired.into_status(&id).into_http(),
+                Err(expired) => {
+                    line.count.refuse(expired.reason().1);
+                    expired.into_status(&id).into_http()
+                }
             };
             response.headers_mut().insert(REQUEST_ID, id.0);
             line.end(&response);
@@ -168,13 +206,14 @@ fn is_well_formed(id: &[u8]) -> bool {
 struct AccessLine {
     span: Span,
     begun: Instant,
+    count: Arc<Call>,
     /// Whether it is one of our own calls. Probes and tools call often and say little.
     is_inference: bool,
     ended: bool,
 }
 
 impl AccessLine {
-    fn begin(path: &str, id: &RequestId) -> Self {
+    fn begin(path: &str, id: &RequestId, count: Arc<Call>) -> Self {
         let path = path.trim_start_matches('/');
         let end = path.floor_char_boundary(MAX_LOGGED_PATH);
         let span = tracing::info_span!(
@@ -188,6 +227,7 @@ impl AccessLine {
         Self {
             span,
             begun: Instant::now(),
+            count,
             is_inference: path.split('/').next() == Some(SERVICE_NAME),
             ended: false,
         }
@@ -197,11 +237,13 @@ impl AccessLine {
         // An answer without an error has its code in the trailers, which are still to come.
         let status = response.headers().get(GRPC_STATUS);
         let code = status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()));
-        self.write(&format!("{code:?}"));
+        self.write(code);
     }
 
-    fn write(&mut self, code: &str) {
+    fn write(&mut self, code: Code) {
         self.ended = true;
+        self.count.end(status::code_name(code));
+        let code = tracing::field::debug(code);
         let ms = self.begun.elapsed().as_secs_f64() * 1e3;
         let ms = (ms * 1e3).round() / 1e3;
         if self.is_inference {
@@ -216,16 +258,18 @@ impl Drop for AccessLine {
     /// The call was dropped: its caller has gone, or its time was over.
     fn drop(&mut self) {
         if !self.ended {
-            self.write("Cancelled");
+            self.write(Code::Cancelled);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+
+    fn layer() -> EveryCall {
+        EveryCall::new(Arc::default()).expect("good definitions")
+    }
 
     #[test]
     fn a_well_formed_id_is_kept_and_any_other_replaced() {
@@ -266,7 +310,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_panics_is_answered_with_its_id_and_nothing_else() {
         for when_polled in [false, true] {
-            let mut service = EveryCall.layer(Panics { when_polled });
+            let mut service = layer().layer(Panics { when_polled });
             let mut request = Request::new(Body::empty());
             let id = HeaderValue::from_static("mine");
             request.headers_mut().insert(REQUEST_ID, id.clone());
@@ -282,7 +326,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_ends_at_its_deadline_and_what_it_waits_for_is_dropped() {
         let dropped = Arc::new(());
-        let mut service = EveryCall.layer(Waits(Arc::clone(&dropped)));
+        let mut service = layer().layer(Waits(Arc::clone(&dropped)));
         let mut request = Request::new(Body::empty());
         request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("5m"));
         let response = service.call(request).await.expect("an answer");

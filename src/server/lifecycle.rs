@@ -19,6 +19,8 @@ use super::{
     access::Access,
     control::Stop,
     health,
+    layers::EveryCall,
+    monitoring::{self, Metrics, Sources},
     reload::{self, Outlets},
     routes, transport, vitals,
 };
@@ -27,7 +29,22 @@ use crate::{config::Config, registry::Registry};
 /// How long the errors that answer calls broken off may take to reach their callers.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Serves those who have `access` on `listener` until told to stop.
+/// Where a server listens.
+pub struct Listeners {
+    /// For calls.
+    pub calls: TcpListener,
+    /// For whoever collects metrics.
+    pub metrics: Option<TcpListener>,
+}
+
+/// For calls alone.
+impl From<TcpListener> for Listeners {
+    fn from(calls: TcpListener) -> Self {
+        Self { calls, metrics: None }
+    }
+}
+
+/// Serves those who have `access` on `listeners` until told to stop.
 ///
 /// Calls are taken from the first moment on. Until `load` has returned, on a thread of its own,
 /// they are answered with UNAVAILABLE and health is NOT_SERVING. Afterwards the models directory is
@@ -45,18 +62,36 @@ pub async fn run(
     config: &Config,
     access: Access,
     load: impl Load,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     mut control: Control,
 ) -> Result<(), ServeError> {
     let (health, health_service) = health::new();
     let (publish, current) = watch::channel(None);
     let (stop, stopped) = oneshot::channel::<Infallible>();
     let (end_streams, stopping) = watch::channel(false);
-    let routes = routes::all(&config.server, current.clone(), stopping, health_service)?;
+    let metrics = Metrics::default();
+    let routes =
+        routes::all(&config.server, current.clone(), stopping, health_service, metrics.clone())?;
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
     let look_at_access = access.reload();
-    let mut server = pin!(transport::serve(&config.server, access, routes, listener, stopped));
+    let Listeners { calls, metrics: metrics_listener } = listeners.into();
+    let sources = Sources {
+        metrics: metrics.clone(),
+        current: current.clone(),
+        serving: health.watch(),
+        reloads: control.reloads.subscribe(),
+    };
+    let layers = EveryCall::new(metrics.calls)?;
+    let server = transport::serve(&config.server, access, layers, routes, calls, stopped);
+    // What is told about the server is told to its end.
+    let server = async {
+        tokio::select! {
+            () = server => {}
+            never = monitoring::serve(metrics_listener, sources) => match never {},
+        }
+    };
+    let mut server = pin!(server);
     let (asked, reloads) = (Notify::new(), control.reloads.clone());
     let outlets = Outlets { publish: &publish, health: &health, reloads: &reloads };
     let outcome = tokio::select! {

@@ -18,6 +18,7 @@ pub mod health;
 mod incoming;
 mod layers;
 mod lifecycle;
+mod monitoring;
 mod reload;
 mod room;
 mod routes;
@@ -42,7 +43,7 @@ use tokio::sync::watch;
 use crate::registry::{Registry, RegistryError};
 
 pub use control::{Control, Operator, Reloads, control};
-pub use lifecycle::run;
+pub use lifecycle::{Listeners, run};
 pub use reload::Load;
 
 /// The registry that serves now, for everybody who answers calls. `None` while it is loaded.
@@ -60,4 +61,7 @@ pub enum ServeError {
     /// A defect of this program.
     #[error("the service definition cannot be read: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// A defect of this program.
+    #[error("the service definition cannot be read: {0}")]
+    Definition(#[from] prost::DecodeError),
 }

@@ -1,10 +1,15 @@
 //! What can be called.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use prost::{DecodeError, Message};
+use prost_types::FileDescriptorSet;
 use tokio::sync::watch;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use super::{
     CurrentRegistry, health,
+    monitoring::Metrics,
     proto::{self, inference_server::InferenceServer},
     service::InferenceService,
 };
@@ -22,6 +27,14 @@ const STREAMS: [&str; 4] = [
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
 
+/// The definitions of everything that can be called.
+const DEFINITIONS: &[&[u8]] = &[
+    proto::FILE_DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
+
 /// Calls that probes make, who have no credentials.
 const HEALTH: &str = "/grpc.health.v1.Health/";
 
@@ -35,17 +48,39 @@ pub(super) fn is_open(path: &str) -> bool {
     path.starts_with(HEALTH)
 }
 
+/// The names of all methods, by their paths.
+///
+/// # Errors
+///
+/// If a definition cannot be read, a defect of this program.
+pub(super) fn methods() -> Result<BTreeMap<String, Arc<str>>, DecodeError> {
+    let mut found = BTreeMap::new();
+    for set in DEFINITIONS {
+        for file in FileDescriptorSet::decode(*set)?.file {
+            for service in &file.service {
+                let service_name = format!("{}.{}", file.package(), service.name());
+                let path = |method: &str| format!("/{service_name}/{method}");
+                let methods = service.method.iter().map(|method| method.name());
+                found.extend(methods.map(|method| (path(method), method.into())));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Everything that can be called.
 pub(super) fn all(
     config: &ServerConfig,
     current: CurrentRegistry,
     stopping: watch::Receiver<bool>,
     health: health::HealthService,
+    metrics: Metrics,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let mut inference = InferenceServer::new(InferenceService::new(config, current, stopping))
-        // Of a compressed message this holds before and after it is decompressed.
-        .max_decoding_message_size(config.max_message_bytes.get())
-        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let mut inference =
+        InferenceServer::new(InferenceService::new(config, current, stopping, metrics))
+            // Of a compressed message this holds before and after it is decompressed.
+            .max_decoding_message_size(config.max_message_bytes.get())
+            .max_encoding_message_size(MAX_ANSWER_BYTES);
     for encoding in [CompressionEncoding::Zstd, CompressionEncoding::Gzip] {
         inference = inference.accept_compressed(encoding).send_compressed(encoding);
     }
@@ -68,21 +103,13 @@ pub(super) fn all(
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-    use prost_types::FileDescriptorSet;
-
     use super::*;
 
     #[test]
     fn the_list_of_streams_is_that_of_the_definitions() {
         let mut found = Vec::new();
-        for set in [
-            proto::FILE_DESCRIPTOR_SET,
-            tonic_health::pb::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-            tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-        ] {
-            for file in FileDescriptorSet::decode(set).expect("a definition").file {
+        for set in DEFINITIONS {
+            for file in FileDescriptorSet::decode(*set).expect("a definition").file {
                 for service in &file.service {
                     let streams = service.method.iter().filter(|method| method.client_streaming());
                     found.extend(streams.map(|method| {

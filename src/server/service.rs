@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use prost::Message;
 use tokio::sync::watch;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
     CurrentRegistry,
     answerer::Answerer,
     convert,
     incoming::Incoming,
-    layers::RequestId,
+    monitoring::Metrics,
     proto::{self, inference_server::Inference},
     room::Room,
-    status::CallError,
+    status::{self, CallError},
     stream::{self, Answering, Answers},
 };
 use crate::config::ServerConfig;
@@ -41,7 +41,7 @@ impl Inference for InferenceService {
         request: Request<proto::ClassifyRequest>,
     ) -> Result<Response<proto::ClassifyResponse>, Status> {
         let call = Incoming::of(&request);
-        respond(self.answerer.classify(request.into_inner(), &call, None).await, &call.id)
+        respond(self.answerer.classify(request.into_inner(), &call, None).await, &call)
     }
 
     async fn regress(
@@ -49,7 +49,7 @@ impl Inference for InferenceService {
         request: Request<proto::RegressRequest>,
     ) -> Result<Response<proto::RegressResponse>, Status> {
         let call = Incoming::of(&request);
-        respond(self.answerer.regress(request.into_inner(), &call, None).await, &call.id)
+        respond(self.answerer.regress(request.into_inner(), &call, None).await, &call)
     }
 
     async fn predict(
@@ -57,7 +57,7 @@ impl Inference for InferenceService {
         request: Request<proto::PredictRequest>,
     ) -> Result<Response<proto::PredictResponse>, Status> {
         let call = Incoming::of(&request);
-        respond(self.answerer.predict(request.into_inner(), &call).await, &call.id)
+        respond(self.answerer.predict(request.into_inner(), &call).await, &call)
     }
 
     async fn classify_stream(
@@ -69,8 +69,10 @@ impl Inference for InferenceService {
         let of_stream = call.clone();
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
-            let call = of_stream.clone();
-            Box::pin(async move { answerer.classify(request, &call, Some(&room)).await }) as _
+            let call = of_stream.request();
+            Box::pin(
+                async move { counted(answerer.classify(request, &call, Some(&room)).await, &call) },
+            ) as _
         };
         Ok(respond_with_stream(self.answers(requests, call, Box::new(answering))))
     }
@@ -84,8 +86,10 @@ impl Inference for InferenceService {
         let of_stream = call.clone();
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
-            let call = of_stream.clone();
-            Box::pin(async move { answerer.regress(request, &call, Some(&room)).await }) as _
+            let call = of_stream.request();
+            Box::pin(
+                async move { counted(answerer.regress(request, &call, Some(&room)).await, &call) },
+            ) as _
         };
         Ok(respond_with_stream(self.answers(requests, call, Box::new(answering))))
     }
@@ -99,7 +103,7 @@ impl Inference for InferenceService {
             let routes = registry.routes().filter(|route| call.caller.may_ask(route.name()));
             proto::ListTasksResponse { tasks: routes.map(convert::task).collect() }
         });
-        respond(tasks, &call.id)
+        respond(tasks, &call)
     }
 
     async fn get_task(
@@ -108,7 +112,7 @@ impl Inference for InferenceService {
     ) -> Result<Response<proto::Task>, Status> {
         let call = Incoming::of(&request);
         let route = self.answerer.route(&call.caller, &request.get_ref().task);
-        respond(route.map(|route| convert::task(&route)), &call.id)
+        respond(route.map(|route| convert::task(&route)), &call)
     }
 }
 
@@ -117,8 +121,9 @@ impl InferenceService {
         config: &ServerConfig,
         current: CurrentRegistry,
         stopping: watch::Receiver<bool>,
+        metrics: Metrics,
     ) -> Self {
-        let answerer = Arc::new(Answerer::new(config, current));
+        let answerer = Arc::new(Answerer::new(config, current, metrics));
         let max_stream_in_flight = config.max_stream_in_flight.get();
         Self { answerer, max_stream_in_flight, stopping }
     }
@@ -140,11 +145,21 @@ impl InferenceService {
     }
 }
 
+/// The answer to one request of a stream, counted.
+fn counted<T>(answer: Result<T, CallError>, call: &Incoming) -> Result<T, CallError> {
+    let code = answer.as_ref().map_or_else(|error| error.reason().0, |_| Code::Ok);
+    if let Err(error) = &answer {
+        call.count.refuse(error.reason().1);
+    }
+    call.count.end(status::code_name(code));
+    answer
+}
+
 fn respond<T: Message>(
     answer: Result<T, CallError>,
-    id: &RequestId,
+    call: &Incoming,
 ) -> Result<Response<T>, Status> {
-    let mut response = Response::new(answer.map_err(|error| error.into_status(id))?);
+    let mut response = Response::new(answer.map_err(|error| call.refuse(error))?);
     if response.get_ref().encoded_len() < MIN_COMPRESSED_BYTES {
         response.disable_compression();
     }

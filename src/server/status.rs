@@ -16,6 +16,9 @@ use crate::{
 /// Who defines the reasons in `ErrorInfo`.
 const DOMAIN: &str = "dynamar";
 
+/// The reason of what is our own fault.
+const INTERNAL: &str = "INTERNAL";
+
 /// When to come back to a full queue: about what a few batches take.
 const RETRY_WHEN_FULL: Duration = Duration::from_millis(500);
 
@@ -92,65 +95,94 @@ impl CallError {
         Self::WrongKind { task: task.to_owned(), kind: kind.name(), call }
     }
 
+    /// The code, and the reason in the words of `ErrorInfo`.
+    pub(super) fn reason(&self) -> (Code, &'static str) {
+        match self {
+            Self::Unauthenticated(_) => (Code::Unauthenticated, "UNAUTHENTICATED"),
+            Self::OutOfScope { .. } => (Code::PermissionDenied, "TASK_NOT_ALLOWED"),
+            Self::Loading => (Code::Unavailable, "LOADING"),
+            Self::UnknownTask { .. } => (Code::NotFound, "UNKNOWN_TASK"),
+            Self::WrongKind { .. } => (Code::FailedPrecondition, "WRONG_KIND_OF_TASK"),
+            Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
+            Self::Batch(error) => reason_of_batch(error),
+            Self::Tokenizer(_) | Self::Panic(_) => (Code::Internal, INTERNAL),
+        }
+    }
+
     /// What the client gets.
     pub(super) fn into_status(self, request: &RequestId) -> Status {
         let message = self.to_string();
-        let retry = |delay| ErrorDetails::with_retry_info(Some(delay));
-        let (code, reason, mut details) = match self {
+        let (code, reason) = self.reason();
+        let mut details = match self {
             Self::Unauthenticated(_) => return unauthenticated(message),
-            Self::OutOfScope { .. } => {
-                (Code::PermissionDenied, "TASK_NOT_ALLOWED", ErrorDetails::new())
-            }
-            Self::Loading => (Code::Unavailable, "LOADING", retry(RETRY_WHEN_LOADING)),
-            Self::UnknownTask { .. } => (Code::NotFound, "UNKNOWN_TASK", ErrorDetails::new()),
-            Self::WrongKind { .. } => {
-                let details = ErrorDetails::new();
-                (Code::FailedPrecondition, "WRONG_KIND_OF_TASK", details)
-            }
-            Self::Invalid(violations) => {
-                let details = bad_request(violations);
-                (Code::InvalidArgument, "INVALID_REQUEST", details)
-            }
-            Self::Batch(error) => match of_batch(&error, &message) {
-                Some(parts) => parts,
-                None => return failed(&message, request),
-            },
-            Self::Tokenizer(_) | Self::Panic(_) => return failed(&message, request),
+            _ if code == Code::Internal => return failed(&message, request),
+            Self::Invalid(violations) => bad_request(violations),
+            Self::Loading => retry(RETRY_WHEN_LOADING),
+            Self::Batch(error) => details_of_batch(&error, &message),
+            _ => ErrorDetails::new(),
         };
         details.set_error_info(reason, DOMAIN, HashMap::new());
         Status::with_error_details(code, message, details)
     }
 }
 
-/// Why prompts were not encoded; `None` if that is our fault.
-fn of_batch(error: &BatchError, message: &str) -> Option<(Code, &'static str, ErrorDetails)> {
-    let retry = |after: Duration| {
-        let after = after.clamp(RETRY_WHEN_BUSY.0, RETRY_WHEN_BUSY.1);
-        ErrorDetails::with_retry_info(Some(after))
-    };
-    let exhausted = |reason, after| Some((Code::ResourceExhausted, reason, retry(after)));
+/// The name of a code, as the specification of gRPC writes it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+fn reason_of_batch(error: &BatchError) -> (Code, &'static str) {
+    match error {
+        BatchError::TooLarge { .. } => (Code::InvalidArgument, "CALL_TOO_LARGE"),
+        BatchError::Full { .. } => (Code::ResourceExhausted, "QUEUE_FULL"),
+        BatchError::ConnectionFull { .. } => (Code::ResourceExhausted, "CONNECTION_FULL"),
+        BatchError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED"),
+        BatchError::TooLate { .. } => (Code::ResourceExhausted, "DEADLINE_TOO_SHORT"),
+        BatchError::Expired => (Code::DeadlineExceeded, "DEADLINE"),
+        BatchError::Closed => (Code::Unavailable, "STOPPING"),
+        BatchError::Encoder(_) => (Code::Internal, INTERNAL),
+    }
+}
+
+/// What helps a client on whose prompts were not encoded.
+fn details_of_batch(error: &BatchError, message: &str) -> ErrorDetails {
+    let retry_when_less_busy =
+        |after: Duration| retry(after.clamp(RETRY_WHEN_BUSY.0, RETRY_WHEN_BUSY.1));
     match *error {
-        BatchError::TooLarge { .. } => {
-            let violation = FieldViolation {
-                field: "examples".to_owned(),
-                description: format!("{message}: send fewer examples or tasks in one call"),
-            };
-            let details = bad_request(vec![violation]);
-            Some((Code::InvalidArgument, "CALL_TOO_LARGE", details))
-        }
-        BatchError::Full { .. } => exhausted("QUEUE_FULL", RETRY_WHEN_FULL),
-        BatchError::ConnectionFull { .. } => exhausted("CONNECTION_FULL", RETRY_WHEN_FULL),
+        BatchError::TooLarge { .. } => bad_request(vec![FieldViolation {
+            field: "examples".to_owned(),
+            description: format!("{message}: send fewer examples or tasks in one call"),
+        }]),
+        BatchError::Full { .. } | BatchError::ConnectionFull { .. } => retry(RETRY_WHEN_FULL),
         // By then the wait is what is allowed, if no more comes meanwhile.
         BatchError::Overloaded { wait, max_wait } => {
-            exhausted("OVERLOADED", wait.saturating_sub(max_wait))
+            retry_when_less_busy(wait.saturating_sub(max_wait))
         }
-        BatchError::TooLate { wait, left } => {
-            exhausted("DEADLINE_TOO_SHORT", wait.saturating_sub(left))
-        }
-        BatchError::Expired => Some((Code::DeadlineExceeded, "DEADLINE", ErrorDetails::new())),
-        BatchError::Closed => Some((Code::Unavailable, "STOPPING", ErrorDetails::new())),
-        BatchError::Encoder(_) => None,
+        BatchError::TooLate { wait, left } => retry_when_less_busy(wait.saturating_sub(left)),
+        BatchError::Expired | BatchError::Closed | BatchError::Encoder(_) => ErrorDetails::new(),
     }
+}
+
+fn retry(after: Duration) -> ErrorDetails {
+    ErrorDetails::with_retry_info(Some(after))
 }
 
 /// Our fault: the log has the reason, the client an id.
@@ -171,7 +203,7 @@ pub(super) fn internal(request: &RequestId) -> Status {
     let id = request.as_str();
     let message = format!("an internal error; the server's log says more under request {id}");
     let mut details = ErrorDetails::with_request_info(id, "");
-    details.set_error_info("INTERNAL", DOMAIN, HashMap::new());
+    details.set_error_info(INTERNAL, DOMAIN, HashMap::new());
     Status::with_error_details(Code::Internal, message, details)
 }
 

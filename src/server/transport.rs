@@ -18,13 +18,14 @@ use crate::config::ServerConfig;
 pub(super) async fn serve(
     config: &ServerConfig,
     access: Access,
+    layers: EveryCall,
     routes: Routes,
     listener: TcpListener,
     stopped: impl Future<Output = ()>,
 ) {
     let limits = Limits::new(config);
     // Who calls is asked inside, so that a refusal has its id and its line in the log.
-    let service = EveryCall.layer(access.guard().layer(routes.prepare()));
+    let service = layers.layer(access.guard().layer(routes.prepare()));
     let served = connections::serve(listener, service, limits, access.tls(), stopped);
     tokio::select! {
         () = served => {}

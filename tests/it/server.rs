@@ -12,6 +12,7 @@ mod faults;
 mod health;
 mod lifecycle;
 mod load;
+mod metrics;
 mod overload;
 mod predict;
 mod questions;

@@ -61,6 +61,9 @@ lone_request_threads = 0        # default
 probe_interval_ms = 5000        # default
 stall_timeout_ms = 20000        # default
 
+[metrics]
+address = "127.0.0.1:9090"      # default
+
 [onnxruntime]
 path = ""                       # default
 

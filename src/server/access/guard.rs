@@ -18,7 +18,10 @@ use super::{
     files::Kept,
     tokens::{Callers, Refusal},
 };
-use crate::server::{connections::Connection, layers::RequestId, routes, status::CallError};
+use crate::{
+    metrics::Call,
+    server::{connections::Connection, layers::RequestId, routes, status::CallError},
+};
 
 /// The layer. Without callers, everybody is let in.
 #[derive(Clone)]
@@ -86,7 +89,11 @@ where
             Err(refusal) => {
                 let id = request.extensions().get::<RequestId>().cloned();
                 let id = id.unwrap_or_else(|| RequestId::from_header(None));
-                let status = CallError::from(refusal).into_status(&id);
+                let refused = CallError::from(refusal);
+                if let Some(count) = request.extensions().get::<Arc<Call>>() {
+                    count.refuse(refused.reason().1);
+                }
+                let status = refused.into_status(&id);
                 Box::pin(ready(Ok(status.into_http())))
             }
         }

@@ -53,7 +53,7 @@ fn task_prediction(answer: TaskAnswer, top_k: u32) -> proto::TaskPrediction {
 fn metadata(answer: &Answer) -> proto::Metadata {
     let mut models = answer.tasks.iter().map(|task| &task.route.checkpoint);
     let first = models.next().filter(|first| models.all(|other| other == *first));
-    let Cost { tokens, cached, queue_time, inference_time } = answer.cost;
+    let Cost { tokens, cached, queue_time, inference_time, .. } = answer.cost;
     // Only times beyond the age of the universe do not fit.
     let wire = |time: Duration| prost_types::Duration::try_from(time).ok();
     proto::Metadata {

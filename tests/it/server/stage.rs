@@ -12,13 +12,17 @@ use dynamar::{
     config::Config,
     registry::{Loaded, NewEncoder, Registry, RegistryError},
     server::{
-        self, Load, Operator, Reloads, ServeError,
+        self, Listeners, Load, Operator, Reloads, ServeError,
         access::Access,
         proto::{self, inference_client::InferenceClient, options::TemplateMode},
     },
 };
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -74,6 +78,8 @@ pub fn load(
 /// A server that runs, and the end of the test's line to it.
 pub struct Stage {
     pub address: SocketAddr,
+    /// Where it tells its metrics.
+    metrics: SocketAddr,
     /// Of the first encoders.
     pub control: Arc<Control>,
     /// Of encoders that are made from now on.
@@ -129,18 +135,21 @@ impl Stage {
         models: TempDir,
         control: Arc<Control>,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
+        let bind = || async { TcpListener::bind("127.0.0.1:0").await.expect("a port") };
+        let (calls, for_metrics) = (bind().await, bind().await);
+        let address = calls.local_addr().expect("an address");
+        let metrics = for_metrics.local_addr().expect("an address");
+        let listeners = Listeners { calls, metrics: Some(for_metrics) };
         let (operator, server_end) = server::control();
         let config = config.clone();
         let access = Access::open(&config).expect("access");
         let running = tokio::spawn(async move {
-            let outcome = server::run(&config, access, load, listener, server_end).await;
+            let outcome = server::run(&config, access, load, listeners, server_end).await;
             // Shown where a test fails because its server has ended.
             outcome.inspect_err(|error| eprintln!("the server has ended: {error}"))
         });
         let making = Arc::new(Mutex::new(Arc::clone(&control)));
-        Self { address, control, making, models, operator, tls: None, running }
+        Self { address, metrics, control, making, models, operator, tls: None, running }
     }
 
     /// Another control for the encoders that are made from now on.
@@ -176,6 +185,23 @@ impl Stage {
 
     pub async fn client(&self) -> InferenceClient<Channel> {
         InferenceClient::new(self.channel().await)
+    }
+
+    /// What an HTTP request line, such as `GET /metrics`, is answered there: all of it.
+    pub async fn ask_for_metrics(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.metrics).await.expect("connected");
+        let request = format!("{request} HTTP/1.1\r\nhost: test\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        let mut answer = String::new();
+        soon(stream.read_to_string(&mut answer)).await.expect("read");
+        answer
+    }
+
+    /// The value of a line of the metrics, such as `name{label="value"}`; `None` if there is none.
+    pub async fn metric(&self, line: &str) -> Option<f64> {
+        let page = self.ask_for_metrics("GET /metrics").await;
+        let line = page.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
+        line.map(|value| value.parse().expect("a number"))
     }
 
     /// The server's health when asked once.

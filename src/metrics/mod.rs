@@ -1,0 +1,22 @@
+//! What the server counts of itself, in the words of Prometheus.
+//!
+//! Nothing is global: whoever counts has its own counters, and [`Page`] puts them together when
+//! they are asked for. What belongs to an encoder or to a checkpoint goes with it, and so do its
+//! lines on the page. Label values come from the service definitions and from checkpoints that
+//! serve, never from a caller's words, so a page cannot grow by calls.
+
+mod batches;
+mod calls;
+mod instruments;
+mod page;
+mod predictions;
+mod process;
+
+pub use batches::{BatchMetrics, BatchOutcome};
+pub use calls::{Call, CallMetrics};
+pub use page::Page;
+pub use predictions::{PredictionMetrics, TaskMetrics};
+pub use process::show_process;
+
+/// The content type of a page: the text format of Prometheus.
+pub use prometheus::TEXT_FORMAT;

@@ -1,0 +1,116 @@
+//! Puts the page together.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::Metrics;
+use crate::{
+    batching::{Batcher, Situation},
+    metrics::{Page, show_process},
+    registry::{Registry, Route},
+    server::{CurrentRegistry, control::Reloads},
+};
+
+/// Characters of a digest that tell an encoder from others.
+const DIGEST_CHARACTERS: usize = 12;
+
+/// Where what is told comes from.
+#[derive(Clone)]
+pub(in crate::server) struct Sources {
+    pub metrics: Metrics,
+    pub current: CurrentRegistry,
+    /// Whether health is SERVING.
+    pub serving: watch::Receiver<bool>,
+    pub reloads: watch::Receiver<Reloads>,
+}
+
+impl Sources {
+    /// The page as it is now.
+    ///
+    /// # Errors
+    ///
+    /// A defect of this program.
+    pub fn page(&self) -> Result<String, String> {
+        let mut page = Page::default();
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        page.gauge("dynamar_build_info", "1, for the version that runs.", &version, 1.0);
+        let serving = f64::from(u8::from(*self.serving.borrow()));
+        page.gauge("dynamar_serving", "1 while health is SERVING, else 0.", &[], serving);
+        self.show_reloads(&mut page);
+        self.metrics.calls.show(&mut page);
+        let registry = self.current.borrow().clone();
+        if let Some(registry) = registry {
+            self.show_registry(&mut page, &registry);
+        }
+        show_process(&mut page);
+        page.text()
+    }
+
+    fn show_reloads(&self, page: &mut Page) {
+        let reloads = self.reloads.borrow().clone();
+        for (outcome, count) in [("succeeded", reloads.succeeded), ("failed", reloads.failed)] {
+            let help = "Times that checkpoints were loaded again.";
+            page.counter("dynamar_reloads_total", help, &[("outcome", outcome)], count);
+        }
+    }
+
+    fn show_registry(&self, page: &mut Page, registry: &Registry) {
+        self.metrics.predictions.retain(|task, checkpoint| {
+            registry.route(task).is_some_and(|route| route.checkpoint == checkpoint)
+        });
+        self.metrics.predictions.show(page);
+        for route in registry.routes() {
+            let labels = [
+                ("task", route.name()),
+                ("checkpoint", &route.checkpoint),
+                ("encoder", short(&route.encoder)),
+            ];
+            page.gauge("dynamar_checkpoint_info", "1, for each task that serves.", &labels, 1.0);
+        }
+        for route in registry.one_of_each_encoder() {
+            show_encoder(page, &route);
+        }
+    }
+}
+
+fn show_encoder(page: &mut Page, route: &Arc<Route>) {
+    let labels = [("encoder", short(&route.encoder))];
+    let batcher: &Batcher = &route.batcher;
+    batcher.metrics().show(page, &labels);
+    let Situation { workers, queued_tokens, tokens_per_second, predicted_wait } =
+        batcher.situation();
+    let mut gauge = |name, help, value| page.gauge(name, help, &labels, value);
+    gauge("dynamar_workers", "Worker threads that are alive.", workers as f64);
+    gauge("dynamar_queued_tokens", "Tokens that wait for a worker.", queued_tokens as f64);
+    gauge(
+        "dynamar_predicted_wait_seconds",
+        "How long a call that came now would wait.",
+        predicted_wait.as_secs_f64(),
+    );
+    if let Some(speed) = tokens_per_second {
+        let help = "Tokens that one worker computes in a second, measured under load.";
+        gauge("dynamar_encoder_tokens_per_second", help, speed);
+    }
+    let Some(cache) = batcher.cache_counters() else { return };
+    for (name, help, count) in [
+        ("dynamar_cache_hits_total", "Prompts that were answered from memory.", cache.hits),
+        ("dynamar_cache_misses_total", "Prompts that had to be encoded.", cache.misses),
+        (
+            "dynamar_cache_joined_total",
+            "Prompts that were on their way to the encoder already.",
+            cache.joined,
+        ),
+        ("dynamar_cache_evictions_total", "Vectors that gave way to others.", cache.evictions),
+    ] {
+        page.counter(name, help, &labels, count);
+    }
+    let help = "Bytes that remembered vectors and their keys take.";
+    page.gauge("dynamar_cache_bytes", help, &labels, cache.bytes as f64);
+}
+
+/// The beginning of a digest.
+fn short(digest: &str) -> &str {
+    let end = digest.floor_char_boundary(DIGEST_CHARACTERS);
+    &digest[..end]
+}
