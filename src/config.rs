@@ -31,7 +31,8 @@ pub use error::{ConfigError, Mistake, Origin, Problem};
 pub use render::render;
 pub use sections::{
     AuthConfig, BatchingConfig, CacheConfig, Config, HealthConfig, InferenceConfig, LogConfig,
-    LogFormat, MetricsConfig, ModelsConfig, OnnxRuntimeConfig, ServerConfig, TlsConfig,
+    LogFormat, LoggedInputs, MetricsConfig, ModelsConfig, OnnxRuntimeConfig, PredictionLogConfig,
+    ServerConfig, TlsConfig,
 };
 
 use keys::{KEYS, MAX_BATCH_TOKENS, MAX_QUEUED_TOKENS, Setting};

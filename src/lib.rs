@@ -12,6 +12,7 @@ pub mod import;
 pub mod inference;
 pub mod metrics;
 mod panics;
+pub mod prediction_log;
 pub mod prompt;
 pub mod registry;
 pub mod report;

@@ -7,7 +7,7 @@ use figment::value::Value;
 use serde::Serialize;
 
 use super::error::Problem;
-use super::sections::LogFormat;
+use super::sections::{LogFormat, LoggedInputs};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -49,6 +49,12 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("health.probe_interval_ms", Rule::Count(100, HOUR_MS)),
     Key::new("health.stall_timeout_ms", Rule::Count(100, HOUR_MS)),
     Key::new("metrics.address", Rule::AddressOrEmpty),
+    Key::new("prediction_log.path", Rule::PathOrEmpty),
+    Key::new("prediction_log.sample_one_in", Rule::Count(1, 1_000_000_000)),
+    Key::new("prediction_log.inputs", Rule::OneOf(LoggedInputs::NAMES)),
+    Key::new("prediction_log.hash_key_file", Rule::PathOrEmpty),
+    Key::new("prediction_log.max_file_bytes", Rule::Count(KIB, 1024 * GIB)),
+    Key::new("prediction_log.max_files", Rule::Count(1, 10_000)),
     Key::new("onnxruntime.path", Rule::PathOrEmpty),
     Key::new("log.format", Rule::OneOf(LogFormat::NAMES)),
     Key::new("log.level", Rule::Text),

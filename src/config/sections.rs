@@ -4,7 +4,7 @@
 //! `default.toml`, and a field that is missing there fails the tests.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -33,6 +33,8 @@ pub struct Config {
     pub health: HealthConfig,
     /// Where metrics are told.
     pub metrics: MetricsConfig,
+    /// Where predictions are written.
+    pub prediction_log: PredictionLogConfig,
     /// The ONNX Runtime library.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What is logged, and how.
@@ -226,6 +228,43 @@ pub struct MetricsConfig {
     /// Address to listen on, port 0 lets the system choose one; `None` (empty in the file) if they are not.
     #[serde(deserialize_with = "empty_is_no_address")]
     pub address: Option<SocketAddr>,
+}
+
+/// `[prediction_log]`: where predictions are written, and what of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PredictionLogConfig {
+    /// The file; `None` (empty in the file) if nowhere.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub path: Option<PathBuf>,
+    /// One example in so many is written.
+    pub sample_one_in: NonZeroU64,
+    /// What is written of the texts.
+    pub inputs: LoggedInputs,
+    /// The key for hashes.
+    #[serde(deserialize_with = "empty_is_none")]
+    pub hash_key_file: Option<PathBuf>,
+    /// Bytes of a file.
+    pub max_file_bytes: u64,
+    /// Files that are kept, with the one that is written.
+    pub max_files: NonZeroU32,
+}
+
+/// What a prediction log has of the texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoggedInputs {
+    /// Nothing.
+    Off,
+    /// A keyed hash of each field.
+    Hash,
+    /// The texts.
+    Full,
+}
+
+impl LoggedInputs {
+    /// The names by which a configuration gives them.
+    pub(super) const NAMES: &[&str] = &["off", "hash", "full"];
 }
 
 /// `[onnxruntime]`: the ONNX Runtime library.

@@ -10,13 +10,14 @@ use super::{
     cpus::Cpus,
     incoming::Incoming,
     monitoring::Metrics,
-    proto,
+    proto, record,
     room::Room,
     status::{self, CallError},
 };
 use crate::{
     config::ServerConfig,
     inference::SelectionError,
+    prediction_log::PredictionLog,
     registry::{Registry, Route},
     task::Kind,
 };
@@ -30,15 +31,21 @@ pub(super) struct Answerer {
     limits: Limits,
     cpus: Cpus,
     metrics: Metrics,
+    log: Option<PredictionLog>,
 }
 
 impl Answerer {
-    pub(super) fn new(config: &ServerConfig, current: CurrentRegistry, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        config: &ServerConfig,
+        current: CurrentRegistry,
+        metrics: Metrics,
+        log: Option<PredictionLog>,
+    ) -> Self {
         let limits = Limits {
             max_examples: config.max_examples.get(),
             max_text_bytes: config.max_text_bytes.get(),
         };
-        Self { current, limits, cpus: Cpus::new(), metrics }
+        Self { current, limits, cpus: Cpus::new(), metrics, log }
     }
 
     pub(super) async fn classify(
@@ -105,8 +112,12 @@ impl Answerer {
             routes.iter().try_for_each(|route| route.batcher.check(&call.terms))?;
         }
         let questions = convert::question(routes, examples, options, self.limits)?;
+        let samples = self.log.as_ref().map(|log| record::sample(log, &questions));
         let answer = call::answer(questions, &self.cpus, &call.terms, room).await?;
         self.count(&answer);
+        if let Some((log, samples)) = self.log.as_ref().zip(samples) {
+            record::put(log, samples, &answer, call);
+        }
         Ok(answer)
     }
 

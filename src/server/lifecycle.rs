@@ -1,12 +1,6 @@
 //! A server from its first call to its last.
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -17,6 +11,7 @@ use tokio::{
 use super::{
     Control, Load, ServeError,
     access::Access,
+    answerer::Answerer,
     control::Stop,
     health,
     layers::EveryCall,
@@ -24,7 +19,7 @@ use super::{
     reload::{self, Outlets},
     routes, transport, vitals,
 };
-use crate::{config::Config, registry::Registry};
+use crate::{config::Config, prediction_log::PredictionLog, registry::Registry};
 
 /// How long the errors that answer calls broken off may take to reach their callers.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -70,8 +65,9 @@ pub async fn run(
     let (stop, stopped) = oneshot::channel::<Infallible>();
     let (end_streams, stopping) = watch::channel(false);
     let metrics = Metrics::default();
-    let routes =
-        routes::all(&config.server, current.clone(), stopping, health_service, metrics.clone())?;
+    let (log, writer) = PredictionLog::open(&config.prediction_log)?.unzip();
+    let answerer = Answerer::new(&config.server, current.clone(), metrics.clone(), log.clone());
+    let routes = routes::all(&config.server, answerer, stopping, health_service)?;
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
     let look_at_access = access.reload();
@@ -81,6 +77,7 @@ pub async fn run(
         current: current.clone(),
         serving: health.watch(),
         reloads: control.reloads.subscribe(),
+        log,
     };
     let layers = EveryCall::new(metrics.calls)?;
     let server = transport::serve(&config.server, access, layers, routes, calls, stopped);
@@ -91,7 +88,7 @@ pub async fn run(
             never = monitoring::serve(metrics_listener, sources) => match never {},
         }
     };
-    let mut server = pin!(server);
+    let mut server = Box::pin(server);
     let (asked, reloads) = (Notify::new(), control.reloads.clone());
     let outlets = Outlets { publish: &publish, health: &health, reloads: &reloads };
     let outcome = tokio::select! {
@@ -124,12 +121,17 @@ pub async fn run(
     let patience = config.server.drain_timeout();
     drain(server, patience, &mut control, registry.as_deref()).await;
     end_workers(registry).await;
+    if let Some(writer) = writer {
+        // Its last holders end with the connections; one that hangs must not hold up the end.
+        let written = tokio::task::spawn_blocking(move || writer.join());
+        let _ = time::timeout(LAST_WORDS, written).await;
+    }
     outcome.map(drop)
 }
 
 /// Waits until every connection is closed, but not for long.
 async fn drain(
-    mut server: Pin<&mut impl Future<Output = ()>>,
+    mut server: Pin<Box<impl Future<Output = ()>>>,
     patience: Duration,
     control: &mut Control,
     registry: Option<&Registry>,

@@ -19,6 +19,7 @@ mod incoming;
 mod layers;
 mod lifecycle;
 mod monitoring;
+mod record;
 mod reload;
 mod room;
 mod routes;
@@ -40,7 +41,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::registry::{Registry, RegistryError};
+use crate::{
+    prediction_log::PredictionLogError,
+    registry::{Registry, RegistryError},
+};
 
 pub use control::{Control, Operator, Reloads, control};
 pub use lifecycle::{Listeners, run};
@@ -55,6 +59,9 @@ pub enum ServeError {
     /// There is nothing to serve.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// Predictions are to be logged and cannot be.
+    #[error(transparent)]
+    PredictionLog(#[from] PredictionLogError),
     /// A defect of this program.
     #[error("loading the checkpoints ended with a panic: {0}")]
     Loading(String),

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tonic::{codec::CompressionEncoding, service::Routes};
 
 use super::{
-    CurrentRegistry, health,
-    monitoring::Metrics,
+    answerer::Answerer,
+    health,
     proto::{self, inference_server::InferenceServer},
     service::InferenceService,
 };
@@ -71,16 +71,14 @@ pub(super) fn methods() -> Result<BTreeMap<String, Arc<str>>, DecodeError> {
 /// Everything that can be called.
 pub(super) fn all(
     config: &ServerConfig,
-    current: CurrentRegistry,
+    answerer: Answerer,
     stopping: watch::Receiver<bool>,
     health: health::HealthService,
-    metrics: Metrics,
 ) -> Result<Routes, tonic_reflection::server::Error> {
-    let mut inference =
-        InferenceServer::new(InferenceService::new(config, current, stopping, metrics))
-            // Of a compressed message this holds before and after it is decompressed.
-            .max_decoding_message_size(config.max_message_bytes.get())
-            .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let mut inference = InferenceServer::new(InferenceService::new(config, answerer, stopping))
+        // Of a compressed message this holds before and after it is decompressed.
+        .max_decoding_message_size(config.max_message_bytes.get())
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
     for encoding in [CompressionEncoding::Zstd, CompressionEncoding::Gzip] {
         inference = inference.accept_compressed(encoding).send_compressed(encoding);
     }

@@ -7,11 +7,9 @@ use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::{
-    CurrentRegistry,
     answerer::Answerer,
     convert,
     incoming::Incoming,
-    monitoring::Metrics,
     proto::{self, inference_server::Inference},
     room::Room,
     status::{self, CallError},
@@ -119,11 +117,10 @@ impl Inference for InferenceService {
 impl InferenceService {
     pub(super) fn new(
         config: &ServerConfig,
-        current: CurrentRegistry,
+        answerer: Answerer,
         stopping: watch::Receiver<bool>,
-        metrics: Metrics,
     ) -> Self {
-        let answerer = Arc::new(Answerer::new(config, current, metrics));
+        let answerer = Arc::new(answerer);
         let max_stream_in_flight = config.max_stream_in_flight.get();
         Self { answerer, max_stream_in_flight, stopping }
     }

@@ -15,6 +15,7 @@ mod load;
 mod metrics;
 mod overload;
 mod predict;
+mod prediction_log;
 mod questions;
 mod reference;
 mod refusals;

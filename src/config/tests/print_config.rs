@@ -64,6 +64,14 @@ stall_timeout_ms = 20000        # default
 [metrics]
 address = "127.0.0.1:9090"      # default
 
+[prediction_log]
+path = ""                       # default
+sample_one_in = 1               # default
+inputs = "off"                  # default
+hash_key_file = ""              # default
+max_file_bytes = 67108864       # default
+max_files = 8                   # default
+
 [onnxruntime]
 path = ""                       # default
 

@@ -32,7 +32,7 @@ impl Caller {
         Self::new("", Scope::These(BTreeSet::new()))
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::server) fn name(&self) -> &str {
         &self.name
     }
 

@@ -8,6 +8,7 @@ use super::Metrics;
 use crate::{
     batching::{Batcher, Situation},
     metrics::{Page, show_process},
+    prediction_log::PredictionLog,
     registry::{Registry, Route},
     server::{CurrentRegistry, control::Reloads},
 };
@@ -23,6 +24,7 @@ pub(in crate::server) struct Sources {
     /// Whether health is SERVING.
     pub serving: watch::Receiver<bool>,
     pub reloads: watch::Receiver<Reloads>,
+    pub log: Option<PredictionLog>,
 }
 
 impl Sources {
@@ -38,6 +40,7 @@ impl Sources {
         let serving = f64::from(u8::from(*self.serving.borrow()));
         page.gauge("dynamar_serving", "1 while health is SERVING, else 0.", &[], serving);
         self.show_reloads(&mut page);
+        self.show_log(&mut page);
         self.metrics.calls.show(&mut page);
         let registry = self.current.borrow().clone();
         if let Some(registry) = registry {
@@ -52,6 +55,14 @@ impl Sources {
         for (outcome, count) in [("succeeded", reloads.succeeded), ("failed", reloads.failed)] {
             let help = "Times that checkpoints were loaded again.";
             page.counter("dynamar_reloads_total", help, &[("outcome", outcome)], count);
+        }
+    }
+
+    fn show_log(&self, page: &mut Page) {
+        let Some(log) = &self.log else { return };
+        for (outcome, count) in [("written", log.written()), ("dropped", log.dropped())] {
+            let help = "Lines of the prediction log.";
+            page.counter("dynamar_prediction_log_total", help, &[("outcome", outcome)], count);
         }
     }
 

@@ -1,0 +1,105 @@
+//! The thread that writes.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering, mpsc::Receiver},
+    thread::{Builder, JoinHandle},
+};
+
+use super::{
+    Counts, Entry,
+    entry::{Inputs, Line},
+    file::RotatedFile,
+};
+
+/// Lines are handed to the system in blocks of about this size, and whenever none waits.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// The thread that writes.
+pub struct Writer(JoinHandle<()>);
+
+struct Writing {
+    file: RotatedFile,
+    inputs: Inputs,
+    counts: Arc<Counts>,
+    block: Vec<u8>,
+    /// Lines in the block.
+    lines: u64,
+    /// Whether the last block was not taken.
+    is_failing: bool,
+}
+
+impl Writer {
+    pub(super) fn start(
+        entries: Receiver<Entry>,
+        file: RotatedFile,
+        inputs: Inputs,
+        counts: Arc<Counts>,
+    ) -> io::Result<Self> {
+        let block = Vec::new();
+        let mut writing = Writing { file, inputs, counts, block, lines: 0, is_failing: false };
+        let thread = Builder::new().name("prediction-log".to_owned());
+        thread.spawn(move || writing.run(&entries)).map(Self)
+    }
+
+    /// Waits until all that was handed over is written, and nobody can hand over more. Blocks the thread.
+    pub fn join(self) {
+        if self.0.join().is_err() {
+            tracing::error!("the prediction log ended with a panic");
+        }
+    }
+}
+
+impl Writing {
+    fn run(&mut self, entries: &Receiver<Entry>) {
+        while let Ok(entry) = entries.recv() {
+            self.add(&entry);
+            while let Ok(entry) = entries.try_recv() {
+                self.add(&entry);
+                if self.block.len() >= BLOCK_BYTES {
+                    self.flush();
+                }
+            }
+            self.flush();
+        }
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        let before = self.block.len();
+        let line = Line { entry, inputs: &self.inputs };
+        match serde_json::to_writer(&mut self.block, &line) {
+            Ok(()) => {
+                self.block.push(b'\n');
+                self.lines += 1;
+            }
+            // Strings and numbers can always be written.
+            Err(error) => {
+                self.block.truncate(before);
+                tracing::error!(%error, "a prediction cannot be logged");
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        let outcome = self.file.write(&self.block);
+        let count = match &outcome {
+            Ok(()) => &self.counts.written,
+            Err(_) => &self.counts.dropped,
+        };
+        count.fetch_add(self.lines, Ordering::Relaxed);
+        // Once for a disk that is full, not once for a block.
+        match outcome {
+            Err(error) if !self.is_failing => {
+                tracing::error!(%error, "predictions are not logged: the file cannot be written");
+                self.is_failing = true;
+            }
+            Ok(()) if self.is_failing => {
+                tracing::info!("predictions are logged again");
+                self.is_failing = false;
+            }
+            _ => {}
+        }
+        self.block.clear();
+        self.lines = 0;
+    }
+}
