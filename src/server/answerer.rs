@@ -6,7 +6,7 @@ use super::{
     CurrentRegistry,
     access::Caller,
     call::{self, Answer, TaskAnswer},
-    convert::{self, Limits},
+    convert::{self, Limits, Protocol},
     cpus::Cpus,
     incoming::Incoming,
     monitoring::Metrics,
@@ -34,6 +34,20 @@ pub(super) struct Answerer {
     log: Option<PredictionLog>,
 }
 
+/// What is asked of tasks, not checked yet.
+pub(super) struct Asked {
+    pub examples: Vec<proto::Example>,
+    pub options: proto::Options,
+    /// In whose words the caller is told what is wrong.
+    pub protocol: Protocol,
+}
+
+impl Asked {
+    fn by_dynamar(examples: Vec<proto::Example>, options: Option<proto::Options>) -> Self {
+        Self { examples, options: options.unwrap_or_default(), protocol: Protocol::Dynamar }
+    }
+}
+
 impl Answerer {
     pub(super) fn new(
         config: &ServerConfig,
@@ -59,9 +73,10 @@ impl Answerer {
         let Kind::Classification { .. } = kind else {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
-        let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options, call, room).await?;
-        Ok(convert::classify_response(answer, options.top_k))
+        let asked = Asked::by_dynamar(request.examples, request.options);
+        let top_k = asked.options.top_k;
+        let answer = self.answer(vec![route], asked, call, room).await?;
+        Ok(convert::classify_response(answer, top_k))
     }
 
     pub(super) async fn regress(
@@ -75,8 +90,8 @@ impl Answerer {
         let Kind::Regression { .. } = kind else {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
-        let options = request.options.unwrap_or_default();
-        let answer = self.answer(vec![route], request.examples, &options, call, room).await?;
+        let asked = Asked::by_dynamar(request.examples, request.options);
+        let answer = self.answer(vec![route], asked, call, room).await?;
         Ok(convert::regress_response(answer))
     }
 
@@ -86,19 +101,21 @@ impl Answerer {
         call: &Incoming,
     ) -> Result<proto::PredictResponse, CallError> {
         let routes = self.routes(&call.caller, &request.tasks)?;
-        let options = request.options.unwrap_or_default();
-        let answer = self.answer(routes, request.examples, &options, call, None).await?;
-        Ok(convert::predict_response(answer, options.top_k))
+        let asked = Asked::by_dynamar(request.examples, request.options);
+        let top_k = asked.options.top_k;
+        let answer = self.answer(routes, asked, call, None).await?;
+        Ok(convert::predict_response(answer, top_k))
     }
 
-    async fn answer(
+    /// What tasks say of what is asked, whichever they are.
+    pub(super) async fn answer(
         &self,
         routes: Vec<Arc<Route>>,
-        examples: Vec<proto::Example>,
-        options: &proto::Options,
+        asked: Asked,
         call: &Incoming,
         room: Option<&Room>,
     ) -> Result<Answer, CallError> {
+        let Asked { examples, options, protocol } = asked;
         let span = tracing::Span::current();
         // Only names of real tasks, so that nobody fills the log with words of their own.
         span.record("task", status::list(routes.iter().map(|route| route.name())));
@@ -111,7 +128,7 @@ impl Answerer {
             // Who cannot be served now is told before anything is done for it.
             routes.iter().try_for_each(|route| route.batcher.check(&call.terms))?;
         }
-        let questions = convert::question(routes, examples, options, self.limits)?;
+        let questions = convert::question(routes, examples, &options, self.limits, protocol)?;
         let samples = self.log.as_ref().map(|log| record::sample(log, &questions));
         let answer = call::answer(questions, &self.cpus, &call.terms, room).await?;
         self.count(&answer);
@@ -128,6 +145,11 @@ impl Answerer {
             let metrics = self.metrics.predictions.of(route.name(), &route.checkpoint, kind);
             metrics.observe(predictions);
         }
+    }
+
+    /// What a call may ask for.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
     }
 
     pub(super) fn registry(&self) -> Result<Arc<Registry>, CallError> {
@@ -159,7 +181,12 @@ impl Answerer {
     }
 }
 
-fn find(caller: &Caller, registry: &Registry, task: &str) -> Result<Arc<Route>, CallError> {
+/// Who of this registry answers for a task that this caller asks.
+pub(super) fn find(
+    caller: &Caller,
+    registry: &Registry,
+    task: &str,
+) -> Result<Arc<Route>, CallError> {
     // Asked first: who may not ask a task does not learn whether it exists.
     if !caller.may_ask(task) {
         return Err(CallError::out_of_scope(task));

@@ -17,6 +17,7 @@ use tower::{Service, service_fn};
 
 use super::{
     access::{ClientTls, ClientTlsStream},
+    open_inference,
     proto::inference_server::SERVICE_NAME,
     status,
 };
@@ -60,13 +61,18 @@ impl Health {
 }
 
 impl HealthService {
+    /// Whether calls are answered now, and when that changes.
+    pub(super) fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.clone()
+    }
+
     pub(super) fn into_server(self) -> health_server::HealthServer<Self> {
         health_server::HealthServer::new(self)
     }
 }
 
 fn is_known(service: &str) -> bool {
-    [WHOLE_SERVER, SERVICE_NAME].contains(&service)
+    [WHOLE_SERVER, SERVICE_NAME, open_inference::SERVICE_NAME].contains(&service)
 }
 
 fn response(status: ServingStatus) -> HealthCheckResponse {

@@ -31,7 +31,6 @@ use tracing::{Instrument, Span, field};
 
 use super::{
     deadline::Deadline,
-    proto::inference_server::SERVICE_NAME,
     routes,
     status::{self, CallError},
 };
@@ -147,7 +146,10 @@ where
 
 /// Runs a future to its end, or until the caller gives up: then it is dropped, and with it whatever
 /// of it still waits.
-async fn in_time<F: Future>(future: F, deadline: Option<Deadline>) -> Result<F::Output, CallError> {
+pub(super) async fn in_time<F: Future>(
+    future: F,
+    deadline: Option<Deadline>,
+) -> Result<F::Output, CallError> {
     match deadline {
         None => Ok(future.await),
         Some(Deadline(deadline)) => time::timeout_at(deadline.into(), future)
@@ -228,7 +230,7 @@ impl AccessLine {
             span,
             begun: Instant::now(),
             count,
-            is_inference: path.split('/').next() == Some(SERVICE_NAME),
+            is_inference: routes::is_inference(path),
             ended: false,
         }
     }

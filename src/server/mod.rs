@@ -1,8 +1,8 @@
 //! The gRPC server: how it starts, what it serves, how it goes on with other checkpoints, and how it
 //! stops.
 //!
-//! The only module that names tonic. Wire types are converted in `convert`, errors are mapped to
-//! gRPC codes in `status`, and both nowhere else.
+//! The only module that names tonic. Wire types are converted in `convert`, those of the Open Inference
+//! Protocol in `open_inference`; errors are mapped to gRPC codes in `status`; all of it nowhere else.
 
 pub mod access;
 mod answerer;
@@ -19,6 +19,7 @@ mod incoming;
 mod layers;
 mod lifecycle;
 mod monitoring;
+pub mod open_inference;
 mod record;
 mod reload;
 mod room;
@@ -33,8 +34,9 @@ mod vitals;
 pub mod proto {
     tonic::include_proto!("dynamar.v1");
 
-    /// The definition in binary, with comments, for reflection.
-    pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("dynamar_v1");
+    /// The definitions of this and of the Open Inference Protocol in binary, with comments, for
+    /// reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("services");
 }
 
 use std::sync::Arc;

@@ -10,7 +10,11 @@ use tonic::{codec::CompressionEncoding, service::Routes};
 use super::{
     answerer::Answerer,
     health,
-    proto::{self, inference_server::InferenceServer},
+    open_inference::{self, OpenInferenceService, proto::GrpcInferenceServiceServer},
+    proto::{
+        self,
+        inference_server::{InferenceServer, SERVICE_NAME},
+    },
     service::InferenceService,
 };
 use crate::config::ServerConfig;
@@ -41,6 +45,16 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 /// Whether the request of the call at this path is a stream.
 pub(super) fn takes_stream(path: &str) -> bool {
     STREAMS.contains(&path)
+}
+
+/// Whether the call at this path, without its first slash, is one of our own and no question of a probe or
+/// a tool.
+pub(super) fn is_inference(path: &str) -> bool {
+    match path.split_once('/') {
+        Some((service, "ModelInfer")) if service == open_inference::SERVICE_NAME => true,
+        Some((service, _)) => service == SERVICE_NAME,
+        None => false,
+    }
 }
 
 /// Whether anybody may make the call at this path.
@@ -75,12 +89,19 @@ pub(super) fn all(
     stopping: watch::Receiver<bool>,
     health: health::HealthService,
 ) -> Result<Routes, tonic_reflection::server::Error> {
+    let answerer = Arc::new(answerer);
+    let open_inference = OpenInferenceService::new(Arc::clone(&answerer), health.serving());
+    // Of a compressed message the limit holds before and after it is decompressed.
+    let max_message_bytes = config.max_message_bytes.get();
     let mut inference = InferenceServer::new(InferenceService::new(config, answerer, stopping))
-        // Of a compressed message this holds before and after it is decompressed.
-        .max_decoding_message_size(config.max_message_bytes.get())
+        .max_decoding_message_size(max_message_bytes)
+        .max_encoding_message_size(MAX_ANSWER_BYTES);
+    let mut open_inference = GrpcInferenceServiceServer::new(open_inference)
+        .max_decoding_message_size(max_message_bytes)
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     for encoding in [CompressionEncoding::Zstd, CompressionEncoding::Gzip] {
         inference = inference.accept_compressed(encoding).send_compressed(encoding);
+        open_inference = open_inference.accept_compressed(encoding).send_compressed(encoding);
     }
     // Older tools ask for v1alpha, newer ones for v1.
     let reflection = || {
@@ -93,6 +114,7 @@ pub(super) fn all(
     let mut routes = Routes::builder();
     routes
         .add_service(inference)
+        .add_service(open_inference)
         .add_service(health.into_server())
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -118,5 +140,20 @@ mod tests {
         }
         assert_eq!(found, STREAMS);
         assert!(is_open("/grpc.health.v1.Health/Check") && !is_open("/grpc.health.v1.Healthy/x"));
+    }
+
+    #[test]
+    fn predictions_are_our_own_calls_and_questions_of_probes_are_not() {
+        for (path, expected) in [
+            ("dynamar.v1.Inference/Classify", true),
+            ("dynamar.v1.Inference/ListTasks", true),
+            ("dynamar.v1.Inferences/Classify", false),
+            ("inference.GRPCInferenceService/ModelInfer", true),
+            ("inference.GRPCInferenceService/ServerReady", false),
+            ("grpc.health.v1.Health/Check", false),
+            ("", false),
+        ] {
+            assert_eq!(is_inference(path), expected, "{path}");
+        }
     }
 }

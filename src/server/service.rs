@@ -117,10 +117,9 @@ impl Inference for InferenceService {
 impl InferenceService {
     pub(super) fn new(
         config: &ServerConfig,
-        answerer: Answerer,
+        answerer: Arc<Answerer>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        let answerer = Arc::new(answerer);
         let max_stream_in_flight = config.max_stream_in_flight.get();
         Self { answerer, max_stream_in_flight, stopping }
     }
@@ -152,7 +151,8 @@ fn counted<T>(answer: Result<T, CallError>, call: &Incoming) -> Result<T, CallEr
     answer
 }
 
-fn respond<T: Message>(
+/// The answer or the error, as it travels.
+pub(super) fn respond<T: Message>(
     answer: Result<T, CallError>,
     call: &Incoming,
 ) -> Result<Response<T>, Status> {

@@ -13,6 +13,7 @@ mod health;
 mod lifecycle;
 mod load;
 mod metrics;
+mod open_inference;
 mod overload;
 mod predict;
 mod prediction_log;

@@ -1,10 +1,12 @@
 //! Between what travels on the wire and what the program thinks in. The only place that knows
-//! both.
+//! both, but for the tensors of `open_inference`, which come through here as examples.
 
 mod description;
+mod paths;
 mod request;
 mod response;
 
 pub(super) use description::task;
+pub(super) use paths::Protocol;
 pub(super) use request::{Limits, question};
-pub(super) use response::{classify_response, predict_response, regress_response};
+pub(super) use response::{best_first, classify_response, predict_response, regress_response};

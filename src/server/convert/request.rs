@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Protocol;
 use crate::{
     inference::TemplateChoice,
     prompt::InferenceMode,
@@ -34,11 +35,12 @@ pub(in crate::server) fn question(
     examples: Vec<proto::Example>,
     options: &proto::Options,
     limits: Limits,
+    protocol: Protocol,
 ) -> Result<Vec<TaskQuestion>, CallError> {
     let mut violations = Vec::new();
     let tasks: Vec<&Task> = routes.iter().map(|route| &route.task.predictor.file.task).collect();
-    let examples = check_examples(&tasks, examples, limits, &mut violations);
-    let choices = check_templates(&routes, options, &mut violations);
+    let examples = check_examples(&tasks, examples, limits, protocol, &mut violations);
+    let choices = check_templates(&routes, options, protocol, &mut violations);
     if !violations.is_empty() {
         return Err(CallError::Invalid(violations));
     }
@@ -55,17 +57,18 @@ fn check_examples(
     tasks: &[&Task],
     wire: Vec<proto::Example>,
     limits: Limits,
+    protocol: Protocol,
     violations: &mut Vec<FieldViolation>,
 ) -> Vec<Vec<Example>> {
     let Limits { max_examples, max_text_bytes } = limits;
     let mut of_tasks = vec![Vec::with_capacity(wire.len().min(max_examples)); tasks.len()];
     if wire.is_empty() {
-        violations.push(violation("examples", "missing: at least one is needed"));
+        violations.push(violation(protocol.examples(), "missing: at least one is needed"));
     }
     if wire.len() > max_examples {
         let count = wire.len();
         let description = format!("{count} examples; at most {max_examples} are taken in a call");
-        violations.push(violation("examples", description));
+        violations.push(violation(protocol.examples(), description));
         // They are not looked at one by one: nothing else limits how many there are.
         return of_tasks;
     }
@@ -74,14 +77,14 @@ fn check_examples(
         let count = example.fields.len();
         if count > known + MAX_UNKNOWN_NAMES {
             let description = format!("{count} fields; there are {known}");
-            violations.push(violation(format!("examples[{at}].fields"), description));
+            violations.push(violation(protocol.fields(at), description));
             continue;
         }
         match task::examples(tasks, example.fields, max_text_bytes) {
             Ok(examples) => of_tasks.iter_mut().zip(examples).for_each(|(all, one)| all.push(one)),
             Err(faults) => violations.extend(faults.into_iter().map(|fault| {
                 let field = plain(&fault.field);
-                violation(format!("examples[{at}].fields.{field}"), fault.description)
+                violation(protocol.field(at, &field), fault.description)
             })),
         }
     }
@@ -102,20 +105,29 @@ fn plain(name: &str) -> String {
 fn check_templates(
     routes: &[Arc<Route>],
     options: &proto::Options,
+    protocol: Protocol,
     violations: &mut Vec<FieldViolation>,
 ) -> Vec<TemplateChoice> {
+    let ids_path = protocol.option("template_ids");
     for route in routes {
-        check_ids(route, named(route, routes), &options.template_ids, violations);
+        check_ids(route, named(route, routes), &options.template_ids, &ids_path, violations);
     }
     let Ok(mode) = TemplateMode::try_from(options.template_mode) else {
         let mode = options.template_mode;
         let description = format!("{mode} is none of DEFAULT (0), SINGLE (1), ENSEMBLE (2)");
-        violations.push(violation("options.template_mode", description));
+        violations.push(violation(protocol.option("template_mode"), description));
         return Vec::new();
     };
     let ids = &options.template_ids;
-    let choose = |route: &Arc<Route>| choose(route, named(route, routes), mode, ids, violations);
-    routes.iter().map(choose).collect()
+    let choices = routes.iter().map(|route| {
+        choose(route, mode, ids).unwrap_or_else(|| {
+            let (count, task) = (ids.len(), named(route, routes));
+            let description = format!("{count} templates; SINGLE takes one at most of {task}");
+            violations.push(violation(ids_path.as_str(), description));
+            TemplateChoice::Default
+        })
+    });
+    choices.collect()
 }
 
 /// How a violation speaks of a task: where there are several, by its name.
@@ -126,33 +138,34 @@ fn named(route: &Route, of: &[Arc<Route>]) -> String {
     }
 }
 
-fn check_ids(route: &Route, task: String, ids: &[String], violations: &mut Vec<FieldViolation>) {
+fn check_ids(
+    route: &Route,
+    task: String,
+    ids: &[String],
+    path: &str,
+    violations: &mut Vec<FieldViolation>,
+) {
     let templates = &route.task.predictor.file.prompts.templates;
     let known = || templates.iter().map(|template| template.id.as_str());
     if ids.len() > templates.len() + MAX_UNKNOWN_NAMES {
         let (count, known) = (ids.len(), templates.len());
         let description = format!("{count} ids; {task} has {known} templates");
-        violations.push(violation("options.template_ids", description));
+        violations.push(violation(path, description));
         return;
     }
     for (at, id) in ids.iter().enumerate() {
         if !known().any(|known| known == id) {
             let description = format!("no template {}; {task} has: {}", shown(id), list(known()));
-            violations.push(violation(format!("options.template_ids[{at}]"), description));
+            violations.push(violation(format!("{path}[{at}]"), description));
         }
     }
 }
 
-/// DEFAULT is what the task file says, so template ids mean with it what they mean with that.
-fn choose(
-    route: &Route,
-    task: String,
-    mode: TemplateMode,
-    ids: &[String],
-    violations: &mut Vec<FieldViolation>,
-) -> TemplateChoice {
+/// DEFAULT is what the task file says, so template ids mean with it what they mean with that. `None`
+/// if there are several ids and one template is taken.
+fn choose(route: &Route, mode: TemplateMode, ids: &[String]) -> Option<TemplateChoice> {
     let is_ensemble = match mode {
-        TemplateMode::Default if ids.is_empty() => return TemplateChoice::Default,
+        TemplateMode::Default if ids.is_empty() => return Some(TemplateChoice::Default),
         TemplateMode::Default => {
             route.task.predictor.file.prompts.inference == InferenceMode::Ensemble
         }
@@ -160,13 +173,9 @@ fn choose(
         TemplateMode::Ensemble => true,
     };
     if is_ensemble {
-        return TemplateChoice::Ensemble(ids.to_vec());
+        return Some(TemplateChoice::Ensemble(ids.to_vec()));
     }
-    if ids.len() > 1 {
-        let description = format!("{} templates; SINGLE takes one at most of {task}", ids.len());
-        violations.push(violation("options.template_ids", description));
-    }
-    TemplateChoice::Single(ids.first().cloned())
+    (ids.len() < 2).then(|| TemplateChoice::Single(ids.first().cloned()))
 }
 
 fn violation(field: impl Into<String>, description: impl Into<String>) -> FieldViolation {

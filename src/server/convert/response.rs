@@ -82,7 +82,11 @@ fn classifications(answer: TaskAnswer, top_k: u32) -> impl Iterator<Item = proto
 }
 
 /// Equals keep the order of the task, so that the first is the same as anywhere else.
-fn best_first(labels: &[String], probabilities: &[f32], top_k: u32) -> Vec<proto::LabelScore> {
+pub(in crate::server) fn best_first(
+    labels: &[String],
+    probabilities: &[f32],
+    top_k: u32,
+) -> Vec<proto::LabelScore> {
     let mut order: Vec<(&String, f32)> = labels.iter().zip(probabilities.iter().copied()).collect();
     order.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     if top_k > 0 {

@@ -6,6 +6,10 @@ use dynamar::{
     config::Config,
     server::{
         access,
+        open_inference::proto::{
+            GrpcInferenceServiceClient, ModelInferRequest, ModelMetadataRequest, ModelReadyRequest,
+            ServerLiveRequest,
+        },
         proto::{self, inference_client::InferenceClient},
     },
 };
@@ -108,6 +112,9 @@ async fn without_a_good_token_only_health_is_told() {
         let get = proto::GetTaskRequest { task: "polarity".to_owned() };
         refused(soon(client.get_task(get)).await.expect_err("refused"));
     }
+    let mut theirs = GrpcInferenceServiceClient::new(stage.channel().await);
+    let live = soon(theirs.server_live(ServerLiveRequest {})).await.expect_err("refused");
+    assert_eq!(live.code(), Code::Unauthenticated);
     let status = reflected(&stage).await.expect_err("refused");
     assert_eq!(status.code(), Code::Unauthenticated);
     stage.stop().await;
@@ -161,6 +168,31 @@ async fn a_caller_asks_the_tasks_in_its_scope_and_sees_no_others() {
     refused(soon(answers.message()).await.expect_err("refused"));
     let unknown = soon(all.classify(classify("nothing", texts()))).await.expect_err("unknown");
     assert_eq!(unknown.code(), Code::NotFound);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scope_holds_for_models_too() {
+    let callers = Callers::new();
+    let stage = Stage::ready_with(callers.config()).await;
+    let bearer = Bearer(Some(format!("Bearer {}", callers.polarity).parse().expect("metadata")));
+    let channel = stage.channel().await;
+    let mut one = GrpcInferenceServiceClient::with_interceptor(channel, bearer);
+    let ready = |name: &str| ModelReadyRequest { name: name.to_owned(), ..Default::default() };
+    assert!(soon(one.model_ready(ready("polarity"))).await.expect("told").into_inner().ready);
+    for (name, version) in [("intensity", ""), ("nothing", ""), ("intensity", "1")] {
+        let (model_name, model_version) = (name.to_owned(), version.to_owned());
+        let infer = ModelInferRequest { model_name, model_version, ..Default::default() };
+        let metadata = ModelMetadataRequest { name: name.to_owned(), version: version.to_owned() };
+        for refused in [
+            soon(one.model_infer(infer)).await.map(drop),
+            soon(one.model_metadata(metadata)).await.map(drop),
+            soon(one.model_ready(ready(name))).await.map(drop),
+        ] {
+            let status = refused.expect_err("refused");
+            assert_eq!(status.code(), Code::PermissionDenied, "{status:?}");
+        }
+    }
     stage.stop().await;
 }
 

@@ -5,7 +5,8 @@ use prost_types::FileDescriptorProto;
 
 use super::stage::{Stage, soon};
 
-const SERVICES: [&str; 2] = ["dynamar.v1.Inference", "grpc.health.v1.Health"];
+const SERVICES: [&str; 3] =
+    ["dynamar.v1.Inference", "inference.GRPCInferenceService", "grpc.health.v1.Health"];
 
 macro_rules! reflection_test {
     ($name:ident, $version:ident) => {

@@ -1,0 +1,169 @@
+//! Predictions as tensors.
+
+use super::{
+    outputs::OutputTensor,
+    proto::{InferTensorContents, ModelInferResponse, model_infer_response::InferOutputTensor},
+    request::Form,
+    texts::to_raw,
+};
+use crate::{
+    server::{call::Answer, convert::best_first},
+    task::{Kind, Output, Prediction, Task},
+};
+
+/// The elements of a tensor, row by row.
+#[derive(Debug, Clone, PartialEq)]
+enum Elements {
+    Bool(Vec<bool>),
+    Fp32(Vec<f32>),
+    Fp64(Vec<f64>),
+    Bytes(Vec<Vec<u8>>),
+}
+
+/// The answer of one task to a request of this name and id.
+pub(super) fn response(
+    model_name: String,
+    id: String,
+    form: &Form,
+    answer: Answer,
+) -> ModelInferResponse {
+    let mut response = ModelInferResponse { model_name, id, ..Default::default() };
+    for answer in answer.tasks {
+        response.model_version = answer.route.checkpoint.clone();
+        let task = &answer.route.task.predictor.file.task;
+        for &output in &form.outputs {
+            add(&mut response, output, task, &answer.predictions, form);
+        }
+    }
+    response
+}
+
+fn add(
+    response: &mut ModelInferResponse,
+    output: OutputTensor,
+    task: &Task,
+    predictions: &[Prediction],
+    form: &Form,
+) {
+    let elements = elements(output, task, predictions, form.top_k);
+    let examples = i64::try_from(predictions.len()).unwrap_or(i64::MAX);
+    let mut tensor = InferOutputTensor {
+        name: output.name().to_owned(),
+        datatype: output.datatype().to_owned(),
+        shape: output.shape(task, examples, form.top_k),
+        ..Default::default()
+    };
+    match form.raw {
+        true => response.raw_output_contents.push(elements.into_raw()),
+        false => tensor.contents = Some(elements.into_contents()),
+    }
+    response.outputs.push(tensor);
+}
+
+fn elements(output: OutputTensor, task: &Task, predictions: &[Prediction], top_k: u32) -> Elements {
+    let outputs = predictions.iter().map(|prediction| &prediction.output);
+    // A task of the one kind has no output of the other.
+    let probabilities = outputs.clone().filter_map(|output| match output {
+        Output::Probabilities(probabilities) => Some(probabilities),
+        Output::Value(_) => None,
+    });
+    match output {
+        OutputTensor::Probabilities => Elements::Fp32(probabilities.flatten().copied().collect()),
+        OutputTensor::Labels => {
+            let labels: &[String] = match &task.kind {
+                Kind::Classification { labels } => labels,
+                Kind::Regression { .. } => &[],
+            };
+            let best = probabilities.flat_map(|all| best_first(labels, all, top_k.max(1)));
+            Elements::Bytes(best.map(|score| score.label.into_bytes()).collect())
+        }
+        OutputTensor::Value => {
+            let values = outputs.filter_map(|output| match output {
+                Output::Value(value) => Some(*value),
+                Output::Probabilities(_) => None,
+            });
+            Elements::Fp64(values.collect())
+        }
+        OutputTensor::Truncated => {
+            Elements::Bool(predictions.iter().map(|prediction| prediction.truncated).collect())
+        }
+    }
+}
+
+impl Elements {
+    fn into_contents(self) -> InferTensorContents {
+        let mut contents = InferTensorContents::default();
+        match self {
+            Self::Bool(all) => contents.bool_contents = all,
+            Self::Fp32(all) => contents.fp32_contents = all,
+            Self::Fp64(all) => contents.fp64_contents = all,
+            Self::Bytes(all) => contents.bytes_contents = all,
+        }
+        contents
+    }
+
+    fn into_raw(self) -> Vec<u8> {
+        match self {
+            Self::Bool(all) => all.into_iter().map(u8::from).collect(),
+            Self::Fp32(all) => all.into_iter().flat_map(f32::to_le_bytes).collect(),
+            Self::Fp64(all) => all.into_iter().flat_map(f64::to_le_bytes).collect(),
+            Self::Bytes(all) => to_raw(all.iter().map(Vec::as_slice)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(kind: Kind) -> Task {
+        Task { name: "t".to_owned(), kind, fields: Vec::new() }
+    }
+
+    fn predictions(outputs: Vec<Output>) -> Vec<Prediction> {
+        let prediction =
+            |(at, output)| Prediction { output, truncated: at == 1, template_spread: 0.0 };
+        outputs.into_iter().enumerate().map(prediction).collect()
+    }
+
+    #[test]
+    fn classifications_become_tensors_in_the_order_of_the_task() {
+        let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let task = task(Kind::Classification { labels });
+        let rows = [[0.25, 0.5, 0.25], [0.25, 0.125, 0.625]];
+        let all = predictions(rows.map(|row| Output::Probabilities(row.to_vec())).to_vec());
+        let of = |output: OutputTensor, top_k| {
+            (output.shape(&task, 2, top_k), elements(output, &task, &all, top_k))
+        };
+        let bytes = |texts: &[&str]| {
+            Elements::Bytes(texts.iter().map(|text| text.as_bytes().to_vec()).collect())
+        };
+        let flat = Elements::Fp32(rows.concat());
+        assert_eq!(of(OutputTensor::Probabilities, 0), (vec![2, 3], flat.clone()));
+        assert_eq!(of(OutputTensor::Probabilities, 1), (vec![2, 3], flat));
+        assert_eq!(of(OutputTensor::Labels, 0), (vec![2], bytes(&["b", "c"])));
+        assert_eq!(of(OutputTensor::Labels, 1), (vec![2, 1], bytes(&["b", "c"])));
+        assert_eq!(of(OutputTensor::Labels, 2), (vec![2, 2], bytes(&["b", "a", "c", "a"])));
+        let whole = bytes(&["b", "a", "c", "c", "a", "b"]);
+        assert_eq!(of(OutputTensor::Labels, u32::MAX), (vec![2, 3], whole));
+        let cut = Elements::Bool(vec![false, true]);
+        assert_eq!(of(OutputTensor::Truncated, 0), (vec![2], cut));
+    }
+
+    #[test]
+    fn values_become_a_tensor() {
+        let task = task(Kind::Regression { min: None, max: None });
+        let all = predictions(vec![Output::Value(1.5), Output::Value(-0.25)]);
+        assert_eq!(OutputTensor::Value.shape(&task, 2, 7), [2]);
+        let values = elements(OutputTensor::Value, &task, &all, 7);
+        assert_eq!(values, Elements::Fp64(vec![1.5, -0.25]));
+    }
+
+    #[test]
+    fn bytes_are_little_endian() {
+        assert_eq!(Elements::Bool(vec![true, false]).into_raw(), [1, 0]);
+        assert_eq!(Elements::Fp32(vec![1.0]).into_raw(), [0, 0, 0x80, 0x3f]);
+        assert_eq!(Elements::Fp64(vec![-2.0]).into_raw(), [0, 0, 0, 0, 0, 0, 0, 0xc0]);
+        assert_eq!(Elements::Bytes(vec![b"ab".to_vec()]).into_raw(), [2, 0, 0, 0, b'a', b'b']);
+    }
+}
