@@ -80,10 +80,11 @@ test-fetch:
 	@$(PYTHON) models/test_fetch.py
 
 test-clients: fetch $(CLIENT_PACKAGES)/.complete
-	@$(CARGO) build --locked --quiet
-	@PYTHONPATH=$(CLIENT_PACKAGES) $(PYTHON) tests/clients/test_clients.py
+	@$(CARGO) build --locked --quiet --bin dynamar --example classify
+	@PYTHONPATH=$(CURDIR)/$(CLIENT_PACKAGES) $(PYTHON) -m unittest discover --start-directory tests/clients
 
-$(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt
+$(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt \
+		examples/python/requirements.txt examples/open_inference/requirements.txt
 	@rm -rf $(CLIENT_PACKAGES)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(CLIENT_PACKAGES) --requirement $<

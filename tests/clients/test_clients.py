@@ -1,149 +1,38 @@
 """Real clients against the real binary: grpcio without generated code, and grpcurl.
 
-Imports bert-tiny, trains both demo tasks on it, serves them, and asks. `make test-clients` installs
-the clients and runs this; `DYNAMAR` names another binary.
+`make test-clients` installs the clients and runs this; `stage` has the server.
 """
 
 import datetime
 import ipaddress
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import tempfile
 import unittest
-from pathlib import Path
 
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from google.protobuf import descriptor_pool, message_factory
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
+
+import stage
+from stage import (
+    BLAME, DYNAMAR, PACKAGES, PRAISE, ROOT, SERVICE, Caller, Server, dynamar, examples,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
-DYNAMAR = os.environ.get("DYNAMAR", str(ROOT / "target/debug/dynamar"))
-PACKAGES = Path(grpc.__file__).resolve().parents[1]
-SERVICE = "dynamar.v1.Inference"
-PRAISE = "Absolutely wonderful, I love it, great quality."
-BLAME = "Terrible, it broke after two days, a waste of money."
-
-
-def dynamar(*arguments):
-    """Runs a verb to its end and returns what it printed."""
-    done = subprocess.run([DYNAMAR, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise AssertionError(f"dynamar {arguments[0]}: {done.stderr}")
-    return done.stdout
-
-
-def train(home):
-    """Makes a checkpoint with both demo tasks."""
-    encoder, model = home / "encoder", home / "serving" / "reviews"
-    dynamar("import", ROOT / "models/fetched/bert-tiny", "--out", encoder)
-    begin = encoder
-    for task, tune, length in [
-        ("review-intensity", "full", ("--steps", "150", "--learning-rate", "3e-4")),
-        ("review-polarity", "head", ("--epochs", "3")),
-    ]:
-        data = ROOT / "models/data" / task
-        dynamar(
-            "train", "--task", ROOT / f"models/tasks/{task}.toml", "--encoder", begin, "--out", model,
-            "--train", data / "train.csv", "--dev", data / "dev.csv", "--tune", tune, *length,
-        )
-        begin = model
-    return model
-
-
-class Server:
-    """A server on a free port, with further settings as environment variables have them."""
-
-    def __init__(self, models, **settings):
-        environment = {
-            **os.environ,
-            "DYNAMAR_LOG__FORMAT": "json",
-            "DYNAMAR_SERVER__STOP_DELAY_MS": "0",
-            **settings,
-        }
-        self.process = subprocess.Popen(
-            [DYNAMAR, "serve", "--models", str(models), "--address", "127.0.0.1:0"],
-            cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-        )
-        self.address = self.line("listening")["address"]
-        self.line("serving")
-
-    def line(self, message):
-        """Reads the log up to the line with this message."""
-        for text in self.process.stderr:
-            line = json.loads(text)
-            if line["message"] == message:
-                return line
-        raise AssertionError(f"the server ended without saying {message!r}")
-
-    def stop(self):
-        """SIGTERM; returns the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.stderr.read()
-        self.process.stderr.close()
-        return self.process.wait(timeout=30)
 
 
 def setUpModule():
     global HOME, SERVER, CHANNEL, CALL
-    HOME = tempfile.TemporaryDirectory()
-    train(Path(HOME.name))
-    SERVER = Server(Path(HOME.name) / "serving")
+    HOME, SERVER = stage.home(), stage.serving()
     CHANNEL = grpc.insecure_channel(SERVER.address)
     CALL = Caller(CHANNEL)
 
 
 def tearDownModule():
     CHANNEL.close()
-    SERVER.stop()
-    HOME.cleanup()
-
-
-class Caller:
-    """Calls methods by what reflection says of them; no generated code."""
-
-    def __init__(self, channel):
-        self.channel = channel
-        pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
-        self.service = pool.FindServiceByName(SERVICE)
-
-    def __call__(self, method, compression=None, **fields):
-        request, answer = self.types(method)
-        call = self.channel.unary_unary(
-            f"/{SERVICE}/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=answer.FromString,
-        )
-        return call(request(**fields), timeout=30, compression=compression)
-
-    def stream(self, method, *requests):
-        """All answers to requests, each given as a dictionary."""
-        request, answer = self.types(method)
-        call = self.channel.stream_stream(
-            f"/{SERVICE}/{method}",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=answer.FromString,
-        )
-        return list(call(iter([request(**fields) for fields in requests]), timeout=30))
-
-    def types(self, method):
-        descriptor = self.service.FindMethodByName(method)
-        of = message_factory.GetMessageClass
-        return of(descriptor.input_type), of(descriptor.output_type)
-
-
-def examples(*texts):
-    return [{"fields": {"text": text}} for text in texts]
 
 
 class Grpcio(unittest.TestCase):
@@ -257,6 +146,7 @@ class Grpcurl(unittest.TestCase):
     def test_list_describe_and_health(self):
         listed = self.grpcurl(SERVER.address, "list").split()
         self.assertIn(SERVICE, listed)
+        self.assertIn("inference.GRPCInferenceService", listed)
         self.assertIn("grpc.health.v1.Health", listed)
         self.assertIn("rpc Classify", self.grpcurl(SERVER.address, "describe", SERVICE))
         answer = self.grpcurl(SERVER.address, "grpc.health.v1.Health/Check")
@@ -301,7 +191,7 @@ class Access(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.home = Path(HOME.name)
+        cls.home = HOME
         cls.authority = Authority()
         cls.shop = cls.authority.certificate("shop.example")
         files = {"ca.pem": cls.authority.pem, "shop.pem": cls.shop[0], "shop.key": cls.shop[1]}
@@ -378,7 +268,7 @@ tasks = ["review-polarity"]
 
 class Stop(unittest.TestCase):
     def test_sigterm_ends_the_server_cleanly(self):
-        server = Server(Path(HOME.name) / "serving")
+        server = Server(HOME / "serving")
         with grpc.insecure_channel(server.address) as channel:
             Caller(channel)("Classify", task="review-polarity", examples=examples(PRAISE))
         self.assertEqual(server.stop(), 0)

@@ -24,7 +24,7 @@ import grpc
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/clients"))
-import test_clients as clients  # noqa: E402
+import stage as clients  # noqa: E402
 
 OUT = ROOT / "target/rolling-restart"
 ENVOY = Path(sys.executable).parent / "envoy"
