@@ -2,6 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use dynamar::server::open_inference::proto::{
+    GrpcInferenceServiceClient, InferTensorContents, ModelInferRequest,
+    model_infer_request::InferInputTensor,
+};
+
 use tokio_stream::StreamExt;
 use tonic::Code;
 
@@ -21,6 +26,21 @@ async fn calls_are_counted_by_method_task_and_code() {
     let streamed = soon(client.regress_stream(tokio_stream::iter(asked))).await.expect("a stream");
     let answers: Vec<_> = soon(streamed.into_inner().collect()).await;
     assert!(answers.len() == 4 && answers.iter().all(Result::is_ok));
+    let mut open_inference = GrpcInferenceServiceClient::new(stage.channel().await);
+    let text = InferTensorContents { bytes_contents: vec![b"fine".to_vec()], ..Default::default() };
+    let input = InferInputTensor {
+        name: "text".to_owned(),
+        datatype: "BYTES".to_owned(),
+        shape: vec![1],
+        contents: Some(text),
+        ..Default::default()
+    };
+    let inference = ModelInferRequest {
+        model_name: "polarity".to_owned(),
+        inputs: vec![input],
+        ..Default::default()
+    };
+    soon(open_inference.model_infer(inference)).await.expect("answered");
     let refused = soon(client.classify(classify("nothing", texts(&["fine"])))).await;
     assert_eq!(refused.expect_err("no task").code(), Code::NotFound);
     soon(client.classify(classify("polarity", Vec::new()))).await.expect_err("no examples");
@@ -29,13 +49,14 @@ async fn calls_are_counted_by_method_task_and_code() {
         (r#"requests_total{code="OK",method="Classify",task="polarity"}"#, 3.0),
         (r#"requests_total{code="OK",method="Predict",task="(several)"}"#, 1.0),
         (r#"requests_total{code="OK",method="RegressStream",task="intensity"}"#, 4.0),
+        (r#"requests_total{code="OK",method="ModelInfer",task="polarity"}"#, 1.0),
         (r#"requests_total{code="NOT_FOUND",method="Classify",task=""}"#, 1.0),
         (r#"requests_total{code="INVALID_ARGUMENT",method="Classify",task="polarity"}"#, 1.0),
         (r#"request_duration_seconds_count{method="Classify",task="polarity"}"#, 4.0),
         (r#"refused_total{reason="UNKNOWN_TASK"}"#, 1.0),
         (r#"refused_total{reason="INVALID_REQUEST"}"#, 1.0),
-        // Three calls, one, and four.
-        ("tokenization_duration_seconds_count", 8.0),
+        // Three calls, one, four, and one.
+        ("tokenization_duration_seconds_count", 9.0),
         ("serving", 1.0),
         (r#"reloads_total{outcome="failed"}"#, 0.0),
     ] {
