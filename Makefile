@@ -37,7 +37,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -89,6 +89,14 @@ $(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt \
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(CLIENT_PACKAGES) --requirement $<
 	@touch $@
+
+# With docker, or with buildah where there is none (deploy/image/build.py). IMAGE_ARGS go to the build.
+IMAGE_ARGS ?=
+image: ## Builds the container image (STAND_INS=1: on bases made here, for machines without a registry)
+	@$(PYTHON) deploy/image/build.py $(IMAGE_ARGS)
+
+image-check: fetch image $(CLIENT_PACKAGES)/.complete ## Builds the image and tries it: size, users, health, calls, stop
+	@PYTHONPATH=$(CLIENT_PACKAGES) $(PYTHON) deploy/image/check.py --grpcurl $(CLIENT_PACKAGES)/bin/grpcurl
 
 rolling-restart: fetch build $(ENVOY_VENV)/.complete ## Restarts two servers behind Envoy under load; no call may fail
 	@DYNAMAR=$(CURDIR)/$(DYNAMAR) $(ENVOY_VENV)/bin/python tests/envoy/rolling_restart.py

@@ -131,6 +131,7 @@ class Artifact:
     target: str
     archives: tuple[Archive, ...]
     prepared: tuple[Prepared, ...]
+    on_request: bool = False
 
     def archive(self) -> Archive:
         """The archive for this machine."""
@@ -198,6 +199,7 @@ def artifact_from(entry: dict) -> Artifact:
         target=inside(entry["target"]),
         archives=tuple(archive_from(archive) for archive in entry["archive"]),
         prepared=tuple(prepared_from(prepared) for prepared in entry.get("prepared", [])),
+        on_request=entry.get("on_request", False),
     )
 
 
@@ -642,12 +644,14 @@ def list_catalogue(root: Path, artifacts: list[Artifact]) -> None:
 
 
 def select(artifacts: list[Artifact], names: list[str]) -> list[Artifact]:
-    """The artifacts asked for, in the catalogue's order; all if none are named."""
+    """The artifacts asked for, in the catalogue's order; if none are named, all but those that have to be."""
     known = [artifact.name for artifact in artifacts]
     for name in names:
         if name not in known:
             raise BadCatalogue(f"{name!r} is not in the catalogue; it has {', '.join(known)}")
-    return [artifact for artifact in artifacts if not names or artifact.name in names]
+    if not names:
+        return [artifact for artifact in artifacts if not artifact.on_request]
+    return [artifact for artifact in artifacts if artifact.name in names]
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -657,7 +661,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         description="Fetches the runtime, the encoders and the demo data that models/catalogue.toml lists.",
         epilog=f"Set {ARCHIVE_DIR_VARIABLE} to a directory of already downloaded archives to fetch offline.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch (default: everything)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch (default: everything that is not `on_request`)")
     parser.add_argument("--list", action="store_true", help="print the catalogue and fetch nothing")
     parser.add_argument("--root", type=Path, default=CATALOGUE.parent.parent, metavar="DIR",
                         help="where to put it (default: this repository)")  # fmt: skip
@@ -668,7 +672,8 @@ def main(arguments: list[str], catalogue: Path = CATALOGUE) -> int:
     """Exit status 0 if everything asked for is there, 1 if not, 2 on wrong usage."""
     options = parse_arguments(arguments)
     try:
-        artifacts = select(load_catalogue(catalogue), options.names)
+        known = load_catalogue(catalogue)
+        artifacts = known if options.list and not options.names else select(known, options.names)
     except BadCatalogue as error:
         report(str(error))
         return 2

@@ -188,6 +188,17 @@ class Fetching(TemporaryRoot):
         self.assertFalse(self.root.exists())
 
 
+    def test_what_is_on_request_is_fetched_by_name_alone(self):
+        catalogue = self.tiny_wheel()
+        text = catalogue.read_text().replace('licence = ', 'on_request = true\nlicence = ', 1)
+        catalogue.write_text(text)
+        self.assertEqual(self.run_fetch(catalogue), (0, "", ""))
+        self.assertFalse(self.target.exists())
+        self.assertEqual(self.run_fetch(catalogue, "--list")[1].count("tiny:"), 1)
+        self.assertEqual(self.run_fetch(catalogue, "tiny")[0], 0)
+        self.assertTrue(self.target.exists())
+
+
 class Damage(TemporaryRoot):
     def test_changed_file_is_fetched_again(self):
         catalogue = self.tiny_wheel()
@@ -419,7 +430,7 @@ class RealCatalogue(unittest.TestCase):
     def test_it_is_sound(self):
         artifacts = fetch.load_catalogue(fetch.CATALOGUE)
         names = [artifact.name for artifact in artifacts]
-        self.assertEqual(names, ["onnxruntime", "minilm-l6", "bert-tiny", "vader-amazon-reviews"])
+        self.assertEqual(names, ["onnxruntime", "onnxruntime-gpu", "minilm-l6", "bert-tiny", "vader-amazon-reviews"])
         for artifact in artifacts:
             for archive in artifact.archives:
                 self.assertIn("LICENSE", [file.name for file in archive.members])
