@@ -45,12 +45,14 @@ COPY --from=dynamar /build/target/dist/dynamar /files/usr/local/bin/dynamar
 # hadolint ignore=DL3006
 FROM ${RUNTIME}
 COPY --from=files /files /
-# The environment goes over /etc/dynamar/dynamar.toml, so that no mounted file has to repeat these.
+# The environment goes over /etc/dynamar/dynamar.toml, so that no mounted file has to repeat these. The last is ONNX Runtime's:
+# its telemetry otherwise begins with the library, before it can be told not to.
 ENV DYNAMAR_SERVER__ADDRESS=0.0.0.0:50051 \
     DYNAMAR_METRICS__ADDRESS=0.0.0.0:9090 \
     DYNAMAR_MODELS__DIRECTORY=/models \
     DYNAMAR_ONNXRUNTIME__PATH=/usr/local/lib/onnxruntime/libonnxruntime.so \
-    DYNAMAR_LOG__FORMAT=json
+    DYNAMAR_LOG__FORMAT=json \
+    ORT_DISABLE_TELEMETRY=1
 # dynamar.toml is read from here if there is one, and its relative paths lead from here.
 WORKDIR /etc/dynamar
 # In numbers: Kubernetes cannot see of a name that it is not root.

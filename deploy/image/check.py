@@ -102,6 +102,7 @@ def check_settings(image: Image) -> None:
     ports = sorted(settings.get("ExposedPorts") or {})
     want(ports == ["50051/tcp", "9090/tcp"], f"exposes {', '.join(ports)}")
     want(not settings.get("Volumes"), "declares no volume")
+    want("ORT_DISABLE_TELEMETRY=1" in settings["Env"], "switches ONNX Runtime's telemetry off")
     labels = settings.get("Labels") or {}
     revision = labels.get("org.opencontainers.image.revision", "unknown")
     want(revision != "unknown", f"is labelled with its revision, {revision}")
