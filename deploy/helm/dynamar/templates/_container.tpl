@@ -27,7 +27,7 @@
 {{- $resources := deepCopy .Values.resources -}}
 {{- if .Values.gpu.enabled -}}
 {{- range list "requests" "limits" -}}
-{{- $_ := set $resources . (merge (dict "nvidia.com/gpu" "1") (get $resources . | default dict)) -}}
+{{- $_ := set $resources . (merge (dict "nvidia.com/gpu" "1" "memory" $.Values.gpu.memory) (get $resources . | default dict)) -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $resources -}}
