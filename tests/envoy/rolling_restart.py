@@ -3,25 +3,18 @@
 Trains both demo tasks on bert-tiny, serves them twice, puts Envoy before both, and calls through it all
 the time. In every round each server gets SIGTERM, ends, is started again and takes calls again before it
 is the other one's turn. Every answer is compared with what one server said of the same texts alone. Envoy
-tries no call twice, so what fails is seen here.
+tries no call twice here, so what fails is seen.
 
 `make rolling-restart` installs Envoy and runs this; `DYNAMAR` names another binary.
 """
 
 import argparse
-import os
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import threading
 import time
-import urllib.request
-from pathlib import Path
 
-import grpc
+import fleet
 
+<<<<<<< HEAD
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/clients"))
 import stage as clients  # noqa: E402
@@ -181,6 +174,9 @@ def expected_of(server):
         call = clients.Caller(channel)
         ask = lambda text: call("Classify", task=TASK, examples=clients.examples(text))  # noqa: E731
         return [ask(text) for text in TEXTS]
+=======
+OUT = fleet.ROOT / "target/rolling-restart"
+>>>>>>> 5d132a9 (Give Envoy one configuration, which leaves a dead server out at once, and show it: make dead-server)
 
 
 def restart_all(servers, envoy, load, rounds):
@@ -202,30 +198,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="times that each server is restarted")
     parser.add_argument("--callers", type=int, default=8)
     arguments = parser.parse_args()
-    OUT.mkdir(parents=True, exist_ok=True)
-    processes = []
-    with tempfile.TemporaryDirectory() as home:
-        try:
-            clients.train(Path(home))
-            ports = free_ports(2)
-            servers = [Server(Path(home) / "serving", port) for port in ports]
-            envoy = Envoy(ports)
-            processes = [*servers, envoy]
-            for server in servers:
-                wait_until(
-                    f"{server.address} is healthy",
-                    lambda: envoy.of_server(server.address, "health_flags") == "healthy",
-                )
-            load = Load(f"127.0.0.1:{envoy.listener}", expected_of(servers[0]), arguments.callers)
-            load.start()
-            for server in servers:
-                envoy.until_it_sends(server)
+    with fleet.trained() as models:
+        with fleet.under_load(models, OUT, arguments.callers, retries=False) as (servers, envoy, load):
             restart_all(servers, envoy, load, arguments.rounds)
-            load.stop()
-        finally:
-            for one in processes:
-                one.process.kill()
-                one.process.wait()
     for failure in load.failures[:10]:
         print(failure)
     print(
