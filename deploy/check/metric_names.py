@@ -103,7 +103,8 @@ def main() -> int:
     parser.add_argument("page", metavar="URL|FILE", help="a /metrics page")
     known = exported(read(parser.parse_args().page))
     asked = expressions()
-    wrong = [complaint for where, expression in asked for complaint in complaints(where, expression, known)]
+    found = (complaint for where, expression in asked for complaint in complaints(where, expression, known))
+    wrong = list(dict.fromkeys(found))
     used = {base_of(name, known) for _, expression in asked for name, _ in NAME.findall(expression)}
     unused = sorted(name for name in known if name.startswith("dynamar_") and name not in used)
     print("\n".join(wrong + [f"(exported, and asked for by nothing: {', '.join(unused)})"] * bool(unused)))
