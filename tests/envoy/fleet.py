@@ -20,7 +20,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/clients"))
-import test_clients as clients  # noqa: E402
+import stage as clients  # noqa: E402
 
 CONFIG = ROOT / "deploy/envoy/envoy.yaml"
 ENVOY = Path(sys.executable).parent / "envoy"

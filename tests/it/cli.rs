@@ -46,6 +46,17 @@ fn every_verb_has_help_with_an_example() {
 }
 
 #[test]
+fn onnx_runtime_reports_nothing_and_leaves_nothing_in_the_home_directory() {
+    let home = tempfile::tempdir().expect("a directory");
+    // It is loaded before the checkpoints are looked for.
+    let mut serve = dynamar(&["serve", "--models", "no/such/dir", "--address", "127.0.0.1:0"]);
+    let output = serve.env("HOME", home.path()).env_remove("ORT_DISABLE_TELEMETRY").output();
+    assert_eq!(output.expect("the binary runs").status.code(), Some(1));
+    let left = std::fs::read_dir(home.path()).expect("listed").count();
+    assert_eq!(left, 0, "{}", home.path().display());
+}
+
+#[test]
 fn wrong_usage_exits_with_2_and_failure_with_1() {
     check(&[], 2, &["Usage"]);
     check(&["serve", "--prot", "1"], 2, &["--prot"]);
