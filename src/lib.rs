@@ -1,6 +1,7 @@
 //! Prompt-tuned classifiers and regressors over text: training, checkpoints and a gRPC server.
 
 pub mod batching;
+pub mod bulk;
 pub mod checkpoint;
 pub mod cli;
 pub mod comparison;

@@ -21,7 +21,7 @@ pub struct Distinct {
 impl Distinct {
     /// None yet; never more tokens than this, so that a call which asks for too much is noticed
     /// before all of its prompts are made.
-    pub(super) fn new(max_tokens: usize) -> Self {
+    pub fn new(max_tokens: usize) -> Self {
         Self {
             prompts: Vec::new(),
             tokens: 0,

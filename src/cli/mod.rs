@@ -2,13 +2,17 @@
 
 mod compare;
 mod compare_progress;
+mod completions;
 mod evaluate;
 mod health;
 mod import;
 mod inspect;
 mod interrupt;
 mod logging;
+mod man;
 mod output;
+mod predict;
+mod predict_progress;
 mod pretrain;
 mod progress;
 mod serve;
@@ -47,12 +51,15 @@ enum Command {
     Train(train::Args),
     Pretrain(pretrain::Args),
     Evaluate(evaluate::Args),
-    // Boxed: it has many more arguments than the others.
+    Predict(Box<predict::Args>),
+    // Boxed, as predict's: it has many more arguments than the others.
     Compare(Box<compare::Args>),
     Import(import::Args),
     Inspect(inspect::Args),
     Health(health::Args),
     Token(token::Args),
+    Completions(completions::Args),
+    Man(man::Args),
 }
 
 /// Runs what the command line says. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -64,11 +71,14 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args, &cli.global),
         Command::Pretrain(args) => pretrain::run(&args, &cli.global),
         Command::Evaluate(args) => evaluate::run(&args, &cli.global),
+        Command::Predict(args) => predict::run(&args, &cli.global),
         Command::Compare(args) => compare::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Health(args) => health::run(&args, &cli.global),
         Command::Token(args) => token::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -36,7 +36,18 @@ fn check(arguments: &[&str], code: i32, words: &[&str]) {
 #[test]
 fn every_verb_has_help_with_an_example() {
     for verb in [
-        "serve", "train", "pretrain", "compare", "evaluate", "import", "inspect", "health", "token",
+        "serve",
+        "train",
+        "pretrain",
+        "compare",
+        "evaluate",
+        "predict",
+        "import",
+        "inspect",
+        "health",
+        "token",
+        "completions",
+        "man",
     ] {
         let output = run(&[verb, "--help"]);
         assert_eq!(output.status.code(), Some(0));

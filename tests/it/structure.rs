@@ -55,6 +55,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("batching", &["config", "inference", "metrics", "panics", "tokenization"]),
+    ("bulk", &["batching", "inference", "panics", "prompt", "task", "tokenization"]),
     ("registry", &["batching", "checkpoint", "config", "inference", "task", "tokenization"]),
     (
         "server",
@@ -75,9 +76,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that these modules alone may name.
 const OWNERS: &[(&str, &[&str])] = &[
+    ("arrow_array", &["bulk"]),
+    ("arrow_schema", &["bulk"]),
+    ("bytes", &["bulk/columnar"]),
     ("memmap2", &["inference/encoder"]),
     ("ort", &["inference/encoder"]),
     ("http_body_util", &["server"]),
+    ("parquet", &["bulk/columnar"]),
     ("hyper", &["server"]),
     ("hyper_util", &["server"]),
     ("subtle", &["server/access"]),
@@ -95,6 +100,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("safetensors", &["export", "import", "inference", "training"]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("indicatif", &["cli"]),
     ("maud", &["report"]),
 ];

@@ -1,0 +1,193 @@
+//! A stretch of a file as a Parquet file, with a limit on what its pages unfold to.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Read},
+    os::unix::fs::FileExt,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use parquet::{
+    errors::{ParquetError, Result},
+    file::reader::{ChunkReader, Length},
+};
+
+/// Bytes of the largest page, compressed or not. Most writers make pages of 1 MiB.
+pub const MAX_PAGE_BYTES: u64 = 64 << 20;
+
+/// Bytes of the largest footer.
+const MAX_FOOTER_BYTES: u32 = 64 << 20;
+
+/// What ends a Parquet file, after the footer's length.
+const TAIL_BYTES: u64 = 8;
+
+/// First bytes of a page's header that hold its sizes: three tagged numbers of at most 6 bytes.
+const HEAD_BYTES: usize = 18;
+
+/// A stretch of a file.
+#[derive(Clone)]
+pub struct Window {
+    file: Arc<File>,
+    start: u64,
+    length: u64,
+    /// Whether only pages are read, so that their headers can be looked at.
+    reads_pages: bool,
+}
+
+impl Window {
+    /// `length` bytes from `start` on. The file is read by position, so others may share it.
+    pub fn new(file: Arc<File>, start: u64, length: u64) -> Self {
+        Self { file, start, length, reads_pages: false }
+    }
+
+    /// The same for reading pages, none of which may unfold to more than the limit.
+    pub fn of_pages(&self) -> Self {
+        Self { reads_pages: true, ..self.clone() }
+    }
+
+    /// Says so if the footer is larger than any real one, before it is read.
+    pub fn check_footer(&self) -> Result<()> {
+        let Some(at) = self.length.checked_sub(TAIL_BYTES) else {
+            return Err(general("it is too short to be a Parquet file".to_owned()));
+        };
+        let mut tail = [0; TAIL_BYTES as usize];
+        self.file.read_exact_at(&mut tail, self.start + at)?;
+        let bytes = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+        match bytes > MAX_FOOTER_BYTES {
+            true => Err(general(format!(
+                "its footer has {bytes} bytes, and no more than {MAX_FOOTER_BYTES} are taken"
+            ))),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Length for Window {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Window {
+    type T = BufReader<Reader>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        let reader = Reader {
+            file: Arc::clone(&self.file),
+            at: self.start + start.min(self.length),
+            end: self.start + self.length,
+            checks: self.reads_pages,
+        };
+        Ok(BufReader::new(reader))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        if self.reads_pages && length as u64 > MAX_PAGE_BYTES {
+            return Err(general(too_large(length as u64)));
+        }
+        let fits = start.checked_add(length as u64).is_some_and(|end| end <= self.length);
+        if !fits {
+            return Err(general(format!("it ends before byte {start} + {length}")));
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, self.start + start)?;
+        Ok(bytes.into())
+    }
+}
+
+fn general(message: String) -> ParquetError {
+    ParquetError::General(message)
+}
+
+fn too_large(bytes: u64) -> String {
+    format!("a page of {bytes} bytes, and no more than {MAX_PAGE_BYTES} are taken")
+}
+
+/// Reads on from a place. What is read first is a page's header, if it is one that checks: of a page
+/// whose data alone is wanted nothing is read here.
+pub struct Reader {
+    file: Arc<File>,
+    at: u64,
+    end: u64,
+    checks: bool,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if std::mem::take(&mut self.checks) {
+            self.check_page()?;
+        }
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Reader {
+    fn check_page(&self) -> io::Result<()> {
+        let mut head = [0; HEAD_BYTES];
+        let read = self.file.read_at(&mut head, self.at)?;
+        match uncompressed_bytes(&head[..read]) {
+            Some(bytes) if bytes > MAX_PAGE_BYTES => Err(io::Error::other(too_large(bytes))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What a page unfolds to, from the beginning of its header (Thrift's compact protocol: the type and
+/// the size are its first two fields, each a tag and a number). What is written otherwise the library
+/// reads, or refuses.
+fn uncompressed_bytes(head: &[u8]) -> Option<u64> {
+    /// The next field, a number of 32 bits.
+    const NEXT_NUMBER: u8 = 0x15;
+    let mut rest = head;
+    let mut number = || {
+        let (tag, after) = rest.split_first()?;
+        (*tag == NEXT_NUMBER).then_some(())?;
+        let (number, after) = varint(after)?;
+        rest = after;
+        // Of the signs the even ones are positive.
+        Some(number >> 1)
+    };
+    number()?;
+    number()
+}
+
+fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let length = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)? + 1;
+    let (digits, rest) = bytes.split_at(length);
+    let number = digits.iter().rev().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f));
+    Some((number, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_page_is_read_off_its_header() {
+        assert_eq!(uncompressed_bytes(&[0x15, 0x00, 0x15, 0x08, 0x15, 0x08]), Some(4));
+        let huge = [0x15, 0x04, 0x15, 0xfe, 0xff, 0xff, 0xff, 0x0f, 0x15];
+        assert_eq!(uncompressed_bytes(&huge), Some((1 << 31) - 1));
+        assert_eq!(uncompressed_bytes(&[0x15, 0x00, 0x25, 0x08]), None);
+        assert_eq!(uncompressed_bytes(&[]), None);
+    }
+
+    #[test]
+    fn a_window_ends_where_it_ends() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("bytes");
+        std::fs::write(&path, b"0123456789").expect("written");
+        let file = Arc::new(File::open(&path).expect("there"));
+        let window = Window::new(file, 2, 5);
+        assert_eq!(&window.get_bytes(1, 4).expect("inside")[..], b"3456");
+        assert!(window.get_bytes(1, 5).is_err());
+        assert!(window.get_bytes(u64::MAX, 1).is_err());
+        let mut text = String::new();
+        window.get_read(3).expect("inside").read_to_string(&mut text).expect("read");
+        assert_eq!(text, "56");
+    }
+}

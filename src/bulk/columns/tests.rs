@@ -1,0 +1,63 @@
+use super::*;
+
+const TASK: &str = "[task]\nname = \"t\"\nkind = \"classification\"\n\
+    [fields.title]\ncolumn = \"headline\"\n[fields.brand]\noptional = true\n\
+    [labels]\ncolumn = \"y\"\nnames = [\"no\", \"yes\"]\n[prompt]\ncanonical = \"one\"\n\
+    [[prompt.template]]\nid = \"one\"\ntext = \"{title} {brand} {mask}\"\n";
+
+fn layout(columns: &[&str], naming: &Naming, output: Format) -> Result<Layout, BulkError> {
+    let file = TaskFile::parse(TASK, "task.toml").expect("a good task file");
+    let columns = columns
+        .iter()
+        .map(|name| Column { name: (*name).to_owned(), kind: ColumnKind::Text })
+        .collect();
+    Layout::new("in.csv", Some(columns), &file, naming, output)
+}
+
+fn naming(fields: &[(&str, &str)], prefix: &str, scores: bool) -> Naming {
+    let fields = fields.iter().map(|(f, c)| ((*f).to_owned(), (*c).to_owned())).collect();
+    Naming { fields, prefix: prefix.to_owned(), scores }
+}
+
+#[test]
+fn fields_are_found_by_what_was_said_their_name_or_the_task_file() {
+    let check = |columns: &[&str], fields: &[(&str, &str)], expected: [Option<usize>; 2]| {
+        let layout = layout(columns, &naming(fields, "", false), Format::Csv).expect("found");
+        let places: Vec<Option<usize>> = layout.fields.iter().map(|field| field.place).collect();
+        assert_eq!(places, expected, "{columns:?}");
+    };
+    check(&["id", "title", "brand"], &[], [Some(1), Some(2)]);
+    check(&["id", "headline"], &[], [Some(1), None]);
+    check(&["headline", "title"], &[], [Some(1), None]);
+    check(&["headline", "title"], &[("title", "headline")], [Some(0), None]);
+    check(&["title", "maker"], &[("brand", "maker")], [Some(0), Some(1)]);
+}
+
+#[test]
+fn what_cannot_be_is_said_with_what_to_do() {
+    let check = |columns: &[&str], fields: &[(&str, &str)], output, words: &[&str]| {
+        let error = layout(columns, &naming(fields, "", true), output).expect_err("refused");
+        let text = error.to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    };
+    check(&["id"], &[], Format::Csv, &["\"title\"", "it has: id", "--field title=COLUMN"]);
+    check(&["title"], &[("title", "x")], Format::Csv, &["no column \"x\""]);
+    check(&["title"], &[("text", "x")], Format::Csv, &["no field \"text\"", "title, brand"]);
+    check(&["title", "label"], &[], Format::Csv, &["\"label\"", "--prefix"]);
+    check(&["title", "probability_no"], &[], Format::Csv, &["\"probability_no\""]);
+    check(&["title", "title"], &[], Format::Csv, &["two columns"]);
+    check(&["title", "x", "x"], &[], Format::Jsonl, &["two columns"]);
+    assert!(layout(&["title", "x", "x"], &naming(&[], "", false), Format::Csv).is_ok());
+}
+
+#[test]
+fn what_is_added_depends_on_the_task_and_its_names_on_the_prefix() {
+    let names = |naming: &Naming| -> Vec<String> {
+        let layout = layout(&["title", "label"], naming, Format::Csv).expect("no clash");
+        layout.added.into_iter().map(|(name, _)| name).collect()
+    };
+    let expected = ["p_label", "p_probability", "p_truncated", "p_error"];
+    assert_eq!(names(&naming(&[], "p_", false)), expected);
+    let scores = names(&naming(&[], "p_", true));
+    assert_eq!(scores[2..4], ["p_probability_no", "p_probability_yes"]);
+}

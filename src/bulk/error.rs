@@ -1,0 +1,93 @@
+//! Why a file is not scored.
+
+use std::io;
+
+use super::Format;
+
+/// Why a file is not scored, or not to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkError {
+    #[error(
+        "{path}: its extension does not say what is in it; name a .csv, .jsonl or .parquet file, \
+         or say --in-format and --out-format"
+    )]
+    UnknownFormat { path: String },
+    #[error("cannot read {path}: {source}")]
+    Read { path: String, source: io::Error },
+    #[error("cannot write {path}: {source}")]
+    Write { path: String, source: io::Error },
+    #[error("{path} has no header row")]
+    NoHeader { path: String },
+    #[error("{path}: its header cannot be read: {message}")]
+    Header { path: String, message: String },
+    #[error("{path} cannot be read as Parquet: {message}")]
+    Parquet { path: String, message: String },
+    #[error("cannot write Parquet: {message}")]
+    WriteParquet { message: String },
+    #[error(
+        "{path} has no column {column:?} for the field {field:?}; it has: {known}; say \
+         --field {field}=COLUMN"
+    )]
+    MissingColumn { path: String, field: String, column: String, known: String },
+    #[error("the task has no field {field:?}; it has: {known}")]
+    UnknownField { field: String, known: String },
+    #[error("{path} has two columns called {column:?}")]
+    RepeatedColumn { path: String, column: String },
+    #[error(
+        "{path} has a column {column:?}, and the output gets one; say --prefix scored_ or the like"
+    )]
+    Clash { path: String, column: String },
+    #[error("{path}: the column {column:?} has the type {found}, and a field is a text")]
+    NoText { path: String, column: String, found: String },
+    #[error(
+        "{path}: the column {column:?} has the type {found}, which {format} cannot hold; write \
+         Parquet, or leave the column out"
+    )]
+    NotHeld { path: String, column: String, found: String, format: Format },
+    #[error("{path} has more than {limit} columns")]
+    TooManyColumns { path: String, limit: usize },
+    #[error("{what}: that needs a file that can be read twice, and not standard input")]
+    NeedsFile { what: &'static str },
+    #[error("Parquet is written to a file, not to standard output")]
+    ParquetStream,
+    #[error("{path} is the input and the output: choose another --out")]
+    SameFile { path: String },
+    #[error("{path} exists already; choose another --out, or pass --replace")]
+    Exists { path: String },
+    #[error(
+        "{path} is of a run that was interrupted: go on with --resume, or begin anew with --restart"
+    )]
+    Unfinished { path: String },
+    #[error(
+        "the run that was interrupted cannot go on: {what} was {was}, and now is {is}; begin anew \
+         with --restart"
+    )]
+    Differs { what: String, was: String, is: String },
+    #[error("{path} says nothing usable of the run that was interrupted ({message}): --restart")]
+    State { path: String, message: String },
+    #[error("{path} is being written by another process")]
+    Busy { path: String },
+    #[error("{path} changed while it was read: run it again with --restart")]
+    Changed { path: String },
+    #[error(
+        "{errors} rows have failed, more than --max-errors {limit}; the first: {first}. What was \
+         written is kept for --resume"
+    )]
+    TooManyErrors { errors: u64, limit: u64, first: String },
+    #[error("interrupted after {rows} rows{}", if *.kept { "; go on with --resume" } else { "" })]
+    Interrupted { rows: u64, kept: bool },
+    #[error("no thread can be started: {0}")]
+    Threads(String),
+}
+
+impl BulkError {
+    pub(super) fn read(path: &str) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Read { path: path.clone(), source }
+    }
+
+    pub(super) fn write(path: &str) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Write { path: path.clone(), source }
+    }
+}

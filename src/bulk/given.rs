@@ -1,0 +1,153 @@
+//! The input, looked at before anything is computed.
+
+use std::{
+    cell::Cell,
+    fs,
+    io::{BufRead, BufReader, Read},
+    ops::Range,
+    path::Path,
+    time::SystemTime,
+};
+
+use arrow_schema::SchemaRef;
+
+use super::{
+    BulkError, Format, Job, cells,
+    columnar::schema,
+    columns::{Column, Layout},
+    records::{Grammar, Position, Records},
+    source::Place,
+    survey::{BUFFER_BYTES, Survey, read_header},
+};
+
+/// What a message calls a stream.
+pub const STANDARD_INPUT: &str = "standard input";
+
+/// The input, looked at.
+pub struct Given<'a> {
+    pub name: String,
+    pub layout: Layout,
+    /// The types of a Parquet file.
+    pub schema: Option<SchemaRef>,
+    pub kind: Kind<'a>,
+}
+
+/// What it comes from.
+pub enum Kind<'a> {
+    File {
+        path: &'a Path,
+        survey: Survey,
+        seen: Seen,
+        /// The rows that are to be scored.
+        rows: Range<u64>,
+    },
+    /// Taken when the run begins.
+    Stream(Cell<Option<Records<Box<dyn BufRead + Send>>>>),
+}
+
+/// By which a change of a file is noticed while it is read.
+#[derive(PartialEq, Eq)]
+pub struct Seen {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Seen {
+    pub fn at(path: &Path) -> Result<Self, BulkError> {
+        let metadata = fs::metadata(path).map_err(BulkError::read(&path.display().to_string()))?;
+        Ok(Self { bytes: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+impl<'a> Given<'a> {
+    /// A file, read through once.
+    pub fn of_file(
+        path: &'a Path,
+        format: Format,
+        output: Format,
+        job: &Job<'_>,
+    ) -> Result<Self, BulkError> {
+        let name = path.display().to_string();
+        let seen = Seen::at(path)?;
+        let survey = Survey::of(path, format)?;
+        let columns = survey.columns.clone();
+        let layout = Layout::new(&name, Some(columns), &job.predictor.file, job.naming, output)?;
+        let schema = (format == Format::Parquet).then(|| schema(path)).transpose()?;
+        if let Some(schema) = &schema {
+            check_types(&name, schema, &layout)?;
+        }
+        let rows = job.shard.map_or(0..survey.rows, |shard| shard.rows(survey.rows));
+        Ok(Self { name, layout, schema, kind: Kind::File { path, survey, seen, rows } })
+    }
+
+    /// A stream, read as far as the header.
+    pub fn of_stream(
+        stream: Box<dyn Read + Send>,
+        format: Format,
+        output: Format,
+        job: &Job<'_>,
+    ) -> Result<Self, BulkError> {
+        let name = STANDARD_INPUT.to_owned();
+        let grammar = match format {
+            Format::Parquet => return Err(BulkError::NeedsFile { what: "Parquet" }),
+            Format::Jsonl if output != Format::Jsonl => {
+                return Err(BulkError::NeedsFile { what: "JSONL as another format" });
+            }
+            Format::Jsonl => Grammar::Lines,
+            Format::Csv => Grammar::Csv,
+        };
+        if job.shard.is_some() {
+            return Err(BulkError::NeedsFile { what: "a shard" });
+        }
+        let input: Box<dyn BufRead + Send> =
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, stream));
+        let mut records = Records::new(input, grammar, Position::default());
+        let columns: Option<Vec<Column>> = match grammar {
+            Grammar::Lines => None,
+            Grammar::Csv => Some(read_header(&name, &mut records)?),
+        };
+        let layout = Layout::new(&name, columns, &job.predictor.file, job.naming, output)?;
+        let kind = Kind::Stream(Cell::new(Some(records)));
+        Ok(Self { name, layout, schema: None, kind })
+    }
+
+    /// Where the first row is.
+    pub fn start(&self) -> Place {
+        match &self.kind {
+            Kind::File { survey, .. } => Place { rows: 0, position: survey.start },
+            Kind::Stream(_) => Place::default(),
+        }
+    }
+
+    /// Rows that are to be scored, if that is known.
+    pub fn total(&self) -> Option<u64> {
+        match &self.kind {
+            Kind::File { rows, .. } => Some(rows.end - rows.start),
+            Kind::Stream(_) => None,
+        }
+    }
+}
+
+/// A field must be a text, and the output must be able to hold every column.
+fn check_types(name: &str, schema: &SchemaRef, layout: &Layout) -> Result<(), BulkError> {
+    for place in layout.fields.iter().filter_map(|field| field.place) {
+        let field = schema.field(place);
+        if !cells::is_text(field.data_type()) {
+            return Err(BulkError::NoText {
+                path: name.to_owned(),
+                column: field.name().clone(),
+                found: field.data_type().to_string(),
+            });
+        }
+    }
+    let is_held = |kind| layout.output == Format::Parquet || cells::has_json(kind);
+    match schema.fields().iter().find(|field| !is_held(field.data_type())) {
+        None => Ok(()),
+        Some(field) => Err(BulkError::NotHeld {
+            path: name.to_owned(),
+            column: field.name().clone(),
+            found: field.data_type().to_string(),
+            format: layout.output,
+        }),
+    }
+}

@@ -1,0 +1,176 @@
+//! Lines of JSON: objects whose keys keep their order.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::columns::ColumnKind;
+
+/// Whole numbers up to this one are exact as floating-point numbers.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// An object's entries in their order, no key twice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Entries(pub Vec<(String, Value)>);
+
+impl Entries {
+    /// Reads the object that a line holds.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        let text = std::str::from_utf8(line)
+            .map_err(|error| format!("not UTF-8 after byte {}", error.valid_up_to()))?;
+        serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+        let mut entries: Vec<(String, Value)> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        while let Some((key, value)) = map.next_entry::<String, Value>()? {
+            if !seen.insert(key.clone()) {
+                return Err(A::Error::custom(format!("the key {key:?} is there twice")));
+            }
+            entries.push((key, value));
+        }
+        Ok(Entries(entries))
+    }
+}
+
+/// What the values of one key have been so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    Nothing,
+    Boolean,
+    /// Each exact as a floating-point number too.
+    SmallInteger,
+    Integer,
+    Float,
+    Other,
+}
+
+impl Seen {
+    /// With one more value.
+    pub fn with(self, value: &Value) -> Self {
+        let kind = match value {
+            Value::Null => return self,
+            Value::Bool(_) => Self::Boolean,
+            Value::Number(number) => match (number.as_i64(), number.is_f64()) {
+                (Some(whole), _) if whole.unsigned_abs() <= MAX_EXACT => Self::SmallInteger,
+                (Some(_), _) => Self::Integer,
+                (None, true) => Self::Float,
+                (None, false) => Self::Other,
+            },
+            _ => Self::Other,
+        };
+        match (self, kind) {
+            (Self::Nothing, kind) => kind,
+            (before, kind) if before == kind => kind,
+            (Self::SmallInteger, Self::Float) | (Self::Float, Self::SmallInteger) => Self::Float,
+            (Self::SmallInteger, Self::Integer) | (Self::Integer, Self::SmallInteger) => {
+                Self::Integer
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// The column that holds them all.
+    pub fn column(self) -> ColumnKind {
+        match self {
+            Self::Boolean => ColumnKind::Boolean,
+            Self::SmallInteger | Self::Integer => ColumnKind::Integer,
+            Self::Float => ColumnKind::Float,
+            Self::Nothing | Self::Other => ColumnKind::Text,
+        }
+    }
+}
+
+/// A value as text: a string's own, JSON of any other, nothing of null.
+pub fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}
+
+/// The line of an object with more entries, written as `"key":value,"key":value`. What stood in it
+/// stays as it was written.
+pub fn extended(object: &str, entries: &str) -> String {
+    let object = object.trim();
+    // Between the braces; it was parsed before.
+    let inner = object.get(1..object.len().saturating_sub(1)).unwrap_or_default();
+    let comma = if inner.trim().is_empty() { "" } else { "," };
+    format!("{{{inner}{comma}{entries}}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_keep_their_order_and_what_is_no_object_is_said() {
+        let entries = Entries::parse(br#" {"b": 1, "a": {"c": null}} "#).expect("an object");
+        let keys: Vec<&str> = entries.0.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["b", "a"]);
+        let check = |line: &[u8], word: &str| {
+            let error = Entries::parse(line).expect_err("refused");
+            assert!(error.contains(word), "{error}");
+        };
+        check(b"[1]", "an object");
+        check(br#"{"a": 1"#, "EOF");
+        check(br#"{"a": 1} {"a": 2}"#, "trailing");
+        check(br#"{"a": 1, "a": 2}"#, "\"a\" is there twice");
+        check(b"{\"a\": \"\xff\"}", "not UTF-8 after byte 7");
+        check("[".repeat(100_000).as_bytes(), "an object");
+        check(format!("{{\"a\":{}", "[".repeat(100_000)).as_bytes(), "recursion limit");
+    }
+
+    #[test]
+    fn a_column_is_of_the_narrowest_kind_that_holds_all_exactly() {
+        let check = |line: &str, expected: ColumnKind| {
+            let values: Vec<Value> = serde_json::from_str(line).expect("a list");
+            let seen = values.iter().fold(Seen::Nothing, |seen, value| seen.with(value));
+            assert_eq!(seen.column(), expected, "{line}");
+        };
+        check("[1, null, -9223372036854775808]", ColumnKind::Integer);
+        check("[1, 0.5]", ColumnKind::Float);
+        check("[9007199254740993, 0.5]", ColumnKind::Text);
+        check("[18446744073709551615]", ColumnKind::Text);
+        check("[true, null]", ColumnKind::Boolean);
+        check("[true, 1]", ColumnKind::Text);
+        check("[null]", ColumnKind::Text);
+        check("[[1]]", ColumnKind::Text);
+    }
+
+    #[test]
+    fn an_object_is_extended_and_stays_as_it_was_written() {
+        assert_eq!(extended("{}", "\"b\":1"), "{\"b\":1}");
+        assert_eq!(extended(" { } ", "\"b\":1"), "{ \"b\":1}");
+        let object = "{\"z\": 1.50, \"a\": {\"b\": {}}}";
+        assert_eq!(extended(object, "\"b\":1"), "{\"z\": 1.50, \"a\": {\"b\": {}},\"b\":1}");
+    }
+}

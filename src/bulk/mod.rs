@@ -1,0 +1,119 @@
+//! Scores a file: the same rows in the same order, with what a task says of each, on all CPUs and in
+//! the same memory whatever the size.
+//!
+//! Rows are read in chunks (`source`), taken apart (`rows`), predicted (`scoring`), put together
+//! again (`render`) and written in order (`output`); `pipeline` lets all of that go on at the same
+//! time. A run that was killed goes on from its last state (`state`), and writes the same bytes as
+//! one that was not.
+
+mod cells;
+mod columnar;
+mod columns;
+mod error;
+mod format;
+mod given;
+mod json;
+mod output;
+mod pipeline;
+mod records;
+mod render;
+mod rows;
+mod run;
+mod scoring;
+mod shard;
+mod source;
+mod state;
+mod survey;
+
+use std::{
+    io::{Read, Write},
+    num::NonZeroUsize,
+    path::Path,
+    time::Duration,
+};
+
+use crate::inference::TaskPredictor;
+
+pub use columns::Naming;
+pub use error::BulkError;
+pub use format::Format;
+pub use output::Unfinished;
+pub use pipeline::MAX_CHUNKS;
+pub use run::run;
+pub use scoring::BoxedEncoder;
+pub use shard::Shard;
+pub use state::Counts;
+
+/// Where rows come from.
+pub enum Input<'a> {
+    File(&'a Path),
+    /// Read once, so of CSV or of JSONL that stays JSONL.
+    Stream(Box<dyn Read + Send>),
+}
+
+/// Where rows go.
+pub enum Target<'a> {
+    File(&'a Path),
+    /// Written as rows are ready; nobody can go on with it.
+    Stream(&'a mut dyn Write),
+}
+
+/// From where to where.
+pub struct Files<'a> {
+    pub input: Input<'a>,
+    pub input_format: Format,
+    pub target: Target<'a>,
+    pub output_format: Format,
+}
+
+/// What to do.
+pub struct Job<'a> {
+    /// The id of the checkpoint that the predictor is of.
+    pub checkpoint: &'a str,
+    pub predictor: &'a TaskPredictor,
+    /// Indices of the templates that answer; at least one.
+    pub templates: &'a [usize],
+    pub naming: &'a Naming,
+    /// The part of the rows that is to be scored, if not all are.
+    pub shard: Option<Shard>,
+    /// Rows whose prompts are sorted by length together.
+    pub chunk_rows: NonZeroUsize,
+    /// Most tokens in one batch, padding included.
+    pub batch_tokens: NonZeroUsize,
+    /// Rows that may fail; none is no limit.
+    pub max_errors: Option<u64>,
+    pub unfinished: Unfinished,
+    /// Whether an output that stands there gives way.
+    pub replace: bool,
+    /// How much of a run's time may be lost when it is killed; of Parquet, a row group.
+    pub save_interval: Duration,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub counts: Counts,
+    /// Rows that there will be, if that is known.
+    pub total: Option<u64>,
+}
+
+/// Is told how a run goes.
+pub trait Observer {
+    /// Rows that an earlier run has written, and those that there will be.
+    fn begin(&mut self, progress: &Progress);
+
+    /// More rows were written.
+    fn advanced(&mut self, progress: &Progress);
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    pub counts: Counts,
+    /// Rows that an earlier run had written.
+    pub resumed: u64,
+    /// What the first row that failed was told.
+    pub first_error: Option<String>,
+    /// Whether the output was there already.
+    pub was_there: bool,
+}

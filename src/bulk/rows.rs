@@ -1,0 +1,163 @@
+//! Rows as they were read, to what a task reads of them.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use arrow_array::RecordBatch;
+use csv::ByteRecord;
+
+use super::{Format, cells, columns::Layout, json::Entries, records::Record, source::Piece};
+use crate::task::{Example, FieldViolation};
+
+/// Bytes of the longest text of a field; of a longer one its row is told so.
+const MAX_TEXT_BYTES: usize = 1 << 20;
+
+/// Rows with their values.
+pub enum Rows {
+    /// Of a row that cannot be read as many cells as could.
+    Csv(Vec<ByteRecord>),
+    Json(Vec<Object>),
+    Arrow(Vec<RecordBatch>),
+}
+
+/// A line of JSON.
+pub struct Object {
+    /// As it was written; nothing if it is no object.
+    pub text: String,
+    pub entries: Entries,
+}
+
+/// Rows, and for each what the task reads of it, or why it cannot.
+pub struct Parsed {
+    pub rows: Rows,
+    pub examples: Vec<Result<Example, String>>,
+}
+
+/// Takes rows apart.
+pub fn parse(piece: Piece, input: Format, layout: &Layout) -> Parsed {
+    match piece {
+        Piece::Arrow(batches) => {
+            let examples = batches.iter().flat_map(|batch| of_batch(batch, layout)).collect();
+            Parsed { rows: Rows::Arrow(batches), examples }
+        }
+        Piece::Text(records) if input == Format::Csv => parse_csv(&records, layout),
+        Piece::Text(records) => parse_json(records, layout),
+    }
+}
+
+fn parse_csv(records: &[Record], layout: &Layout) -> Parsed {
+    let rows = split(records);
+    let examples = records.iter().zip(&rows).map(|(record, row)| {
+        let fault = record.fault.clone().or_else(|| csv_fault(row, layout));
+        if let Some(fault) = fault {
+            return Err(format!("line {}: {fault}", record.line));
+        }
+        example(layout, |place, _| {
+            // Checked to be UTF-8 and there.
+            Ok(place.and_then(|place| row.get(place)).map(String::from_utf8_lossy))
+        })
+    });
+    let examples = examples.collect();
+    Parsed { rows: Rows::Csv(rows), examples }
+}
+
+/// The cells of all records, each by itself if all at once do not come out as they should.
+fn split(records: &[Record]) -> Vec<ByteRecord> {
+    let all: Vec<&[u8]> = records.iter().map(|record| record.bytes.as_slice()).collect();
+    let at_once = cells_of(&all.join(&b'\n'));
+    if at_once.len() == records.len() && records.iter().all(|record| record.fault.is_none()) {
+        return at_once;
+    }
+    let single = |record: &Record| cells_of(&record.bytes).into_iter().next().unwrap_or_default();
+    records.iter().map(single).collect()
+}
+
+fn cells_of(bytes: &[u8]) -> Vec<ByteRecord> {
+    let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    // Memory can be read, and nothing else fails here.
+    reader.into_byte_records().map_while(Result::ok).collect()
+}
+
+fn csv_fault(row: &ByteRecord, layout: &Layout) -> Option<String> {
+    let columns = layout.columns();
+    if row.len() != columns.len() {
+        let (found, expected) = (row.len(), columns.len());
+        return Some(format!("{found} values, but the header has {expected} columns"));
+    }
+    row.iter().zip(columns).find_map(|(cell, column)| {
+        let error = std::str::from_utf8(cell).err()?;
+        let valid = error.valid_up_to();
+        Some(format!("column {:?}: not UTF-8 after byte {valid}", column.name))
+    })
+}
+
+fn parse_json(records: Vec<Record>, layout: &Layout) -> Parsed {
+    let (mut rows, mut examples) = (Vec::new(), Vec::new());
+    for Record { bytes, line, fault } in records {
+        let parsed = fault.map_or_else(|| Entries::parse(&bytes), Err);
+        let (object, example) = match parsed {
+            Ok(entries) => {
+                let example = example(layout, |_, name| json_text(entries.get(name), name));
+                // It was parsed as UTF-8.
+                let text = String::from_utf8(bytes).unwrap_or_default();
+                (Object { text, entries }, example)
+            }
+            Err(fault) => {
+                let object = Object { text: String::new(), entries: Entries::default() };
+                (object, Err(format!("line {line}: {fault}")))
+            }
+        };
+        rows.push(object);
+        examples.push(example);
+    }
+    Parsed { rows: Rows::Json(rows), examples }
+}
+
+fn json_text<'a>(
+    value: Option<&'a serde_json::Value>,
+    name: &str,
+) -> Result<Option<Cow<'a, str>>, String> {
+    use serde_json::Value;
+    let found = match value {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => return Ok(Some(Cow::Borrowed(text))),
+        Some(Value::Bool(_)) => "true or false",
+        Some(Value::Number(_)) => "a number",
+        Some(Value::Array(_)) => "a list",
+        Some(Value::Object(_)) => "an object",
+    };
+    Err(format!("{name:?} is {found}, and a text is needed"))
+}
+
+fn of_batch(batch: &RecordBatch, layout: &Layout) -> Vec<Result<Example, String>> {
+    let row = |row| {
+        example(layout, |place, name| match place {
+            None => Ok(None),
+            Some(place) => cells::text(batch.column(place).as_ref(), row)
+                .map_err(|fault| format!("column {name:?}: {fault}")),
+        })
+    };
+    (0..batch.num_rows()).map(row).collect()
+}
+
+/// What a task reads of a row, whose texts are found by the place and the name of their column.
+fn example<'a>(
+    layout: &Layout,
+    text: impl Fn(Option<usize>, &str) -> Result<Option<Cow<'a, str>>, String>,
+) -> Result<Example, String> {
+    let mut named = BTreeMap::new();
+    for (field, column) in layout.task.fields.iter().zip(&layout.fields) {
+        if let Some(text) = text(column.place, &column.name)? {
+            named.insert(field.name.clone(), text.into_owned());
+        }
+    }
+    layout.task.example(named, MAX_TEXT_BYTES).map_err(|violations| {
+        let told = violations.into_iter().map(|violation| tell(&violation, layout));
+        told.collect::<Vec<_>>().join("; ")
+    })
+}
+
+fn tell(FieldViolation { field, description }: &FieldViolation, layout: &Layout) -> String {
+    let at = layout.task.fields.iter().position(|known| known.name == *field);
+    let column = at.map_or(field, |at| &layout.fields[at].name);
+    format!("column {column:?}: {description}")
+}

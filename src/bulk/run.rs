@@ -1,0 +1,243 @@
+//! A run from its beginning, or from where another one was killed, to the output in its place.
+
+use std::{path::Path, sync::atomic::AtomicBool};
+
+use arrow_schema::SchemaRef;
+
+use super::{
+    BoxedEncoder, BulkError, Counts, Files, Format, Input, Job, Observer, Progress, Summary,
+    Target, Unfinished,
+    given::{Given, Kind, STANDARD_INPUT, Seen},
+    output::{Beginning, Output, Partial, Places},
+    pipeline::{Line, Stages},
+    render::{header, output_schema},
+    scoring::{Scorer, Stop},
+    source::{Place, Source},
+    state::{Identity, State},
+};
+
+/// Scores the rows, one thread for each encoder, of which there is at least one.
+///
+/// # Errors
+///
+/// If the columns are not what they must be, if reading or writing fails, or if more rows fail than
+/// may. A file that was begun is kept beside its place, and another run goes on with it.
+pub fn run(
+    files: Files<'_>,
+    job: &Job<'_>,
+    encoders: Vec<BoxedEncoder>,
+    observer: &mut dyn Observer,
+    interrupt: &AtomicBool,
+) -> Result<Summary, BulkError> {
+    let Files { input, input_format, target, output_format } = files;
+    if output_format == Format::Parquet && matches!(target, Target::Stream(_)) {
+        return Err(BulkError::ParquetStream);
+    }
+    let given = match input {
+        Input::File(path) => Given::of_file(path, input_format, output_format, job)?,
+        Input::Stream(stream) => Given::of_stream(stream, input_format, output_format, job)?,
+    };
+    let run = Run { job, given, input_format, output_format };
+    match target {
+        Target::File(out) => run.to_file(out, encoders, observer, interrupt),
+        Target::Stream(stream) => {
+            let mut output = Output::Stream(stream, Counts::default());
+            run.begin_stream(&mut output)?;
+            run.go(run.given.start(), &mut output, encoders, observer, interrupt)
+        }
+    }
+}
+
+struct Run<'a, 'j> {
+    job: &'a Job<'j>,
+    given: Given<'a>,
+    input_format: Format,
+    output_format: Format,
+}
+
+impl Run<'_, '_> {
+    fn to_file(
+        &self,
+        out: &Path,
+        encoders: Vec<BoxedEncoder>,
+        observer: &mut dyn Observer,
+        interrupt: &AtomicBool,
+    ) -> Result<Summary, BulkError> {
+        let (job, path) = (self.job, out.display().to_string());
+        self.check_other_file(out)?;
+        let places = Places::of(out);
+        let unfinished = places.unfinished(job.unfinished)?;
+        let identity = self.identity();
+        let Some(identity) = identity else {
+            return self.stream_to_file(places, encoders, observer, interrupt);
+        };
+        if let Some(state) = &unfinished {
+            state.check(&identity)?;
+            if places.is_finished(state, self.end(), job.replace)? {
+                return Ok(self.was_there(state.counts));
+            }
+        } else if out.exists() && !job.replace {
+            // Asked to see to it that a run is finished, and nothing of one is left.
+            let is_done = job.unfinished == Unfinished::Resume && !places.has_partial();
+            return match is_done {
+                true => Ok(self.was_there(Counts::default())),
+                false => Err(BulkError::Exists { path }),
+            };
+        }
+        let from = unfinished.as_ref().map_or(self.given.start(), |state| state.place);
+        let partial = self.partial(places, identity, unfinished)?;
+        let mut output = Output::File(Box::new(partial));
+        let summary = self.go(from, &mut output, encoders, observer, interrupt)?;
+        self.finish(output)?;
+        Ok(summary)
+    }
+
+    /// A stream cannot be read again, so nothing of it is ever gone on with.
+    fn stream_to_file(
+        &self,
+        places: Places,
+        encoders: Vec<BoxedEncoder>,
+        observer: &mut dyn Observer,
+        interrupt: &AtomicBool,
+    ) -> Result<Summary, BulkError> {
+        if self.job.unfinished == Unfinished::Resume {
+            return Err(BulkError::NeedsFile { what: "--resume" });
+        }
+        if places.out.exists() && !self.job.replace {
+            return Err(BulkError::Exists { path: places.out.display().to_string() });
+        }
+        let identity = Identity::from([("the input".to_owned(), STANDARD_INPUT.to_owned())]);
+        let mut output = Output::File(Box::new(self.partial(places, identity, None)?));
+        let summary = self.go(self.given.start(), &mut output, encoders, observer, interrupt)?;
+        self.finish(output)?;
+        Ok(summary)
+    }
+
+    fn partial(
+        &self,
+        places: Places,
+        identity: Identity,
+        unfinished: Option<State>,
+    ) -> Result<Partial, BulkError> {
+        let beginning =
+            Beginning { identity, header: header(&self.given.layout)?, place: self.given.start() };
+        let rows = self.given.total().unwrap_or(0);
+        let parquet = self.schema().map(|schema| (schema, rows));
+        Partial::open(places, beginning, unfinished, parquet, self.job.save_interval)
+    }
+
+    fn finish(&self, output: Output<'_>) -> Result<(), BulkError> {
+        if let Kind::File { path, seen, .. } = &self.given.kind
+            && Seen::at(path)? != *seen
+        {
+            return Err(BulkError::Changed { path: self.given.name.clone() });
+        }
+        match output {
+            Output::File(partial) => partial.finish(self.job.replace),
+            Output::Stream(_, _) => Ok(()),
+        }
+    }
+
+    fn begin_stream(&self, output: &mut Output<'_>) -> Result<(), BulkError> {
+        match output {
+            Output::Stream(stream, _) => stream
+                .write_all(&header(&self.given.layout)?)
+                .map_err(BulkError::write("standard output")),
+            Output::File(_) => Ok(()),
+        }
+    }
+
+    /// Computes and writes the rows from a place on.
+    fn go(
+        &self,
+        from: Place,
+        output: &mut Output<'_>,
+        encoders: Vec<BoxedEncoder>,
+        observer: &mut dyn Observer,
+        interrupt: &AtomicBool,
+    ) -> Result<Summary, BulkError> {
+        let (job, stop) = (self.job, Stop::new(interrupt));
+        let resumed = output.counts().rows;
+        let total = self.given.total();
+        observer.begin(&Progress { counts: output.counts(), total });
+        let source = self.source(from)?;
+        let tokens = job.batch_tokens.get();
+        let stages = Stages {
+            scorer: Scorer::new(job.predictor, job.templates, tokens, encoders, &stop)?,
+            layout: &self.given.layout,
+            input: self.input_format,
+            schema: self.schema(),
+            stop: &stop,
+        };
+        stages.run(source, Line { output, observer, total, max_errors: job.max_errors })?;
+        let (counts, first_error) = (output.counts(), output.first_error().cloned());
+        Ok(Summary { counts, resumed, first_error, was_there: false })
+    }
+
+    fn source(&self, from: Place) -> Result<Source, BulkError> {
+        let chunk_rows = self.job.chunk_rows.get();
+        match &self.given.kind {
+            Kind::File { path, rows, .. } => {
+                Source::of_file(path, self.input_format, from, rows.clone(), chunk_rows)
+            }
+            Kind::Stream(records) => records
+                .take()
+                .map(|records| Source::of_stream(records, STANDARD_INPUT, chunk_rows))
+                .ok_or(BulkError::NeedsFile { what: "reading twice" }),
+        }
+    }
+
+    fn schema(&self) -> Option<SchemaRef> {
+        let is_parquet = self.output_format == Format::Parquet;
+        is_parquet.then(|| output_schema(&self.given.layout, self.given.schema.as_ref()))
+    }
+
+    fn end(&self) -> u64 {
+        match &self.given.kind {
+            Kind::File { rows, .. } => rows.end,
+            Kind::Stream(_) => u64::MAX,
+        }
+    }
+
+    fn was_there(&self, counts: Counts) -> Summary {
+        Summary { counts, resumed: counts.rows, first_error: None, was_there: true }
+    }
+
+    fn check_other_file(&self, out: &Path) -> Result<(), BulkError> {
+        let Kind::File { path, .. } = &self.given.kind else { return Ok(()) };
+        let same = path.canonicalize().ok().zip(out.canonicalize().ok());
+        match same.is_some_and(|(input, output)| input == output) {
+            true => Err(BulkError::SameFile { path: self.given.name.clone() }),
+            false => Ok(()),
+        }
+    }
+
+    /// What the bytes of the output depend on; `None` of a stream.
+    fn identity(&self) -> Option<Identity> {
+        let Kind::File { survey, .. } = &self.given.kind else { return None };
+        let job = self.job;
+        let templates = &job.predictor.file.prompts.templates;
+        let templates: Vec<&str> =
+            job.templates.iter().map(|&at| templates[at].id.as_str()).collect();
+        let fields = self.given.layout.fields.iter().zip(&self.given.layout.task.fields);
+        let fields: Vec<String> =
+            fields.map(|(column, field)| format!("{}={}", field.name, column.name)).collect();
+        let shard = job.shard.map_or_else(|| "none".to_owned(), |shard| shard.name());
+        let pairs = [
+            ("the input", format!("a file of sha256 {}", survey.digest)),
+            ("the checkpoint", job.checkpoint.to_owned()),
+            ("the task", self.given.layout.task.name.clone()),
+            ("the choice of templates", templates.join(", ")),
+            ("the columns of the fields", fields.join(", ")),
+            ("--scores", job.naming.scores.to_string()),
+            ("--prefix", format!("{:?}", job.naming.prefix)),
+            ("the input's format", self.input_format.to_string()),
+            ("the output's format", self.output_format.to_string()),
+            ("the shard", shard),
+            ("--chunk-rows", job.chunk_rows.to_string()),
+            ("batching.max_batch_tokens", job.batch_tokens.to_string()),
+            ("the version of dynamar", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        Some(pairs.map(|(name, value)| (name.to_owned(), value)).into())
+    }
+}
