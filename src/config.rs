@@ -30,9 +30,9 @@ use figment::Figment;
 pub use error::{ConfigError, Mistake, Origin, Problem};
 pub use render::render;
 pub use sections::{
-    AuthConfig, BatchingConfig, CacheConfig, Config, HealthConfig, InferenceConfig, LogConfig,
-    LogFormat, LoggedInputs, MetricsConfig, ModelsConfig, OnnxRuntimeConfig, PredictionLogConfig,
-    ServerConfig, TlsConfig,
+    AuthConfig, BatchingConfig, CacheConfig, Config, CudaConfig, ExecutionProvider, HealthConfig,
+    InferenceConfig, LogConfig, LogFormat, LoggedInputs, MetricsConfig, ModelsConfig,
+    OnnxRuntimeConfig, PredictionLogConfig, ServerConfig, TlsConfig,
 };
 
 use keys::{KEYS, MAX_BATCH_TOKENS, MAX_QUEUED_TOKENS, Setting};

@@ -7,7 +7,7 @@ use figment::value::Value;
 use serde::Serialize;
 
 use super::error::Problem;
-use super::sections::{LogFormat, LoggedInputs};
+use super::sections::{ExecutionProvider, LogFormat, LoggedInputs};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -46,6 +46,10 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("cache.max_bytes", Rule::Count(0, 64 * GIB)),
     Key::new("inference.intra_op_threads", Rule::Count(1, 1024)),
     Key::new("inference.lone_request_threads", Rule::Count(0, 1024)),
+    Key::new("inference.execution_provider", Rule::OneOf(ExecutionProvider::NAMES)),
+    Key::new("cuda.device", Rule::Count(0, 1023)),
+    Key::new("cuda.memory_limit_bytes", Rule::Count(0, 1024 * GIB)),
+    Key::new("cuda.max_batch_tokens", Rule::Count(1, 1 << 20)),
     Key::new("health.probe_interval_ms", Rule::Count(100, HOUR_MS)),
     Key::new("health.stall_timeout_ms", Rule::Count(100, HOUR_MS)),
     Key::new("metrics.address", Rule::AddressOrEmpty),

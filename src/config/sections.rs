@@ -29,6 +29,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// How one batch is computed.
     pub inference: InferenceConfig,
+    /// The GPU, where encoders compute on one.
+    pub cuda: CudaConfig,
     /// When the encoders are taken to work.
     pub health: HealthConfig,
     /// Where metrics are told.
@@ -183,6 +185,38 @@ pub struct InferenceConfig {
     /// available CPU. See [`InferenceConfig::lone_request_threads`].
     #[serde(deserialize_with = "zero_is_none")]
     pub lone_request_threads: Option<NonZeroUsize>,
+    /// What encoders compute on.
+    pub execution_provider: ExecutionProvider,
+}
+
+/// What encoders compute on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExecutionProvider {
+    /// A GPU if there is one, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// A GPU or nothing.
+    Cuda,
+}
+
+impl ExecutionProvider {
+    /// The names by which a configuration gives them.
+    pub(super) const NAMES: &[&str] = &["auto", "cpu", "cuda"];
+}
+
+/// `[cuda]`: the GPU, where encoders compute on one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CudaConfig {
+    /// Its number.
+    pub device: u32,
+    /// Bytes of its memory for each encoder; `None` (0 in the file) is no limit.
+    #[serde(deserialize_with = "zero_is_unlimited")]
+    pub memory_limit_bytes: Option<NonZeroU64>,
+    /// Most tokens in one batch on it.
+    pub max_batch_tokens: NonZeroUsize,
 }
 
 impl InferenceConfig {
@@ -311,6 +345,10 @@ fn empty_is_no_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sock
     let text = String::deserialize(from)?;
     let parse = |text: &str| text.parse().map_err(serde::de::Error::custom);
     (!text.is_empty()).then(|| parse(&text)).transpose()
+}
+
+fn zero_is_unlimited<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroU64>, D::Error> {
+    u64::deserialize(from).map(NonZeroU64::new)
 }
 
 fn empty_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {

@@ -9,6 +9,7 @@ mod quantize;
 mod read;
 mod store;
 mod stored;
+mod trial;
 mod wire;
 
 pub use graph::{OUTPUT, inputs, to_onnx};
@@ -17,3 +18,4 @@ pub use read::{ReadError, read_weights};
 pub(crate) use read::{floats, halves};
 pub use store::EncoderFiles;
 pub use stored::{Element, EncoderGraph, Stored};
+pub use trial::{TRIAL, trial_graph};

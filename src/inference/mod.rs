@@ -2,6 +2,7 @@
 //! through here.
 
 mod calibration;
+mod device;
 mod encoder;
 mod head;
 mod model;
@@ -9,6 +10,7 @@ mod onnx_runtime;
 mod predictor;
 
 pub use calibration::Calibration;
+pub use device::{Chosen, CudaDevice, CudaLack, CudaRefused, Device, Wish};
 pub use encoder::{Encoder, EncoderError, EncoderSource, Runtime};
 pub use head::{Activation, Dense, Head, HeadError, Layer, Scaling};
 pub use model::{LoadError, Model, ServedTask, language_head, load_tokenizer};

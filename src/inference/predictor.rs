@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::head::Head;
+use super::{device::Device, head::Head};
 use crate::{
     evaluation::Threshold,
     prompt::{InferenceMode, PromptPool, TaskFile},
@@ -23,6 +23,11 @@ pub trait MaskEncoder {
 
     /// Numbers of a mask vector.
     fn hidden_size(&self) -> usize;
+
+    /// What it computes on.
+    fn device(&self) -> Device {
+        Device::Cpu
+    }
 }
 
 /// Why there is no prediction.

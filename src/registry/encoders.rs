@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -9,7 +10,8 @@ use std::{
 use super::{BoxedEncoder, NewEncoder, RegistryError, held::Held, memory, warm_up};
 use crate::{
     batching::{Batcher, Replacements},
-    config::Config,
+    config::{BatchingConfig, Config},
+    inference::Device,
 };
 
 /// Every encoder that still has workers: those of the registry that serves, and those of older
@@ -155,17 +157,52 @@ pub(super) fn start(
 ) -> Result<Lease, StartError> {
     let warm = |threads| warm(group, threads, new_encoder);
     let threads = config.inference.intra_op_threads.get();
-    let workers = config.batching.worker_count().get();
-    let encoders = (0..workers).map(|_| warm(threads)).collect::<Result<Vec<_>, _>>()?;
-    let lone_threads = config.inference.lone_request_threads().get();
-    let lone = (lone_threads > threads).then(|| warm(lone_threads)).transpose()?;
+    let first = warm(threads)?;
+    let device = first.device();
+    let crew = Crew::on(device, config);
+    let others = (1..crew.workers).map(|_| warm(threads));
+    let encoders = std::iter::once(Ok(first)).chain(others).collect::<Result<Vec<_>, _>>()?;
+    let lone = crew.lone_threads.map(warm).transpose()?;
     let no_threads = |error: io::Error| StartError::of_encoder(RegistryError::Workers(error));
-    let batcher = Batcher::start(encoders, lone, &config.batching).map_err(no_threads)?;
+    let batcher = Batcher::start(encoders, lone, &crew.batching).map_err(no_threads)?;
+    let (checkpoint, workers) = (&group[0].model.id, crew.workers);
+    tracing::info!(checkpoint, %device, workers, "an encoder is ready");
     let holders = Arc::new(Holders(Mutex::new(group.iter().copied().cloned().collect())));
     let batcher = batcher
         .with_replacements(replacements(Arc::clone(&holders), threads, Arc::clone(new_encoder)))
         .with_cache(config.cache.max_bytes);
     Ok(Lease::new(batcher, fleet, holders))
+}
+
+/// Who computes on a device.
+#[derive(Debug, PartialEq)]
+struct Crew {
+    workers: usize,
+    /// Threads of the session for a batch that has the machine to itself, if there is one.
+    lone_threads: Option<usize>,
+    batching: BatchingConfig,
+}
+
+impl Crew {
+    /// A GPU computes one batch after the other and gains by large ones, so that it has one worker
+    /// unless more are asked for, and no batch is handed out to several threads.
+    fn on(device: Device, config: &Config) -> Self {
+        let mut batching = config.batching.clone();
+        match device {
+            Device::Cpu => {
+                let lone_threads = config.inference.lone_request_threads().get();
+                let is_worth_it = lone_threads > config.inference.intra_op_threads.get();
+                let workers = batching.worker_count().get();
+                Self { workers, lone_threads: is_worth_it.then_some(lone_threads), batching }
+            }
+            Device::Cuda(_) => {
+                let most = batching.max_queued_tokens;
+                batching.max_batch_tokens = config.cuda.max_batch_tokens.min(most);
+                let workers = batching.workers.map_or(1, NonZeroUsize::get);
+                Self { workers, lone_threads: None, batching }
+            }
+        }
+    }
 }
 
 fn warm(
@@ -201,4 +238,40 @@ fn replacements(holders: Arc<Holders>, threads: usize, new_encoder: NewEncoder) 
         }
         Err(reason)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Override;
+
+    fn config(settings: &[(&str, usize)]) -> Config {
+        let overrides: Vec<Override> =
+            settings.iter().map(|(key, value)| Override::new(*key, "--test", value)).collect();
+        let directory = std::path::Path::new("/nonexistent");
+        Config::load_from(directory, None, [], &overrides).expect("good").config
+    }
+
+    #[test]
+    fn a_gpu_has_one_worker_with_large_batches_unless_more_are_asked_for() {
+        let check = |settings: &[(&str, usize)], device, workers, lone_threads, max_batch| {
+            let crew = Crew::on(device, &config(settings));
+            assert_eq!((crew.workers, crew.lone_threads), (workers, lone_threads), "{settings:?}");
+            assert_eq!(crew.batching.max_batch_tokens.get(), max_batch, "{settings:?}");
+        };
+        let gpu = Device::Cuda(Default::default());
+        let threads = ("inference.lone_request_threads", 4);
+        check(&[("batching.workers", 3), threads], Device::Cpu, 3, Some(4), 256);
+        check(
+            &[("batching.workers", 3), ("inference.lone_request_threads", 1)],
+            Device::Cpu,
+            3,
+            None,
+            256,
+        );
+        check(&[threads], gpu, 1, None, 8192);
+        check(&[("batching.workers", 2), ("cuda.max_batch_tokens", 64)], gpu, 2, None, 64);
+        let queue = ("batching.max_queued_tokens", 1000);
+        check(&[queue], gpu, 1, None, 1000);
+    }
 }

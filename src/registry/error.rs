@@ -4,7 +4,7 @@ use std::io;
 
 use crate::{
     checkpoint::CheckpointError,
-    inference::{EncoderError, LoadError, RuntimeNotFound},
+    inference::{CudaRefused, EncoderError, LoadError, RuntimeNotFound},
 };
 
 /// Why there is nothing to serve, or why a checkpoint is refused.
@@ -43,6 +43,9 @@ pub enum RegistryError {
     /// ONNX Runtime cannot be loaded.
     #[error(transparent)]
     Runtime(#[from] RuntimeNotFound),
+    /// A GPU is asked for and cannot be used.
+    #[error(transparent)]
+    Cuda(#[from] CudaRefused),
     /// A checkpoint is damaged or does not fit this program.
     #[error(transparent)]
     Load(#[from] LoadError),

@@ -106,6 +106,19 @@ fn a_certificate_that_is_missing_ends_the_start_with_its_path() {
     assert!(stderr.contains("error: tls.certificate: cannot read no.pem"), "{stderr}");
 }
 
+#[test]
+fn a_gpu_that_is_asked_for_of_a_library_without_ends_the_start_with_what_to_do() {
+    let mut serve = dynamar(&["serve", "--address", "127.0.0.1:0"]);
+    let output = serve.env("DYNAMAR_INFERENCE__EXECUTION_PROVIDER", "cuda").output();
+    let output = output.expect("the binary runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let last = stderr.lines().last().expect("a line");
+    assert!(last.starts_with("error: inference.execution_provider is \"cuda\", but "), "{stderr}");
+    let words = ["libonnxruntime.so is a build of ONNX Runtime for CPUs alone", "onnxruntime-gpu"];
+    assert!(words.iter().all(|word| last.contains(word)), "{stderr}");
+}
+
 /// What `train` says on stderr with this library configured as ONNX Runtime.
 fn stderr_with_runtime(library: &Path) -> String {
     let fixture = fixtures::encoder("bert-tiny");

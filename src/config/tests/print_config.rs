@@ -56,6 +56,12 @@ max_bytes = 0                   # default
 [inference]
 intra_op_threads = 1            # default
 lone_request_threads = 0        # default
+execution_provider = "auto"     # default
+
+[cuda]
+device = 0                      # default
+memory_limit_bytes = 0          # default
+max_batch_tokens = 8192         # default
 
 [health]
 probe_interval_ms = 5000        # default

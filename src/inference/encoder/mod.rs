@@ -1,16 +1,21 @@
 //! An encoder graph in ONNX Runtime. The only module that names `ort`.
 
 mod arena;
+mod cuda;
 mod feeds;
 mod lent;
 mod runtime;
+mod session;
 mod source;
 
 use std::{io, path::Path, sync::Arc};
 
 use ort::session::Session;
 
-use super::predictor::{MaskEncoder, PredictError};
+use super::{
+    device::Device,
+    predictor::{MaskEncoder, PredictError},
+};
 use crate::{
     checkpoint::CheckpointError,
     export::{OUTPUT, ReadError},
@@ -33,6 +38,11 @@ pub enum EncoderError {
     Graph(#[from] ReadError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(
+        "{path} has its matrices in 8 bits, which are for CPUs alone; import it in 32 or 16 bits, or \
+         set inference.execution_provider to \"auto\" or \"cpu\""
+    )]
+    EightBits { path: String },
     #[error("there is no memory for the weights: {0}")]
     Memory(#[from] io::Error),
 }
@@ -43,6 +53,7 @@ pub struct Encoder {
     /// The session reads its matrices in here, so this is dropped after it.
     _weights: Option<Arc<LentWeights>>,
     hidden_size: usize,
+    device: Device,
     feeds: Feeds,
 }
 
@@ -84,5 +95,9 @@ impl MaskEncoder for Encoder {
 
     fn hidden_size(&self) -> usize {
         self.hidden_size
+    }
+
+    fn device(&self) -> Device {
+        self.device
     }
 }

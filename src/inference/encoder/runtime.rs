@@ -2,10 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use ort::environment::Environment;
+use ort::{environment::Environment, logging::LogLevel};
 
 use super::{
     super::onnx_runtime::{RuntimeNotFound, candidates},
@@ -14,7 +14,10 @@ use super::{
 
 /// The shared library, loaded. There is one for a process.
 #[derive(Clone)]
-pub struct Runtime(pub(super) Environment);
+pub struct Runtime {
+    pub(super) environment: Environment,
+    library: Arc<Path>,
+}
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static LOADING: Mutex<()> = Mutex::new(());
@@ -32,11 +35,29 @@ impl Runtime {
         let mut tried = Vec::new();
         for path in candidates(configured, executable.as_deref()) {
             match load_from(&path) {
-                Ok(environment) => return Ok(RUNTIME.get_or_init(|| Self(environment)).clone()),
+                Ok(environment) => {
+                    let loaded = Self { environment, library: path.into() };
+                    return Ok(RUNTIME.get_or_init(|| loaded).clone());
+                }
                 Err(why) => tried.push((path, why)),
             }
         }
         Err(RuntimeNotFound { tried })
+    }
+
+    /// The library's file.
+    pub fn library(&self) -> &Path {
+        &self.library
+    }
+}
+
+/// What ONNX Runtime would write to stderr itself, between our lines. Its errors come back to us
+/// besides.
+fn log(level: LogLevel, _category: &str, _id: &str, place: &str, message: &str) {
+    match level {
+        LogLevel::Fatal => tracing::error!(place, "ONNX Runtime: {message}"),
+        LogLevel::Error | LogLevel::Warning => tracing::debug!(place, "ONNX Runtime: {message}"),
+        LogLevel::Info | LogLevel::Verbose => tracing::trace!(place, "ONNX Runtime: {message}"),
     }
 }
 
@@ -46,7 +67,8 @@ fn load_from(path: &Path) -> Result<Environment, String> {
         return Err("not there".to_owned());
     }
     let builder = ort::init_from(&path).map_err(|error| error.to_string())?;
-    let environment = builder.with_telemetry(false).build().map_err(|error| error.to_string())?;
+    let builder = builder.with_telemetry(false).with_logger(Arc::new(log));
+    let environment = builder.build().map_err(|error| error.to_string())?;
     arena::register(&environment).map_err(|error| error.to_string())?;
     Ok(environment)
 }

@@ -8,28 +8,19 @@ use std::{
 };
 
 use ort::{
-    session::{
-        Session,
-        builder::{GraphOptimizationLevel, PrepackedWeights},
-    },
+    session::builder::PrepackedWeights,
     value::{DynValue, Tensor},
 };
 
-use super::{Encoder, EncoderError, Runtime, feeds::Feeds, lent::LentWeights};
+use super::{super::device::Device, EncoderError, Runtime, lent::LentWeights};
 use crate::{
     checkpoint::Checkpoint,
-    export::{Element, EncoderGraph, ReadError, Stored, floats, halves, inputs},
+    export::{Element, EncoderGraph, ReadError, Stored, floats, halves},
 };
-
-/// The directory in which a graph that is given as bytes looks for its matrices.
-const WEIGHTS_DIRECTORY: &str = "session.model_external_initializers_file_folder_path";
 
 /// ONNX Runtime wants the file of the matrices to be there although it is given the matrices
 /// themselves. This one always is, and there is nothing in it: what was not given is not found.
-const NOWHERE: (&str, &str) = ("/dev", "null");
-
-/// Whether weights are allocated outside of the arena that a session computes in.
-const WEIGHTS_BESIDE_ARENA: &str = "session.use_device_allocator_for_initializers";
+pub(super) const NOWHERE: (&str, &str) = ("/dev", "null");
 
 /// Begins the names of what is read by row while serving.
 const EMBEDDINGS: &str = "embeddings.";
@@ -38,16 +29,18 @@ const EMBEDDINGS: &str = "embeddings.";
 /// also of the layout into which ONNX Runtime packs them. What that is made of is kept in memory as
 /// long as the source is: drop it when there are sessions enough.
 pub struct EncoderSource {
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     /// Where the graph was read, for messages.
-    path: String,
-    graph: Vec<u8>,
+    pub(super) path: String,
+    pub(super) graph: Vec<u8>,
     /// The graph's matrices by name; none in an older format, which has them in the graph.
-    matrices: Vec<(String, Arc<DynValue>)>,
+    pub(super) matrices: Vec<(String, Arc<DynValue>)>,
     /// What the matrices are lent from, and so after them.
-    weights: Option<Arc<LentWeights>>,
-    prepacked: PrepackedWeights,
-    hidden_size: usize,
+    pub(super) weights: Option<Arc<LentWeights>>,
+    pub(super) prepacked: PrepackedWeights,
+    pub(super) hidden_size: usize,
+    pub(super) device: Device,
+    pub(super) has_8_bits: bool,
 }
 
 impl EncoderSource {
@@ -104,10 +97,12 @@ impl EncoderSource {
     ) -> Result<Self, EncoderError> {
         let path = path.display().to_string();
         let weights = weights.map(Arc::new);
+        let mut has_8_bits = false;
         let matrices = match &weights {
             None => Vec::new(),
             Some(weights) => {
                 let mut stored = graph.stored(weights.bytes().len())?;
+                has_8_bits = stored.iter().any(|one| one.element == Element::I8);
                 stored.retain(|one| {
                     let is_read = is_read_from_graph(one);
                     if is_read {
@@ -123,53 +118,36 @@ impl EncoderSource {
         graph.relocate(NOWHERE.1);
         let (runtime, graph) = (runtime.clone(), graph.to_bytes());
         let prepacked = PrepackedWeights::new();
-        Ok(Self { runtime, path, graph, matrices, weights, prepacked, hidden_size })
-    }
-
-    /// A new session, which computes with so many threads.
-    ///
-    /// # Errors
-    ///
-    /// If ONNX Runtime refuses the graph, or it is none of ours.
-    pub fn session(&self, intra_op_threads: usize) -> Result<Encoder, EncoderError> {
-        let name = || self.path.clone();
-        let session = self
-            .commit(intra_op_threads)
-            .map_err(|source| EncoderError::Load { path: name(), source })?;
-        let has = |input: &str| session.inputs().iter().any(|known| known.name() == input);
-        if !has(inputs::SLOT_TOKENS) {
-            return Err(EncoderError::Input { path: name(), input: inputs::SLOT_TOKENS });
-        }
-        Ok(Encoder {
-            session,
-            _weights: self.weights.clone(),
-            hidden_size: self.hidden_size,
-            feeds: Feeds::default(),
+        let device = Device::Cpu;
+        Ok(Self {
+            runtime,
+            path,
+            graph,
+            matrices,
+            weights,
+            prepacked,
+            hidden_size,
+            device,
+            has_8_bits,
         })
     }
 
-    fn commit(&self, intra_op_threads: usize) -> ort::Result<Session> {
-        let mut builder = Session::builder(&self.runtime.0)?
-            .with_optimization_level(GraphOptimizationLevel::Level3)?
-            .with_intra_threads(intra_op_threads)?
-            // An idle server must not burn its cores.
-            .with_intra_op_spinning(false)?
-            // Every batch has another shape; a plan for each would only collect memory.
-            .with_memory_pattern(false)?
-            .with_env_allocators()?;
-        if !has_exact_8_bit_products() {
-            builder = builder.with_precise_qmm()?;
+    /// The same for sessions on this device.
+    ///
+    /// # Errors
+    ///
+    /// If a graph in 8 bits is to run on a GPU: ONNX Runtime has no kernels for all of its products.
+    pub fn on(mut self, device: Device) -> Result<Self, EncoderError> {
+        if self.has_8_bits && device != Device::Cpu {
+            return Err(EncoderError::EightBits { path: self.path.clone() });
         }
-        builder = builder
-            .with_config_entry(WEIGHTS_DIRECTORY, NOWHERE.0)?
-            // The arena gives nothing back; what a session holds for its whole life lies beside it.
-            .with_config_entry(WEIGHTS_BESIDE_ARENA, "1")?
-            .with_prepacked_weights(&self.prepacked)?;
-        for (name, value) in &self.matrices {
-            builder = builder.with_initializer(name, Arc::clone(value))?;
-        }
-        // From memory: what was checked is what is run.
-        builder.commit_from_memory(&self.graph)
+        self.device = device;
+        Ok(self)
+    }
+
+    /// Whether its matrices are stored in 8 bits.
+    pub fn has_8_bits(&self) -> bool {
+        self.has_8_bits
     }
 }
 
@@ -205,7 +183,7 @@ fn is_read_from_graph(stored: &Stored) -> bool {
 /// Whether the processor adds up 8-bit products in 32 bits at once (VNNI). Without, the fast way of
 /// ONNX Runtime adds pairs of them in 16 bits, which can overflow, and another way is asked for; with
 /// it that one would only be slower.
-fn has_exact_8_bit_products() -> bool {
+pub(super) fn has_exact_8_bit_products() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni")
