@@ -3,9 +3,10 @@
 
     python3 deploy/check/metric_names.py http://127.0.0.1:9090/metrics      # or a file with such a page
 
-A name that no server has makes an empty panel or an alert that never fires, which nobody notices. Labels are compared too: those
-that an expression selects or sums by have to be labels of that metric, or of what Prometheus adds. Exits 1 if something is
-unknown; names that are exported and never asked for are told, and are no fault.
+A name that no server has makes an empty panel or an alert that never fires, which nobody notices. Labels that an expression selects
+by are compared too: they have to be labels of that metric, or of what Prometheus adds. Exits 1 if something is unknown. A server
+says nothing of what has not happened yet, such as a refusal: a name that only the sources have is told, and is no fault. Nor is
+one that is exported and never asked for.
 """
 
 import argparse
@@ -24,6 +25,7 @@ NAME = re.compile(r"\b((?:dynamar|process)_[a-z0-9_]+)(?:\{([^}]*)\})?")
 SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?\s+\S+")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)')
 DECLARED = re.compile(r"^# (?:TYPE|HELP) ([a-zA-Z_:][a-zA-Z0-9_:]*)")
+QUOTED = re.compile(r'"(dynamar_[a-z0-9_]+)"')
 SUFFIXES = ("_bucket", "_sum", "_count")
 
 
@@ -61,6 +63,12 @@ def exported(text: str) -> dict[str, set[str] | None]:
             name = base_of(sample[1], known)
             known[name] = (known.get(name) or set()) | labels
     return known
+
+
+def in_sources() -> set[str]:
+    """Names of metrics that the sources write out."""
+    texts = (file.read_text(encoding="utf-8") for file in (DEPLOY.parent / "src").rglob("*.rs"))
+    return {name for text in texts for name in QUOTED.findall(text)}
 
 
 def base_of(name: str, known: dict) -> str:
@@ -101,13 +109,19 @@ def read(source: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("page", metavar="URL|FILE", help="a /metrics page")
-    known = exported(read(parser.parse_args().page))
+    page = exported(read(parser.parse_args().page))
+    silent = in_sources() - page.keys()
+    known = {**page, **dict.fromkeys(silent)}
     asked = expressions()
     found = (complaint for where, expression in asked for complaint in complaints(where, expression, known))
     wrong = list(dict.fromkeys(found))
     used = {base_of(name, known) for _, expression in asked for name, _ in NAME.findall(expression)}
-    unused = sorted(name for name in known if name.startswith("dynamar_") and name not in used)
-    print("\n".join(wrong + [f"(exported, and asked for by nothing: {', '.join(unused)})"] * bool(unused)))
+    unused = sorted(name for name in page if name.startswith("dynamar_") and name not in used)
+    for complaint in wrong:
+        print(complaint)
+    for what, names in (("not on this page yet", sorted(silent & used)), ("asked for by nothing", unused)):
+        if names:
+            print(f"({what}: {', '.join(names)})")
     print(f"metric names: {len(asked)} expressions, {len(used)} metrics, {len(wrong)} of them unknown")
     return 1 if wrong or not used else 0
 
