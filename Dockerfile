@@ -1,7 +1,7 @@
 # The server, the trainer and ONNX Runtime in one image without a shell. docs/deployment.md says how it is run.
 #
 #   make image                      for CPUs
-#   make image IMAGE_ARGS='--build-arg ORT=gpu --build-arg RUNTIME=docker.io/nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04'
+#   make image IMAGE_TAG=… IMAGE_ARGS='--build-arg ORT=gpu --build-arg RUNTIME=docker.io/nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04'
 #
 # Every base can be replaced, by a mirror's or by one with a digest.
 ARG RUST=docker.io/library/rust:1.95-slim-bookworm

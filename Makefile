@@ -94,6 +94,8 @@ $(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt \
 
 # With docker, or with buildah where there is none (deploy/image/build.py). IMAGE_ARGS go to the build.
 IMAGE_ARGS ?=
+IMAGE_TAG ?= localhost/dynamar:dev
+export IMAGE_TAG
 image: ## Builds the container image (STAND_INS=1: on bases made here, for machines without a registry)
 	@$(PYTHON) deploy/image/build.py $(IMAGE_ARGS)
 

@@ -154,18 +154,24 @@ class Checks:
         """Options that the manifests give are options of the program."""
         if not self.dynamar.is_file():
             raise Skipped(f"{self.dynamar} (cargo build --release)")
-        wrong, count = [], 0
-        for file in sorted(OUT.glob("*.yaml")):
-            for document in manifests.load(file):
-                for pod in manifests.pods(document):
-                    for verb, *options in (c["args"] for c in pod["containers"] if "args" in c):
-                        helped = run(self.dynamar, verb, "--help")
-                        names = [option.split("=")[0] for option in options]
-                        wrong += [f"{file.name}: dynamar {verb} has no {n}" for n in names if f"{n}" not in helped]
-                        count += 1
-        if wrong or not count:
+        lines = {(file.name, *container["args"]) for file in sorted(OUT.glob("*.yaml")) for document in manifests.load(file)
+                 for pod in manifests.pods(document) for container in pod["containers"] if "args" in container}  # fmt: skip
+        helped = {verb: self.help_of(verb) for _, verb, *_ in lines}
+        wrong = [f"there is no dynamar {verb}" for verb, text in helped.items() if not text]
+        for file, verb, *options in sorted(lines):
+            known = set(re.findall(r"--[a-z][a-z-]*", helped[verb]))
+            unknown = [name for name in (option.split("=")[0] for option in options) if known and name not in known]
+            wrong += [f"{file}: dynamar {verb} has no {name}" for name in unknown]
+        if wrong or not lines:
             raise Wrong("\n".join(wrong) or "no arguments found")
-        return f"{count} command lines"
+        return f"{len(lines)} command lines of {', '.join(sorted(helped))}"
+
+    def help_of(self, verb: str) -> str:
+        """What a verb says of itself; nothing if there is no such verb."""
+        try:
+            return run(self.dynamar, verb, "--help")
+        except Wrong:
+            return ""
 
     def alerts(self) -> str:
         """Syntax, and a case for each alert."""

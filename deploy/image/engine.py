@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STORE = Path(os.environ.get("IMAGE_STORE", ROOT / "target/image-store"))
-TAG = "localhost/dynamar:dev"
+TAG = os.environ.get("IMAGE_TAG", "localhost/dynamar:dev")
 
 
 class EngineMissing(Exception):
