@@ -32,7 +32,7 @@ pub use render::render;
 pub use sections::{
     AuthConfig, BatchingConfig, CacheConfig, Config, CudaConfig, ExecutionProvider, HealthConfig,
     InferenceConfig, LogConfig, LogFormat, LoggedInputs, MetricsConfig, ModelsConfig,
-    OnnxRuntimeConfig, PredictionLogConfig, ServerConfig, TlsConfig,
+    OnnxRuntimeConfig, PredictionLogConfig, Ratio, ServerConfig, TlsConfig, TracesConfig,
 };
 
 use keys::{KEYS, MAX_BATCH_TOKENS, MAX_QUEUED_TOKENS, Setting};
@@ -127,7 +127,7 @@ fn contradiction(effective: &[Entry], mistakes: &[Mistake]) -> Option<Mistake> {
         let entry = effective.iter().find(|entry| entry.key == name && !mistaken)?;
         match entry.setting {
             Setting::Count(count) => Some((count, entry.origin.clone())),
-            Setting::Text(_) => None,
+            Setting::Ratio(_) | Setting::Text(_) => None,
         }
     };
     let (queued, origin) = count_of(MAX_QUEUED_TOKENS)?;

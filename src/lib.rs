@@ -19,6 +19,7 @@ pub mod registry;
 pub mod report;
 pub mod server;
 pub mod task;
+pub mod telemetry;
 pub mod tokenization;
 pub mod training;
 pub mod weights;

@@ -16,7 +16,11 @@ mod queue;
 mod reply;
 mod worker;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
@@ -47,6 +51,19 @@ pub struct Encoded {
     pub queue_time: Duration,
     /// How long the encoder took for the batch that held the prompt.
     pub inference_time: Duration,
+    /// The batch that held the prompt; `None` if its vector was in the cache.
+    pub batch: Option<Batched>,
+}
+
+/// A batch that was computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batched {
+    /// When a worker took it.
+    pub started: Instant,
+    /// Prompts in it, of whatever calls.
+    pub prompts: usize,
+    /// Their tokens.
+    pub tokens: usize,
 }
 
 impl Encoded {

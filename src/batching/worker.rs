@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    BatchError, Encoded,
+    BatchError, Batched, Encoded,
     post::{Caller, Post},
     queue::{Batch, Queue, Ran},
 };
@@ -84,6 +84,8 @@ fn answer(
     started: Instant,
     inference_time: Duration,
 ) {
+    let tokens = callers.iter().map(|caller| caller.tokens).sum();
+    let batch = Some(Batched { started, prompts: callers.len(), tokens });
     match vectors {
         Ok(vectors) => {
             for (caller, vector) in callers.into_iter().zip(vectors.chunks_exact(hidden_size)) {
@@ -92,6 +94,7 @@ fn answer(
                     tokens: caller.tokens,
                     queue_time: started.saturating_duration_since(caller.since),
                     inference_time,
+                    batch,
                 }));
             }
         }

@@ -7,7 +7,7 @@ use figment::value::Value;
 use serde::Serialize;
 
 use super::error::Problem;
-use super::sections::{ExecutionProvider, LogFormat, LoggedInputs};
+use super::sections::{ExecutionProvider, LogFormat, LoggedInputs, Ratio};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -62,6 +62,9 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("onnxruntime.path", Rule::PathOrEmpty),
     Key::new("log.format", Rule::OneOf(LogFormat::NAMES)),
     Key::new("log.level", Rule::Text),
+    Key::new("traces.endpoint", Rule::HttpOrEmpty),
+    Key::new("traces.sample_ratio", Rule::Ratio),
+    Key::new("traces.service_name", Rule::Text),
 ];
 
 pub(super) const MAX_BATCH_TOKENS: &str = "batching.max_batch_tokens";
@@ -116,6 +119,8 @@ fn similarity(known: &str, unknown: &str) -> f64 {
 pub(super) enum Setting {
     /// A whole number.
     Count(u64),
+    /// A number from 0 to 1.
+    Ratio(Ratio),
     /// A string.
     Text(String),
 }
@@ -125,6 +130,7 @@ impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(count) => write!(f, "{count}"),
+            Self::Ratio(ratio) => write!(f, "{:?}", ratio.get()),
             Self::Text(text) => f.write_str(&quoted(text)),
         }
     }
@@ -144,12 +150,16 @@ pub(super) enum Rule {
     AddressOrEmpty,
     /// A whole number from the first to the second.
     Count(u64, u64),
+    /// An address that begins with `http://`, or the empty string for none.
+    HttpOrEmpty,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// A path.
     Path,
     /// A path, or the empty string for none.
     PathOrEmpty,
+    /// A number from 0 to 1.
+    Ratio,
     /// Any string.
     Text,
 }
@@ -162,7 +172,11 @@ impl Rule {
                 let unsigned = number.to_i128().and_then(|count| u64::try_from(count).ok());
                 unsigned.map(Setting::Count)
             }
-            (Self::Count(..), _) => None,
+            (Self::Ratio, Value::Num(_, number)) => {
+                let ratio = number.to_f64().or(number.to_i128().map(|whole| whole as f64));
+                ratio.and_then(Ratio::new).map(Setting::Ratio)
+            }
+            (Self::Count(..) | Self::Ratio, _) => None,
             (_, Value::String(_, text)) => Some(Setting::Text(text.clone())),
             (_, Value::Char(_, character)) => Some(Setting::Text(character.to_string())),
             _ => None,
@@ -174,6 +188,7 @@ impl Rule {
     pub fn read_text(&self, text: &str) -> Result<Setting, Problem> {
         let setting = match self {
             Self::Count(..) => text.trim().parse().ok().map(Setting::Count),
+            Self::Ratio => text.trim().parse().ok().and_then(Ratio::new).map(Setting::Ratio),
             _ => Some(Setting::Text(text.to_owned())),
         };
         setting
@@ -187,6 +202,10 @@ impl Rule {
             (Self::Address, Setting::Text(text)) => text.parse::<SocketAddr>().is_ok(),
             (Self::AddressOrEmpty, Setting::Text(text)) => {
                 text.is_empty() || text.parse::<SocketAddr>().is_ok()
+            }
+            (Self::Ratio, Setting::Ratio(_)) => true,
+            (Self::HttpOrEmpty, Setting::Text(text)) => {
+                text.is_empty() || text.strip_prefix("http://").is_some_and(|rest| !rest.is_empty())
             }
             (Self::OneOf(words), Setting::Text(text)) => words.contains(&text.as_str()),
             (Self::Path, Setting::Text(text)) => !text.is_empty() && !text.contains('\0'),
@@ -217,7 +236,11 @@ impl fmt::Display for Rule {
                 let words: Vec<_> = words.iter().map(|word| quoted(word)).collect();
                 write!(f, "one of {}", words.join(", "))
             }
+            Self::HttpOrEmpty => {
+                f.write_str("an address such as \"http://127.0.0.1:4317\", or \"\" for none")
+            }
             Self::Path => f.write_str("a path that is not empty"),
+            Self::Ratio => f.write_str("a number from 0.0 to 1.0"),
             Self::PathOrEmpty => f.write_str("a path, or \"\" for none"),
             Self::Text => f.write_str("a string"),
         }

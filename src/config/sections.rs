@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The whole configuration: every value present, of the right type and within its limits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub onnxruntime: OnnxRuntimeConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where traces of calls are sent.
+    pub traces: TracesConfig,
 }
 
 /// `[server]`: the gRPC server and the limits on what a client may send.
@@ -337,6 +339,39 @@ impl LogFormat {
     pub(super) const NAMES: &[&str] = &["auto", "pretty", "json"];
 }
 
+/// `[traces]`: where traces of calls are sent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// The collector's address; `None` (empty in the file) if calls are not traced.
+    #[serde(deserialize_with = "empty_is_off")]
+    pub endpoint: Option<String>,
+    /// How many of the calls without a trace of their own are traced.
+    pub sample_ratio: Ratio,
+    /// What the collector calls this server.
+    pub service_name: String,
+}
+
+/// A number from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ratio(f64);
+
+// It is never NaN.
+impl Eq for Ratio {}
+
+impl Ratio {
+    /// The number, if it is one.
+    pub fn new(number: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&number).then_some(Self(number))
+    }
+
+    /// The number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
 fn zero_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroUsize>, D::Error> {
     usize::deserialize(from).map(NonZeroUsize::new)
 }
@@ -354,4 +389,9 @@ fn zero_is_unlimited<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZer
 fn empty_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(from)?;
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+fn empty_is_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok((!text.is_empty()).then_some(text))
 }

@@ -118,7 +118,10 @@ impl Answerer {
         let Asked { examples, options, protocol } = asked;
         let span = tracing::Span::current();
         // Only names of real tasks, so that nobody fills the log with words of their own.
-        span.record("task", status::list(routes.iter().map(|route| route.name())));
+        let tasks = status::list(routes.iter().map(|route| route.name()));
+        call.trace.set_text("dynamar.task", &tasks);
+        call.trace.set_count("dynamar.examples", examples.len());
+        span.record("task", tasks);
         span.record("examples", examples.len());
         call.count.set_task(match &routes[..] {
             [one] => one.name(),
@@ -130,7 +133,7 @@ impl Answerer {
         }
         let questions = convert::question(routes, examples, &options, self.limits, protocol)?;
         let samples = self.log.as_ref().map(|log| record::sample(log, &questions));
-        let answer = call::answer(questions, &self.cpus, &call.terms, room).await?;
+        let answer = call::answer(questions, &self.cpus, call, room).await?;
         self.count(&answer);
         if let Some((log, samples)) = self.log.as_ref().zip(samples) {
             record::put(log, samples, &answer, call);

@@ -8,7 +8,9 @@ use std::{
 
 use super::{
     cpus::{Cpus, Work},
+    incoming::Incoming,
     room::Room,
+    stages,
     status::CallError,
 };
 use crate::{
@@ -115,13 +117,15 @@ impl TaskPrompts {
 pub(super) async fn answer(
     questions: Vec<TaskQuestion>,
     cpus: &Cpus,
-    terms: &Terms,
+    call: &Incoming,
     room: Option<&Room>,
 ) -> Result<Answer, CallError> {
     let bytes = questions.iter().map(TaskQuestion::text_bytes).sum();
     let size = Work::up_to(SMALL_TEXT_BYTES, bytes);
-    let begun = Instant::now();
+    let (terms, trace) = (&call.terms, &call.trace);
+    let (begun, tokenise) = (Instant::now(), trace.stage("tokenise"));
     let Prompts { mut passes, tasks } = cpus.run(size, move || prompts(questions)).await??;
+    drop(tokenise);
     let tokenization_time = begun.elapsed();
     let stay = match room {
         None => admit(&mut passes, terms).map(|()| None),
@@ -130,8 +134,10 @@ pub(super) async fn answer(
     let encoded = encode(passes).await?;
     drop(stay);
     let cost = Cost { tokenization_time, ..cost(&encoded) };
+    stages::trace_batches(trace, &encoded, &cost);
     let multiplications = tasks.iter().map(TaskPrompts::multiplications).sum();
     let size = Work::up_to(SMALL_HEADS, multiplications);
+    let _head = trace.stage("head");
     let tasks = cpus.run(size, move || apply_heads(tasks, &encoded)).await?;
     Ok(Answer { tasks, cost })
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     batching::Terms,
     metrics::{Call, CallMetrics},
+    telemetry::Trace,
 };
 
 /// A call that came in.
@@ -21,6 +22,7 @@ pub(super) struct Incoming {
     pub terms: Terms,
     /// Where it is counted.
     pub count: Arc<Call>,
+    pub trace: Trace,
 }
 
 impl Incoming {
@@ -34,6 +36,7 @@ impl Incoming {
         let count = extensions.get::<Arc<Call>>().cloned();
         Self {
             id: id.unwrap_or_else(|| RequestId::from_header(None)),
+            trace: extensions.get::<Trace>().cloned().unwrap_or_default(),
             caller: caller.unwrap_or_else(|| Arc::new(Caller::nobody())),
             terms: Terms {
                 deadline,
@@ -47,9 +50,10 @@ impl Incoming {
         }
     }
 
-    /// One request of this stream.
+    /// A request of it, where it is a stream of them.
     pub(super) fn request(&self) -> Self {
-        Self { count: Arc::new(self.count.request()), ..self.clone() }
+        let (count, trace) = (Arc::new(self.count.request()), self.trace.part("request"));
+        Self { count, trace, ..self.clone() }
     }
 
     /// What the client gets where the call fails.

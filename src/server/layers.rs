@@ -38,6 +38,7 @@ use crate::{
     batching::BatchError,
     metrics::{Call, CallMetrics},
     panics::catch_panic,
+    telemetry::Trace,
 };
 
 /// Names a call: taken from the client, or made, and returned.
@@ -118,6 +119,10 @@ where
         let count = Arc::new(self.every.count(request.uri().path()));
         request.extensions_mut().insert(Arc::clone(&count));
         let mut line = AccessLine::begin(request.uri().path(), &id, count);
+        if let Some(trace) = request.extensions().get::<Trace>() {
+            trace.set_text("dynamar.request_id", id.as_str());
+            trace.log_ids(&line.span);
+        }
         let span = line.span.clone();
         let called = span.in_scope(|| catch_panic(|| self.inner.call(request)));
         let answer = async move {
@@ -225,6 +230,8 @@ impl AccessLine {
             caller = field::Empty,
             task = field::Empty,
             examples = field::Empty,
+            trace_id = field::Empty,
+            span_id = field::Empty,
         );
         Self {
             span,

@@ -1,6 +1,12 @@
 //! A server from its first call to its last.
 
-use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     net::TcpListener,
@@ -19,9 +25,10 @@ use super::{
     reload::{self, Outlets},
     routes, transport, vitals,
 };
-use crate::{config::Config, prediction_log::PredictionLog, registry::Registry};
+use crate::{config::Config, prediction_log::PredictionLog, registry::Registry, telemetry};
 
-/// How long the errors that answer calls broken off may take to reach their callers.
+/// How long the errors that answer calls broken off may take to reach their callers, and the last spans
+/// their collector.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Where a server listens.
@@ -71,6 +78,7 @@ pub async fn run(
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
     let look_at_access = access.reload();
+    let (traces, sending) = telemetry::start(&config.traces)?;
     let Listeners { calls, metrics: metrics_listener } = listeners.into();
     let sources = Sources {
         metrics: metrics.clone(),
@@ -80,7 +88,7 @@ pub async fn run(
         log,
     };
     let layers = EveryCall::new(metrics.calls)?;
-    let server = transport::serve(&config.server, access, layers, routes, calls, stopped);
+    let server = transport::serve(&config.server, access, (traces, layers), routes, calls, stopped);
     // What is told about the server is told to its end.
     let server = async {
         tokio::select! {
@@ -119,6 +127,7 @@ pub async fn run(
     end_streams.send_replace(true);
     drop(stop);
     let patience = config.server.drain_timeout();
+    let end = Instant::now() + patience;
     drain(server, patience, &mut control, registry.as_deref()).await;
     end_workers(registry).await;
     if let Some(writer) = writer {
@@ -126,6 +135,7 @@ pub async fn run(
         let written = tokio::task::spawn_blocking(move || writer.join());
         let _ = time::timeout(LAST_WORDS, written).await;
     }
+    sending.stop(end.saturating_duration_since(Instant::now()).max(LAST_WORDS)).await;
     outcome.map(drop)
 }
 

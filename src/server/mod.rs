@@ -1,8 +1,9 @@
 //! The gRPC server: how it starts, what it serves, how it goes on with other checkpoints, and how it
 //! stops.
 //!
-//! The only module that names tonic. Wire types are converted in `convert`, those of the Open Inference
-//! Protocol in `open_inference`; errors are mapped to gRPC codes in `status`; all of it nowhere else.
+//! The only module that names tonic, but for the client in `telemetry`. Wire types are converted in
+//! `convert`, those of the Open Inference Protocol in `open_inference`; errors are mapped to gRPC codes in
+//! `status`; all of it nowhere else.
 
 pub mod access;
 mod answerer;
@@ -25,8 +26,10 @@ mod reload;
 mod room;
 mod routes;
 mod service;
+mod stages;
 mod status;
 mod stream;
+mod traced;
 mod transport;
 mod vitals;
 
@@ -46,6 +49,7 @@ use tokio::sync::watch;
 use crate::{
     prediction_log::PredictionLogError,
     registry::{Registry, RegistryError},
+    telemetry::TracesError,
 };
 
 pub use control::{Control, Operator, Reloads, control};
@@ -64,6 +68,9 @@ pub enum ServeError {
     /// Predictions are to be logged and cannot be.
     #[error(transparent)]
     PredictionLog(#[from] PredictionLogError),
+    /// Traces are configured wrongly.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// A defect of this program.
     #[error("loading the checkpoints ended with a panic: {0}")]
     Loading(String),

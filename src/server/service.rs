@@ -5,6 +5,7 @@ use std::sync::Arc;
 use prost::Message;
 use tokio::sync::watch;
 use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::Span;
 
 use super::{
     answerer::Answerer,
@@ -68,9 +69,10 @@ impl Inference for InferenceService {
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
             let call = of_stream.request();
-            Box::pin(
-                async move { counted(answerer.classify(request, &call, Some(&room)).await, &call) },
-            ) as _
+            Box::pin(async move {
+                call.trace.log_ids(&Span::current());
+                counted(answerer.classify(request, &call, Some(&room)).await, &call)
+            }) as _
         };
         Ok(respond_with_stream(self.answers(requests, call, Box::new(answering))))
     }
@@ -85,9 +87,10 @@ impl Inference for InferenceService {
         let answering = move |request| {
             let (answerer, room) = (Arc::clone(&answerer), Arc::clone(&room));
             let call = of_stream.request();
-            Box::pin(
-                async move { counted(answerer.regress(request, &call, Some(&room)).await, &call) },
-            ) as _
+            Box::pin(async move {
+                call.trace.log_ids(&Span::current());
+                counted(answerer.regress(request, &call, Some(&room)).await, &call)
+            }) as _
         };
         Ok(respond_with_stream(self.answers(requests, call, Box::new(answering))))
     }
@@ -137,7 +140,7 @@ impl InferenceService {
         });
         let deadline = call.terms.deadline;
         let limits = stream::Limits { max_in_flight: self.max_stream_in_flight, deadline };
-        Answers::new(requests.into_inner(), answering, limits, stopping, call.id)
+        Answers::new(requests.into_inner(), answering, limits, stopping, call.id).traced(call.trace)
     }
 }
 

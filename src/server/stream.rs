@@ -14,14 +14,15 @@ use std::{
 
 use tokio::{task::JoinHandle, time};
 use tokio_stream::Stream;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 use tracing::{Instrument, Span};
 
 use super::{
     layers::RequestId,
     status::{self, CallError},
+    traced,
 };
-use crate::batching::BatchError;
+use crate::{batching::BatchError, telemetry::Trace};
 
 /// Answers one request.
 pub(super) type Answering<Q, A> = Box<dyn Fn(Q) -> Pending<Result<A, CallError>> + Send>;
@@ -56,6 +57,7 @@ pub(super) struct Answers<Q, A, S = Streaming<Q>> {
     deadline: Option<Pending<()>>,
     id: RequestId,
     span: Span,
+    trace: Trace,
 }
 
 impl<Q, A, S> Answers<Q, A, S>
@@ -85,7 +87,14 @@ where
             deadline,
             id,
             span: Span::current(),
+            trace: Trace::default(),
         }
+    }
+
+    /// The same, with a trace that is told how it ends, and ends with it.
+    pub(super) fn traced(mut self, trace: Trace) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// Begins to work on what has come, as far as it may.
@@ -112,11 +121,36 @@ where
         let at = self.answered + self.in_flight.len();
         // A span of its own: what is recorded in that of the call stays there for its whole life.
         let empty = tracing::field::Empty;
-        let span =
-            tracing::info_span!(parent: &self.span, "request", at, task = empty, examples = empty);
+        let span = tracing::info_span!(parent: &self.span, "request", at, task = empty, examples = empty,
+                trace_id = empty, span_id = empty);
         // A task of its own, so that a panic costs this call alone and not its whole connection.
         let answer = (self.answering)(request).instrument(span);
         self.in_flight.push_back(InFlight(tokio::spawn(answer)));
+    }
+
+    /// The next answer, or the end.
+    fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<A, Status>>> {
+        if self.is_too_late(context) {
+            let status = CallError::from(BatchError::Expired).into_status(&self.id);
+            return Poll::Ready(Some(Err(status::of_request(status, self.answered))));
+        }
+        self.read(context);
+        let Some(oldest) = self.in_flight.front_mut() else {
+            return match self.requests {
+                Some(_) => Poll::Pending,
+                None => Poll::Ready(self.end.take().map(Err)),
+            };
+        };
+        let answer = ready!(Pin::new(&mut oldest.0).poll(context));
+        let answer = answer.unwrap_or_else(|error| Err(CallError::Panic(error.to_string())));
+        self.in_flight.pop_front();
+        let answer = answer.map_err(|error| {
+            self.finish(None);
+            self.in_flight.clear();
+            status::of_request(error.into_status(&self.id), self.answered)
+        });
+        self.answered += usize::from(answer.is_ok());
+        Poll::Ready(Some(answer))
     }
 
     /// Whether the caller has given up, and is told so now.
@@ -149,33 +183,21 @@ where
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.is_too_late(context) {
-            let status = CallError::from(BatchError::Expired).into_status(&this.id);
-            return Poll::Ready(Some(Err(status::of_request(status, this.answered))));
+        let next = this.poll_answer(context);
+        if let Poll::Ready(Some(Err(status))) = &next {
+            traced::tell(&this.trace, status.code());
         }
-        this.read(context);
-        let Some(oldest) = this.in_flight.front_mut() else {
-            return match this.requests {
-                Some(_) => Poll::Pending,
-                None => Poll::Ready(this.end.take().map(Err)),
-            };
-        };
-        let answer = ready!(Pin::new(&mut oldest.0).poll(context));
-        let answer = answer.unwrap_or_else(|error| Err(CallError::Panic(error.to_string())));
-        this.in_flight.pop_front();
-        let answer = answer.map_err(|error| {
-            this.finish(None);
-            this.in_flight.clear();
-            status::of_request(error.into_status(&this.id), this.answered)
-        });
-        this.answered += usize::from(answer.is_ok());
-        Poll::Ready(Some(answer))
+        next
     }
 }
 
 impl<Q, A, S> Drop for Answers<Q, A, S> {
     fn drop(&mut self) {
         tracing::info!(parent: &self.span, answered = self.answered, "the stream has ended");
+        if self.requests.is_some() {
+            // Its caller has gone.
+            traced::tell(&self.trace, Code::Cancelled);
+        }
     }
 }
 
@@ -192,11 +214,9 @@ impl<A> Drop for InFlight<A> {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use super::*;
     use tokio::sync::oneshot;
     use tokio_stream::StreamExt;
-    use tonic::Code;
-
-    use super::*;
 
     type Requests = Box<dyn Stream<Item = Result<usize, Status>> + Unpin>;
 

@@ -27,5 +27,6 @@ mod streams;
 mod tables;
 mod tls;
 mod tools;
+mod traces;
 
 pub use stage::config;

@@ -110,6 +110,10 @@ fn a_value_of_the_wrong_type_is_described() {
     check("log.level.ort = \"warn\"", "found a table; expected a string");
     check("log.level = 1979-05-27", "found a date or time; expected a string");
     check("server.address = \"0.0.0.0\"", "expected an IP address and a port");
+    check("traces.sample_ratio = 1.5", "found 1.5; expected a number from 0.0 to 1.0");
+    check("traces.sample_ratio = nan", "expected a number from 0.0 to 1.0");
+    check("traces.sample_ratio = \"1\"", "the string \"1\"; expected a number from 0.0 to 1.0");
+    check("traces.endpoint = \"https://a:4317\"", "expected an address such as \"http://127");
     check("server.max_message_bytes = 1023", "expected a whole number from 1024 to 268435456");
 }
 

@@ -84,6 +84,11 @@ path = ""                       # default
 [log]
 format = "auto"                 # default
 level = "info,h2=\"warn\""      # DYNAMAR_LOG__LEVEL
+
+[traces]
+endpoint = ""                   # default
+sample_ratio = 1.0              # default
+service_name = "dynamar"        # default
 "#;
     assert_eq!(render(&loaded.expect("a right configuration")), expected);
 }
