@@ -17,6 +17,7 @@ mod memory;
 mod mixes;
 mod multiply;
 mod overload;
+mod predict;
 mod quantised;
 mod random;
 mod rate;
@@ -41,6 +42,7 @@ use memory::Memory;
 use mixes::{ALL_16, Maker, Mix, SKEWED, UNIFORM};
 use multiply::Multiplier;
 use overload::Overload;
+use predict::Predicted;
 use quantised::Quantised;
 use report::Report;
 use server::Server;
@@ -105,6 +107,8 @@ enum Part {
     Mixes,
     /// Latency under loads that do not wait for answers, for each mix
     Open,
+    /// Scoring a file beside the ceiling
+    Predict,
     /// The encoder in int8
     Int8,
     /// Memory after many requests
@@ -188,16 +192,20 @@ fn run(args: &Args) -> Result<()> {
         };
         mixes.iter().filter(of_mix).try_for_each(|mix| run.overload(mix))?;
     }
-    let beside = [Part::Latency, Part::Int8, Part::Mixes, Part::Open];
+    let beside = [Part::Latency, Part::Int8, Part::Mixes, Part::Open, Part::Predict];
     if beside.into_iter().any(|part| args.measures(part)) {
+        let runtime = Runtime::load(None)?;
         let mut bench = Bench {
             tokio: &tokio,
-            in_process: InProcess::new(&model, &Runtime::load(None)?, workers)?,
+            in_process: InProcess::new(&model, &runtime, workers)?,
             multiplier: Multiplier::start(model.architecture.hidden_size)?,
             block: Duration::from_secs_f64(args.seconds),
             blocks: args.blocks,
             open: Duration::from_secs_f64(args.open_seconds),
         };
+        if args.measures(Part::Predict) {
+            run.predict(&mut bench, &model, &runtime, &mixes, workers)?;
+        }
         run.beside(&mut bench, &mixes)?;
     }
     report.end(&args.out)
@@ -246,6 +254,25 @@ impl Run<'_> {
         let length = Duration::from_secs_f64(self.args.overload_seconds);
         let overload = Overload::measure(self.tokio, &server, mix, block, length)?;
         overload.tell(self.report);
+        Ok(())
+    }
+
+    /// Scoring the reviews of the demo.
+    fn predict(
+        &mut self,
+        bench: &mut Bench<'_>,
+        model: &Model,
+        runtime: &Runtime,
+        mixes: &[Arc<Mix>],
+        workers: usize,
+    ) -> Result<()> {
+        let reviews = mixes.iter().find(|mix| mix.name == mixes::REVIEWS);
+        let reviews = reviews.context("every run has this mix")?;
+        let predicted = Predicted::measure(bench, model, runtime, reviews, workers)?;
+        self.report.say(predicted.sentence());
+        self.report.set("predict_throughput_ratio_to_ceiling", json!(predicted.throughput_ratio()));
+        self.report.set("predict_cpu_ratio_to_ceiling", json!(predicted.cpu_ratio()));
+        self.report.set("predict", predicted.json());
         Ok(())
     }
 

@@ -18,8 +18,8 @@ use crate::{random::Random, setup::POLARITY, work};
 const ITEMS: usize = 2048;
 
 /// The texts that everybody has, and whose words the made-up ones are of.
-const REVIEWS: (&str, &str, &str) =
-    ("reviews", "models/tasks/review-intensity.toml", "models/data/review-intensity");
+const REVIEW_FILES: (&str, &str, &str) =
+    (REVIEWS, "models/tasks/review-intensity.toml", "models/data/review-intensity");
 
 /// Tasks whose texts `--data` has, and their task files.
 const TASKS: [(&str, &str); 4] = [
@@ -29,6 +29,7 @@ const TASKS: [(&str, &str); 4] = [
     ("review-polarity", "models/tasks/review-polarity.toml"),
 ];
 
+pub const REVIEWS: &str = "reviews";
 pub const SKEWED: &str = "skewed";
 pub const UNIFORM: &str = "uniform";
 pub const ALL_16: &str = "all16";
@@ -100,7 +101,7 @@ impl<'a> Maker<'a> {
             self.synthetic(UNIFORM, |random| 8 + random.below(121))?,
             self.skewed()?,
         ];
-        let (name, task, folder) = REVIEWS;
+        let (name, task, folder) = REVIEW_FILES;
         mixes.push(self.real(name, task, Path::new(folder))?);
         let mut left_out = Vec::new();
         for (name, task) in TASKS {
@@ -189,7 +190,7 @@ fn skewed_length(random: &mut Random) -> usize {
 
 /// The words of the reviews that are one token each.
 fn words(task: &ServedTask) -> Result<Vec<String>> {
-    let (_, file, folder) = REVIEWS;
+    let (_, file, folder) = REVIEW_FILES;
     let path = Path::new(folder).join("train.csv");
     let examples = read_csv(&path, &TaskFile::read(Path::new(file))?)?.examples;
     let texts = examples.iter().flat_map(|example| example.example.values[0].split_whitespace());

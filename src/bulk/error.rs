@@ -69,10 +69,7 @@ pub enum BulkError {
     Busy { path: String },
     #[error("{path} changed while it was read: run it again with --restart")]
     Changed { path: String },
-    #[error(
-        "{errors} rows have failed, more than --max-errors {limit}; the first: {first}. What was \
-         written is kept for --resume"
-    )]
+    #[error("{errors} rows have failed, more than --max-errors {limit}; the first: {first}")]
     TooManyErrors { errors: u64, limit: u64, first: String },
     #[error("interrupted after {rows} rows{}", if *.kept { "; go on with --resume" } else { "" })]
     Interrupted { rows: u64, kept: bool },

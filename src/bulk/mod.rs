@@ -27,7 +27,7 @@ mod survey;
 
 use std::{
     io::{Read, Write},
-    num::NonZeroUsize,
+    num::{NonZeroU64, NonZeroUsize},
     path::Path,
     time::Duration,
 };
@@ -78,6 +78,9 @@ pub struct Job<'a> {
     pub shard: Option<Shard>,
     /// Rows whose prompts are sorted by length together.
     pub chunk_rows: NonZeroUsize,
+    /// Rows of a row group of Parquet at least, unless they take much memory before. A run that is
+    /// killed loses what it has of one.
+    pub group_rows: NonZeroU64,
     /// Most tokens in one batch, padding included.
     pub batch_tokens: NonZeroUsize,
     /// Rows that may fail; none is no limit.
@@ -85,7 +88,7 @@ pub struct Job<'a> {
     pub unfinished: Unfinished,
     /// Whether an output that stands there gives way.
     pub replace: bool,
-    /// How much of a run's time may be lost when it is killed; of Parquet, a row group.
+    /// How much of a run's time may be lost when it is killed, but for Parquet.
     pub save_interval: Duration,
 }
 

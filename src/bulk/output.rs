@@ -10,8 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow_schema::SchemaRef;
-
 use super::{
     BulkError,
     columnar::{self, PartWriter},
@@ -81,7 +79,7 @@ impl Places {
     ///
     /// If it cannot be taken away.
     pub fn is_finished(&self, state: &State, rows: u64, replace: bool) -> Result<bool, BulkError> {
-        let is_whole = state.place.rows >= rows;
+        let is_whole = state.counts.rows >= rows;
         // One that gives way may be an older one, as long as there is another to take its place.
         let is_placed = self.out.exists() && !(replace && self.partial.exists());
         if is_whole && is_placed {
@@ -185,7 +183,7 @@ pub struct Beginning {
 }
 
 impl Partial {
-    /// Begins an output, or goes on with one. For Parquet with its types and the number of rows.
+    /// Begins an output, or goes on with one. For Parquet with what encodes it.
     ///
     /// # Errors
     ///
@@ -194,7 +192,7 @@ impl Partial {
         places: Places,
         beginning: Beginning,
         unfinished: Option<State>,
-        parquet: Option<(SchemaRef, u64)>,
+        mut parts: Option<PartWriter>,
         interval: Duration,
     ) -> Result<Self, BulkError> {
         let name = places.partial.display().to_string();
@@ -206,7 +204,6 @@ impl Partial {
             return Err(BulkError::Busy { path: name });
         }
         let Beginning { identity, mut header, place } = beginning;
-        let mut parts = parquet.map(|(schema, rows)| PartWriter::new(schema, rows));
         if let (Some(parts), true) = (&mut parts, is_new) {
             header = parts.empty()?;
         }

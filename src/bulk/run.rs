@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use super::{
     BoxedEncoder, BulkError, Counts, Files, Format, Input, Job, Observer, Progress, Summary,
     Target, Unfinished,
+    columnar::PartWriter,
     given::{Given, Kind, STANDARD_INPUT, Seen},
     output::{Beginning, Output, Partial, Places},
     pipeline::{Line, Stages},
@@ -68,12 +69,12 @@ impl Run<'_, '_> {
         let places = Places::of(out);
         let unfinished = places.unfinished(job.unfinished)?;
         let identity = self.identity();
-        let Some(identity) = identity else {
+        let (Some(identity), Some(total)) = (identity, self.given.total()) else {
             return self.stream_to_file(places, encoders, observer, interrupt);
         };
         if let Some(state) = &unfinished {
             state.check(&identity)?;
-            if places.is_finished(state, self.end(), job.replace)? {
+            if places.is_finished(state, total, job.replace)? {
                 return Ok(self.was_there(state.counts));
             }
         } else if out.exists() && !job.replace {
@@ -122,8 +123,9 @@ impl Run<'_, '_> {
         let beginning =
             Beginning { identity, header: header(&self.given.layout)?, place: self.given.start() };
         let rows = self.given.total().unwrap_or(0);
-        let parquet = self.schema().map(|schema| (schema, rows));
-        Partial::open(places, beginning, unfinished, parquet, self.job.save_interval)
+        let group_rows = self.job.group_rows.get();
+        let parts = self.schema().map(|schema| PartWriter::new(schema, rows, group_rows));
+        Partial::open(places, beginning, unfinished, parts, self.job.save_interval)
     }
 
     fn finish(&self, output: Output<'_>) -> Result<(), BulkError> {
@@ -192,13 +194,6 @@ impl Run<'_, '_> {
         is_parquet.then(|| output_schema(&self.given.layout, self.given.schema.as_ref()))
     }
 
-    fn end(&self) -> u64 {
-        match &self.given.kind {
-            Kind::File { rows, .. } => rows.end,
-            Kind::Stream(_) => u64::MAX,
-        }
-    }
-
     fn was_there(&self, counts: Counts) -> Summary {
         Summary { counts, resumed: counts.rows, first_error: None, was_there: true }
     }
@@ -235,6 +230,7 @@ impl Run<'_, '_> {
             ("the output's format", self.output_format.to_string()),
             ("the shard", shard),
             ("--chunk-rows", job.chunk_rows.to_string()),
+            ("--group-rows", job.group_rows.to_string()),
             ("batching.max_batch_tokens", job.batch_tokens.to_string()),
             ("the version of dynamar", env!("CARGO_PKG_VERSION").to_owned()),
         ];

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     env, fmt, io,
-    num::NonZeroUsize,
+    num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -101,6 +101,9 @@ pub struct Args {
     /// Rows that are sorted by length together; about five times as many are in memory
     #[arg(long, value_name = "ROWS", default_value = "2048", value_parser = chunk_rows)]
     chunk_rows: NonZeroUsize,
+    /// Rows of a row group of Parquet; a run that is killed loses what it has of one
+    #[arg(long, value_name = "ROWS", default_value = "8192")]
+    group_rows: NonZeroU64,
     /// Show progress on stderr
     #[arg(long)]
     progress: bool,
@@ -161,6 +164,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         naming: &naming,
         shard,
         chunk_rows: args.chunk_rows,
+        group_rows: args.group_rows,
         batch_tokens: config.batching.max_batch_tokens,
         max_errors: args.max_errors,
         unfinished: unfinished(args),

@@ -5,6 +5,7 @@
 // A test that cannot go on fails; clippy knows that of test functions but not of what they share.
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
+mod bulk;
 mod cli;
 mod cli_training;
 mod files;

@@ -2,9 +2,10 @@
 
 mod access;
 mod answers;
+mod bulk;
 mod cache;
 mod certificates;
-mod checkpoints;
+pub mod checkpoints;
 mod compression;
 mod connections;
 mod encoder;

@@ -80,7 +80,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("arrow_array", &["bulk"]),
     ("arrow_schema", &["bulk"]),
-    ("bytes", &["bulk/columnar"]),
     ("memmap2", &["inference/encoder"]),
     ("ort", &["inference/encoder"]),
     ("http_body_util", &["server"]),

@@ -1,6 +1,6 @@
 //! Rows of a Parquet file as Arrow batches.
 
-use std::{collections::VecDeque, fs::File, ops::Range, path::Path, sync::Arc};
+use std::{collections::VecDeque, fmt::Display, fs::File, ops::Range, path::Path, sync::Arc};
 
 use arrow_array::{Array, RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, SchemaRef};
@@ -9,13 +9,17 @@ use parquet::{
         ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
         ParquetRecordBatchReaderBuilder,
     },
-    errors::ParquetError,
+    basic::Compression,
+    file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
 };
 
 use super::window::Window;
-use crate::bulk::{
-    BulkError,
-    columns::{Column, ColumnKind},
+use crate::{
+    bulk::{
+        BulkError,
+        columns::{Column, ColumnKind},
+    },
+    panics::catch_panic,
 };
 
 /// Rows that are unfolded at a time. A page may hold one value that stands in each of them.
@@ -33,16 +37,36 @@ impl Opened {
         let file = File::open(path).map_err(BulkError::read(&name))?;
         let length = file.metadata().map_err(BulkError::read(&name))?.len();
         let window = Window::new(Arc::new(file), 0, length);
-        let loaded = window
-            .check_footer()
-            .and_then(|()| ArrowReaderMetadata::load(&window, ArrowReaderOptions::new()));
-        let metadata = loaded.map_err(|error| damaged(&name, &error))?;
+        let load = || ArrowReaderMetadata::load(&window, ArrowReaderOptions::new());
+        let metadata = tried(&name, || window.check_footer().and_then(|()| load()))?;
+        tried(&name, || check_compression(metadata.metadata()))?;
         Ok(Self { window, metadata, name })
     }
 }
 
-fn damaged(name: &str, error: &ParquetError) -> BulkError {
-    BulkError::Parquet { path: name.to_owned(), message: error.to_string() }
+/// Says so at once if there is a column that could not be read later.
+fn check_compression(metadata: &ParquetMetaData) -> Result<(), String> {
+    let columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let is_read = |codec: &Compression| {
+        matches!(codec, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_))
+    };
+    match columns.map(ColumnChunkMetaData::compression).find(|codec| !is_read(codec)) {
+        Some(codec) => Err(format!(
+            "it is compressed with {codec:?}; write it with Snappy, Zstandard or without"
+        )),
+        None => Ok(()),
+    }
+}
+
+/// What the library makes of a file. One that is damaged can make it panic, after which nothing of
+/// what it was at is used any more.
+fn tried<T, E: Display>(name: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, BulkError> {
+    let message = match catch_panic(work) {
+        Ok(Ok(made)) => return Ok(made),
+        Ok(Err(error)) => error.to_string(),
+        Err(panic) => format!("it makes the library panic: {panic}"),
+    };
+    Err(BulkError::Parquet { path: name.to_owned(), message })
 }
 
 /// The number of rows, and the columns.
@@ -89,7 +113,7 @@ impl ArrowRows {
                 .with_batch_size(BATCH_ROWS)
                 .with_offset(size(rows.start))
                 .with_limit(size(left));
-        let batches = builder.build().map_err(|error| damaged(&name, &error))?;
+        let batches = tried(&name, || builder.build())?;
         Ok(Self { batches, ready: VecDeque::new(), name, left })
     }
 
@@ -126,11 +150,8 @@ impl ArrowRows {
         if let Some(batch) = self.ready.pop_front() {
             return Ok(Some(batch));
         }
-        match self.batches.next() {
-            Some(Ok(batch)) => Ok(Some(batch)),
-            Some(Err(error)) => {
-                Err(BulkError::Parquet { path: self.name.clone(), message: error.to_string() })
-            }
+        match tried(&self.name, || self.batches.next().transpose())? {
+            Some(batch) => Ok(Some(batch)),
             None if self.left > 0 => Err(BulkError::Parquet {
                 path: self.name.clone(),
                 message: format!("{} rows are missing", self.left),

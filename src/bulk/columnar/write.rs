@@ -22,9 +22,6 @@ use parquet::{
 use super::window::Window;
 use crate::bulk::BulkError;
 
-/// Rows of a row group at least, unless they take too much memory before.
-const GROUP_ROWS: u64 = 8192;
-
 /// Bytes that a row group takes in memory, about.
 const GROUP_BYTES: usize = 32 << 20;
 
@@ -42,9 +39,9 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// For a file that will have about so many rows.
-    pub fn new(schema: SchemaRef, rows: u64) -> Self {
-        Self { schema, group_rows: GROUP_ROWS.max(rows.div_ceil(MAX_GROUPS)), writer: None }
+    /// For a file that will have so many rows, in row groups of so many at least.
+    pub fn new(schema: SchemaRef, rows: u64, group_rows: u64) -> Self {
+        Self { schema, group_rows: group_rows.max(rows.div_ceil(MAX_GROUPS)), writer: None }
     }
 
     /// Takes in rows. If they make a part, it is returned.

@@ -1,0 +1,9 @@
+//! Files are scored: every format, rows that fail, runs that are killed, shards.
+
+mod failures;
+mod formats;
+mod hostile;
+mod process;
+mod resume;
+mod stage;
+mod types;
