@@ -106,7 +106,7 @@ image-check: fetch image $(CLIENT_PACKAGES)/.complete ## Builds the image and tr
 CHECKOV ?= yes
 deploy-check: $(DEPLOY_VENV)/.complete $(if $(CHECKOV),$(DEPLOY_VENV)/.checkov) $(DEPLOY_TOOLS)/.complete ## Renders, validates and compares all of deploy/
 	@$(DEPLOY_VENV)/bin/python deploy/check/run.py --tools $(CURDIR)/$(DEPLOY_VENV)/bin \
-		--tools $(CURDIR)/$(DEPLOY_TOOLS)/bin --tools $(CURDIR)/$(ENVOY_VENV)/bin
+		--tools $(CURDIR)/$(DEPLOY_TOOLS)/bin --tools $(CURDIR)/$(ENVOY_VENV)/bin --dynamar $(CURDIR)/$(DYNAMAR)
 
 # PAGE is a server's, or a file.
 PAGE ?= http://127.0.0.1:9090/metrics

@@ -3,13 +3,19 @@
 //! The structs are complete on purpose: no field has a default here. Every default stands in
 //! `default.toml`, and a field that is missing there fails the tests.
 
+mod telling;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
+
+pub use telling::{
+    LogConfig, LogFormat, LoggedInputs, MetricsConfig, PredictionLogConfig, Ratio, TracesConfig,
+};
 
 /// The whole configuration: every value present, of the right type and within its limits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -257,52 +263,6 @@ impl HealthConfig {
     }
 }
 
-/// `[metrics]`: where metrics are told.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MetricsConfig {
-    /// Address to listen on, port 0 lets the system choose one; `None` (empty in the file) if they are not.
-    #[serde(deserialize_with = "empty_is_no_address")]
-    pub address: Option<SocketAddr>,
-}
-
-/// `[prediction_log]`: where predictions are written, and what of them.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PredictionLogConfig {
-    /// The file; `None` (empty in the file) if nowhere.
-    #[serde(deserialize_with = "empty_is_none")]
-    pub path: Option<PathBuf>,
-    /// One example in so many is written.
-    pub sample_one_in: NonZeroU64,
-    /// What is written of the texts.
-    pub inputs: LoggedInputs,
-    /// The key for hashes.
-    #[serde(deserialize_with = "empty_is_none")]
-    pub hash_key_file: Option<PathBuf>,
-    /// Bytes of a file.
-    pub max_file_bytes: u64,
-    /// Files that are kept, with the one that is written.
-    pub max_files: NonZeroU32,
-}
-
-/// What a prediction log has of the texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LoggedInputs {
-    /// Nothing.
-    Off,
-    /// A keyed hash of each field.
-    Hash,
-    /// The texts.
-    Full,
-}
-
-impl LoggedInputs {
-    /// The names by which a configuration gives them.
-    pub(super) const NAMES: &[&str] = &["off", "hash", "full"];
-}
-
 /// `[onnxruntime]`: the ONNX Runtime library.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -312,74 +272,9 @@ pub struct OnnxRuntimeConfig {
     pub path: Option<PathBuf>,
 }
 
-/// `[log]`: what is logged to stderr, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LogConfig {
-    /// How a log line is written.
-    pub format: LogFormat,
-    /// Directives of `tracing_subscriber::EnvFilter`. Their syntax is not checked here.
-    pub level: String,
-}
-
-/// How a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// `Pretty` if stderr is a terminal, else `Json`.
-    Auto,
-    /// For people.
-    Pretty,
-    /// One JSON object per line, for programs that collect logs.
-    Json,
-}
-
-impl LogFormat {
-    /// The names by which a configuration gives the formats.
-    pub(super) const NAMES: &[&str] = &["auto", "pretty", "json"];
-}
-
-/// `[traces]`: where traces of calls are sent.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TracesConfig {
-    /// The collector's address; `None` (empty in the file) if calls are not traced.
-    #[serde(deserialize_with = "empty_is_off")]
-    pub endpoint: Option<String>,
-    /// How many of the calls without a trace of their own are traced.
-    pub sample_ratio: Ratio,
-    /// What the collector calls this server.
-    pub service_name: String,
-}
-
-/// A number from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Ratio(f64);
-
 // It is never NaN.
-impl Eq for Ratio {}
-
-impl Ratio {
-    /// The number, if it is one.
-    pub fn new(number: f64) -> Option<Self> {
-        (0.0..=1.0).contains(&number).then_some(Self(number))
-    }
-
-    /// The number.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-}
-
 fn zero_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroUsize>, D::Error> {
     usize::deserialize(from).map(NonZeroUsize::new)
-}
-
-fn empty_is_no_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    let parse = |text: &str| text.parse().map_err(serde::de::Error::custom);
-    (!text.is_empty()).then(|| parse(&text)).transpose()
 }
 
 fn zero_is_unlimited<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroU64>, D::Error> {
@@ -389,9 +284,4 @@ fn zero_is_unlimited<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZer
 fn empty_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
     let text = String::deserialize(from)?;
     Ok((!text.is_empty()).then(|| PathBuf::from(text)))
-}
-
-fn empty_is_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(from)?;
-    Ok((!text.is_empty()).then_some(text))
 }

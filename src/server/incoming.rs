@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Status};
 
 use super::{
-    access::Caller, connections::Connection, deadline::Deadline, layers::RequestId,
+    access::Caller, connections::Connection, deadline::Deadline, request_id::RequestId,
     status::CallError,
 };
 use crate::{

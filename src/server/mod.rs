@@ -23,6 +23,7 @@ mod monitoring;
 pub mod open_inference;
 mod record;
 mod reload;
+mod request_id;
 mod room;
 mod routes;
 mod service;

@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{access::Refusal, layers::RequestId};
+use super::{access::Refusal, request_id::RequestId};
 use crate::{
     batching::BatchError,
     task::{FieldViolation, Kind},

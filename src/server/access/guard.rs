@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     metrics::Call,
-    server::{connections::Connection, layers::RequestId, routes, status::CallError},
+    server::{connections::Connection, request_id::RequestId, routes, status::CallError},
 };
 
 /// The layer. Without callers, everybody is let in.
