@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, path::PathBuf, thread};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Global, output};
+use super::{Global, output, templates::TemplateArgs};
 use crate::{
     checkpoint::Checkpoint,
     dataset::{Dataset, read_csv},
     evaluation::{Metrics, Options, evaluate_with},
-    inference::{MaskEncoder, Model, TaskPredictor, TemplateChoice, predict, predict_each},
+    inference::{MaskEncoder, Model, TaskPredictor, predict, predict_each},
     prompt::TaskFile,
     report::{
         EvaluationPage, Style, TemplateMetrics, TemplateRole, evaluation_page, metric_tables,
@@ -35,12 +35,8 @@ pub struct Args {
     /// Labelled examples (CSV)
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
-    /// Answer with this template instead of what the task file says
-    #[arg(long, value_name = "ID", conflicts_with = "ensemble")]
-    template: Option<String>,
-    /// Answer with all templates of the pool, averaged
-    #[arg(long)]
-    ensemble: bool,
+    #[command(flatten)]
+    answering: TemplateArgs,
     /// Evaluate every template of the task file alone, held-out ones too, and the pool averaged
     #[arg(long)]
     templates: bool,
@@ -76,7 +72,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let predictor = &task.predictor;
     let page = args.html.as_deref().map(output::Page::new).transpose()?;
     let data = read_csv(&args.data, &predictor.file)?;
-    let chosen = predictor.select(&choice(args))?;
+    let chosen = predictor.select(&args.answering.choice())?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut encoder = model.encoder(&global.runtime()?, threads)?;
     let (predictions, by_template) = if args.templates {
@@ -104,14 +100,6 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         }))?;
     }
     print(args, &predictor.file.task.kind, &metrics, by_template.as_ref())
-}
-
-fn choice(args: &Args) -> TemplateChoice {
-    match (&args.template, args.ensemble) {
-        (Some(id), _) => TemplateChoice::Single(Some(id.clone())),
-        (None, true) => TemplateChoice::Ensemble(Vec::new()),
-        (None, false) => TemplateChoice::Default,
-    }
 }
 
 fn metrics(task: &TaskPredictor, data: &Dataset, predictions: &[Prediction]) -> Result<Metrics> {

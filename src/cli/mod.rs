@@ -17,6 +17,7 @@ mod pretrain;
 mod progress;
 mod serve;
 mod settings;
+mod templates;
 mod token;
 mod train;
 

@@ -10,14 +10,17 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::{Global, interrupt, output, predict_progress::PredictProgress, progress, settings};
+use super::{
+    Global, interrupt, output, predict_progress::PredictProgress, progress, settings,
+    templates::TemplateArgs,
+};
 use crate::{
     bulk::{
         self, BoxedEncoder, Counts, Files, Format, Input, Job, Naming, Shard, Summary, Target,
         Unfinished,
     },
     config::Config,
-    inference::{Model, Runtime, TemplateChoice},
+    inference::{Model, Runtime},
 };
 
 /// Stands for standard input and output.
@@ -69,12 +72,8 @@ pub struct Args {
     /// Add the probability of every label, as probability_LABEL
     #[arg(long)]
     scores: bool,
-    /// Answer with this template instead of what the task file says
-    #[arg(long, value_name = "ID", conflicts_with = "ensemble")]
-    template: Option<String>,
-    /// Answer with all templates of the pool, averaged
-    #[arg(long)]
-    ensemble: bool,
+    #[command(flatten)]
+    answering: TemplateArgs,
     /// Rows that may fail; one more ends the run [default: any number]
     #[arg(long, value_name = "ROWS")]
     max_errors: Option<u64>,
@@ -151,7 +150,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let config = Config::load(global.config.as_deref(), &[])?.config;
     let model = Model::load(&args.model)?;
     let predictor = &served(args, &model)?.predictor;
-    let templates = predictor.select(&choice(args))?;
+    let templates = predictor.select(&args.answering.choice())?;
     let naming = Naming {
         fields: args.field.iter().cloned().collect::<BTreeMap<_, _>>(),
         prefix: args.prefix.clone(),
@@ -225,14 +224,6 @@ fn served<'m>(args: &Args, model: &'m Model) -> Result<&'m crate::inference::Ser
     let known: Vec<&str> = model.tasks.keys().map(String::as_str).collect();
     let (directory, task) = (args.model.display(), &args.task);
     bail!("the checkpoint {directory} holds no task {task:?}; it holds: {}", known.join(", "));
-}
-
-fn choice(args: &Args) -> TemplateChoice {
-    match (&args.template, args.ensemble) {
-        (Some(id), _) => TemplateChoice::Single(Some(id.clone())),
-        (None, true) => TemplateChoice::Ensemble(Vec::new()),
-        (None, false) => TemplateChoice::Default,
-    }
 }
 
 fn unfinished(args: &Args) -> Unfinished {
