@@ -153,7 +153,7 @@ pub fn precision(asked: Option<PrecisionArg>) -> Precision {
 /// What is done about a run that was interrupted, and how much of this one may be lost.
 #[derive(clap::Args)]
 pub struct ResumeArgs {
-    /// Go on from where an interrupted run stopped; without one, begin
+    /// Go on from where an interrupted run stopped; without one, begin, unless it is done
     #[arg(long, conflicts_with = "restart")]
     resume: bool,
     /// Forget an interrupted run and begin anew
@@ -165,6 +165,11 @@ pub struct ResumeArgs {
 }
 
 impl ResumeArgs {
+    /// Whether to go on with what is there.
+    pub fn is_asked(&self) -> bool {
+        self.resume
+    }
+
     /// What was asked for.
     pub fn unfinished(&self) -> Unfinished {
         match (self.resume, self.restart) {

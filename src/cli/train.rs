@@ -89,8 +89,22 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         unfinished: args.resume.unfinished(),
         save_every: args.resume.save_every,
     };
+    if args.resume.is_asked()
+        && !args.replace
+        && let Some(id) = job.finished()
+    {
+        return report_finished(args, &id);
+    }
     let trained = training::train(&job, &mut Progress::new(), &interrupt)?;
     report(args, &trained)
+}
+
+fn report_finished(args: &Args, id: &str) -> Result<()> {
+    if args.json {
+        return output::json(&serde_json::json!({ "out": args.out, "model": id }));
+    }
+    let out = args.out.display();
+    output::text(&format!("{out} (checkpoint {id}) is finished; --replace trains it anew\n"))
 }
 
 /// Reads each task's files.

@@ -17,6 +17,7 @@ pub mod pretrain;
 mod profile;
 mod publish;
 mod random;
+mod record;
 mod sampling;
 mod saving;
 mod schedule;

@@ -1,7 +1,7 @@
 //! A training job from its files to a checkpoint.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
 };
@@ -12,7 +12,7 @@ use super::{
     encoder::TrainableEncoder,
     head::TrainableHead,
     label_words::label_word_head,
-    parity,
+    parity, record,
     saving::{Saving, Unfinished, identity},
     score::{Score, score},
     trainer::{Observer, Outcome, Stop, Trainer, TrainerTask},
@@ -22,7 +22,6 @@ use crate::{
         Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, Manifest, Provenance,
     },
     dataset::{Dataset, check_labels},
-    evaluation::Report,
     export,
     inference::{
         Encoder, EncoderSource, Head, Runtime, TaskPredictor, language_head, load_tokenizer,
@@ -175,7 +174,7 @@ impl Job<'_> {
     }
 
     /// Whether the tasks are to join the checkpoint that their encoder comes from.
-    fn joins(&self) -> bool {
+    pub(super) fn joins(&self) -> bool {
         let same = || self.out.canonicalize().ok() == self.encoder.directory.canonicalize().ok();
         self.settings.tune == Tune::Head && self.out.exists() && same()
     }
@@ -275,12 +274,12 @@ impl Job<'_> {
         };
         draft.share(self.encoder, &from.tokenizer)?;
         for (at, task) in self.tasks.iter().enumerate() {
-            let report = serde_json::to_vec_pretty(&self.report(at, &outcome))
+            let report = serde_json::to_vec_pretty(&record::report(self, at, &outcome))
                 .map_err(|error| TrainingError::Compute(error.to_string()))?;
             let head = outcome.heads[at].to_bytes()?;
             draft.add_task(&task.file.task.name, &task.file.source, &head, &report)?;
         }
-        let provenance = Provenance::new(format!("checkpoint {}", from.id));
+        let provenance = Provenance::new(record::origin(self.encoder));
         let manifest = draft.publish(encoder, &from.tokenizer, provenance)?;
         let Outcome { scores, step, steps, stop, .. } = outcome;
         let names = self.tasks.iter().map(|task| task.file.task.name.clone());
@@ -305,28 +304,6 @@ impl Job<'_> {
                 dev.map(|dev| score(&mut encoder, &predictor, dev)).transpose()
             })
             .collect()
-    }
-
-    fn report(&self, task: usize, outcome: &Outcome) -> Report {
-        let JobTask { train, dev, .. } = &self.tasks[task];
-        let mut training = BTreeMap::from([
-            ("train_examples".to_owned(), train.examples.len().into()),
-            ("steps".to_owned(), outcome.steps.into()),
-            ("best_step".to_owned(), outcome.step.into()),
-        ]);
-        if let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(self.settings) {
-            training.extend(settings);
-        }
-        if self.tasks.len() > 1 {
-            let names = self.tasks.iter().map(|task| task.file.task.name.as_str());
-            training.insert("trained_together".to_owned(), names.collect::<Vec<_>>().into());
-        }
-        let score = outcome.scores[task].as_ref();
-        Report {
-            metrics: score.map(|score| score.metrics.clone()).unwrap_or_default(),
-            dev_examples: dev.as_ref().map_or(0, |dev| dev.examples.len()),
-            training,
-        }
     }
 
     /// Compares the exported graph with the trainer's own forward pass.

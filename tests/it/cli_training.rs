@@ -86,6 +86,13 @@ fn a_run_killed_at_once_goes_on_to_the_same_weights() {
     let resumed = run([arguments("parts"), vec!["--resume".to_owned()]].concat());
     assert!(String::from_utf8_lossy(&resumed.stderr).contains("going on after step"));
     assert_eq!(json(&resumed)["model"], expected);
+    // A machine may be lost just after it has published.
+    let again = run([arguments("parts"), vec!["--resume".to_owned()]].concat());
+    assert_eq!(json(&again)["model"], expected);
+    assert!(!String::from_utf8_lossy(&again.stderr).contains("step 1"));
+    let mut other = arguments("parts");
+    other.extend(["--resume", "--seed", "9"].map(str::to_owned));
+    fail(&other.iter().map(String::as_str).collect::<Vec<_>>(), &["--replace"]);
     let names: Vec<String> = fs::read_dir(home.path())
         .expect("a directory")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
