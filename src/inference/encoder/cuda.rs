@@ -55,7 +55,9 @@ fn provider(gpu: CudaDevice) -> CUDA {
     let provider = CUDA::default()
         .with_device_id(i32::try_from(gpu.number).unwrap_or(i32::MAX))
         // Every batch has another shape: doubling would take far more than any of them needs.
-        .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested);
+        .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
+        // On by default there, whatever its interface's documents say: 10 bits of 23.
+        .with_tf32(false);
     match gpu.memory_limit_bytes {
         None => provider,
         Some(limit) => {
