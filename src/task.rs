@@ -219,6 +219,14 @@ impl Output {
         }
         Some(best)
     }
+
+    /// Whether it is made of numbers, as it is not where weights or inputs are out of all bounds.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Self::Probabilities(probabilities) => probabilities.iter().all(|one| one.is_finite()),
+            Self::Value(value) => value.is_finite(),
+        }
+    }
 }
 
 #[cfg(test)]

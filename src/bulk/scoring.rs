@@ -16,7 +16,7 @@ use crate::{
     batching::Distinct,
     inference::{MaskEncoder, TaskPredictor},
     panics::catch_panic,
-    task::{Example, Output},
+    task::Example,
     tokenization::Prompt,
 };
 
@@ -185,11 +185,7 @@ impl<'a> Scorer<'a> {
             .map(|&place| vectors[place].as_ref().map(Vec::as_slice).map_err(Clone::clone))
             .collect();
         let prediction = self.predictor.answer(own?, of.truncated);
-        let is_finite = match &prediction.output {
-            Output::Probabilities(all) => all.iter().all(|one| one.is_finite()),
-            Output::Value(value) => value.is_finite(),
-        };
-        match is_finite {
+        match prediction.output.is_finite() {
             true => Ok(prediction),
             false => Err("the model's answer is no finite number".to_owned()),
         }

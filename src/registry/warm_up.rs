@@ -5,7 +5,7 @@ use super::{RegistryError, held::Held};
 use crate::{
     batching::Batcher,
     inference::{MaskEncoder, PredictError, ServedTask, TemplateChoice, predict},
-    task::{Example, Output},
+    task::Example,
     tokenization::Prompt,
 };
 
@@ -85,9 +85,6 @@ fn check(task: &ServedTask, encoder: &mut dyn MaskEncoder) -> Result<(), Failure
         let is_of_encoder = matches!(error, PredictError::Encoder(_));
         Failure { message: error.to_string(), is_of_encoder }
     })?;
-    let finite = predictions.iter().all(|prediction| match &prediction.output {
-        Output::Probabilities(all) => all.iter().all(|probability| probability.is_finite()),
-        Output::Value(value) => value.is_finite(),
-    });
+    let finite = predictions.iter().all(|prediction| prediction.output.is_finite());
     if finite { Ok(()) } else { Err(of_checkpoint("its output is not a number".to_owned())) }
 }

@@ -18,7 +18,6 @@ use crate::{
     config::HealthConfig,
     inference::TemplateChoice,
     registry::{self, Route},
-    task::Output,
 };
 
 /// Batches in a row that may fail before it is asked whether all do: one may have failed for what
@@ -117,9 +116,8 @@ async fn predict(route: &Route) -> Result<(), String> {
         let encoded = route.batcher.probe(prompt.map_err(|error| error.to_string())?).await;
         vectors.push(encoded.map_err(|error| error.to_string())?.mask_vector);
     }
-    match predictor.answer(vectors.iter().map(|vector| &**vector), false).output {
-        Output::Probabilities(all) if all.iter().all(|one| one.is_finite()) => Ok(()),
-        Output::Value(value) if value.is_finite() => Ok(()),
-        _ => Err("its output is not a number".to_owned()),
+    match predictor.answer(vectors.iter().map(|vector| &**vector), false).output.is_finite() {
+        true => Ok(()),
+        false => Err("its output is not a number".to_owned()),
     }
 }
