@@ -57,6 +57,11 @@ impl Route {
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// The name of its task, whatever version a call asks for.
+    pub fn task_name(&self) -> &str {
+        &self.task.predictor.file.task.name
+    }
 }
 
 /// The tasks that are served, by name, and the workers behind them.
@@ -160,6 +165,11 @@ impl Registry {
     /// Who answers for the task with this name, of this version or checkpoint where it names one.
     pub fn route(&self, task: &str) -> Option<Arc<Route>> {
         self.routes.get(task).or_else(|| self.by_id.get(task)).cloned()
+    }
+
+    /// Whether this checkpoint serves and holds this task.
+    pub fn has(&self, task: &str, checkpoint: &str) -> bool {
+        self.by_id.contains_key(&name::of_version(task, checkpoint))
     }
 
     /// All tasks and all versions of them, in order of their names.

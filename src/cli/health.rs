@@ -16,8 +16,8 @@ use crate::{
 
 /// Asks a running server whether it answers calls; the exit code is for probes
 ///
-/// Where the configuration has tls.certificate, the server asked must show that one, unless
-/// --addr or --tls-ca names another.
+/// Where the configuration has tls.certificate, its own server is asked over TLS, whatever certificate it
+/// shows; with --tls-ca the server must show one of that authority's.
 ///
 /// Example: dynamar health --addr 127.0.0.1:50051
 #[derive(clap::Args)]
@@ -59,10 +59,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
 
 /// How to encrypt, if at all.
 fn tls(args: &Args, config: Option<&TlsConfig>) -> Result<Option<ClientTls>> {
-    let own = config.filter(|_| args.addr.is_none()).and_then(|tls| tls.certificate.as_deref());
+    let own = config.filter(|_| args.addr.is_none()).and_then(|tls| tls.certificate.as_ref());
     let trust = match (&args.tls_ca, own) {
         (Some(authority), _) => Trust::Authority("--tls-ca", authority),
-        (None, Some(certificate)) => Trust::Itself("tls.certificate", certificate),
+        (None, Some(_)) => Trust::Address,
         (None, None) if args.tls_cert.is_some() => {
             bail!("--tls-cert needs --tls-ca, to know the server by")
         }

@@ -1,8 +1,9 @@
 //! `dynamar serve`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     runtime::Builder,
@@ -15,6 +16,12 @@ use crate::{
     registry::Loader,
     server::{self, Listeners, Operator, access::Access},
 };
+
+/// Files that are open beside connections: checkpoints while they are loaded, logs, what threads wait on.
+const OTHER_FILES: u64 = 64;
+
+/// How long a checkpoint that is still being loaded may hold up the end.
+const LOADING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves checkpoints over gRPC until SIGTERM or Ctrl-C
 ///
@@ -51,12 +58,29 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let needs_metrics = loaded.origin("metrics.address") != Some(&Origin::Default);
     let config = loaded.config;
     logging::start(&config.log)?;
+    raise_file_limit(config.server.max_connections.get());
     let runtime = Builder::new_multi_thread().enable_all().build().context("starting tokio")?;
-    let drain_timeout = config.server.drain_timeout();
     let served = runtime.block_on(serve(config, needs_metrics));
-    // A checkpoint that is still being loaded must not hold up the end.
-    runtime.shutdown_timeout(drain_timeout);
+    runtime.shutdown_timeout(LOADING_PATIENCE);
     served
+}
+
+/// Lets the process have as many files open as it may. The usual limit is far lower, for the sake of old
+/// programs, and lower than the connections that are let in.
+fn raise_file_limit(max_connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit on open files stays as it is");
+    }
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if files < max_connections as u64 + OTHER_FILES {
+        tracing::warn!(
+            files,
+            max_connections,
+            "fewer files may be open than server.max_connections needs: raise the limit (ulimit -n)"
+        );
+    }
 }
 
 fn overrides(args: &Args) -> Vec<Override> {

@@ -28,6 +28,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("server.handshake_timeout_ms", Rule::Count(1, HOUR_MS)),
     Key::new("server.first_call_timeout_ms", Rule::Count(1, HOUR_MS)),
     Key::new("server.idle_timeout_ms", Rule::Count(1, 24 * HOUR_MS)),
+    Key::new("server.max_connection_age_ms", Rule::Count(0, 24 * HOUR_MS)),
     Key::new("server.receive_timeout_ms", Rule::Count(1, HOUR_MS)),
     Key::new("server.send_timeout_ms", Rule::Count(1, HOUR_MS)),
     Key::new("server.stop_delay_ms", Rule::Count(0, HOUR_MS)),

@@ -77,6 +77,9 @@ pub struct ServerConfig {
     pub first_call_timeout_ms: u64,
     /// How long a connection may be without a call later on, in milliseconds.
     pub idle_timeout_ms: u64,
+    /// How long a connection may live at all, in milliseconds; 0 is for ever. See
+    /// [`ServerConfig::max_connection_age`].
+    pub max_connection_age_ms: u64,
     /// How long the request of a call may take to arrive, in milliseconds.
     pub receive_timeout_ms: u64,
     /// How long a client may take nothing of an answer that waits for it, in milliseconds.
@@ -92,6 +95,11 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// How long a connection may live at all; `None` if for ever.
+    pub fn max_connection_age(&self) -> Option<Duration> {
+        (self.max_connection_age_ms > 0).then(|| Duration::from_millis(self.max_connection_age_ms))
+    }
+
     /// How long calls are still answered once the server was told to stop.
     pub fn stop_delay(&self) -> Duration {
         Duration::from_millis(self.stop_delay_ms)

@@ -5,6 +5,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -43,10 +44,14 @@ impl Default for CallMetrics {
                 &["method", "task"],
                 CALL_SECONDS,
             ),
-            in_flight: level("dynamar_requests_in_flight", "Calls and streams that are open."),
+            in_flight: level(
+                "dynamar_requests_in_flight",
+                "Calls and streams that are open, and requests of streams.",
+            ),
             refused: counters(
                 "dynamar_refused_total",
-                "Calls and requests of streams that were answered with an error, by its reason.",
+                "Calls and requests of streams that were answered with an error, by its reason, or its \
+                 code where it has none.",
                 &["reason"],
             ),
             tokenization: histogram(
@@ -74,7 +79,7 @@ impl CallMetrics {
     }
 }
 
-/// A call that is under way. Dropped before its end, it was given up.
+/// A call that is under way. Dropped before its end, it was given up; dropped by a panic, it failed.
 pub struct Call {
     metrics: Arc<CallMetrics>,
     method: Arc<str>,
@@ -83,6 +88,17 @@ pub struct Call {
     begun: Instant,
     task: OnceLock<String>,
     ended: AtomicBool,
+    failure: Arc<Failure>,
+}
+
+/// What a stream and its requests have in common: the error of a request is that of its stream too, and
+/// is counted once.
+#[derive(Default)]
+struct Failure {
+    /// Whether the reason of an error was counted.
+    is_refused: AtomicBool,
+    /// Whether a request of a stream failed.
+    is_of_request: AtomicBool,
 }
 
 impl Call {
@@ -96,12 +112,15 @@ impl Call {
             begun: Instant::now(),
             task: OnceLock::new(),
             ended: AtomicBool::new(false),
+            failure: Arc::default(),
         }
     }
 
     /// A request of this stream begins.
     pub fn request(&self) -> Self {
-        Self::begin(&self.metrics, &self.method, false)
+        let mut request = Self::begin(&self.metrics, &self.method, false);
+        request.failure = Arc::clone(&self.failure);
+        request
     }
 
     /// What is asked; of a task that serves, for it stays on the page.
@@ -110,9 +129,11 @@ impl Call {
         let _ = self.task.set(task.to_owned());
     }
 
-    /// It is answered with an error that has this reason.
+    /// It is answered with an error that has this reason. Only the first time counts.
     pub fn refuse(&self, reason: &str) {
-        self.metrics.refused.with_label_values(&[reason]).inc();
+        if !self.failure.is_refused.swap(true, Ordering::Relaxed) {
+            self.metrics.refused.with_label_values(&[reason]).inc();
+        }
     }
 
     /// It is over. Only the first time counts.
@@ -121,8 +142,15 @@ impl Call {
             return;
         }
         self.metrics.in_flight.dec();
-        // A stream that was opened is not counted, one that was refused is.
-        if self.is_stream && matches!(code, "OK" | "CANCELLED") {
+        let is_error = !matches!(code, "OK" | "CANCELLED");
+        if is_error {
+            self.refuse(code);
+        }
+        let failed = &self.failure.is_of_request;
+        if !self.is_stream {
+            failed.fetch_or(is_error, Ordering::Relaxed);
+        } else if !is_error || failed.load(Ordering::Relaxed) {
+            // Of a stream its requests are counted, and it only if it failed with none of them.
             return;
         }
         let task = self.task.get().map_or("", String::as_str);
@@ -134,7 +162,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.end("CANCELLED");
+        self.end(if thread::panicking() { "INTERNAL" } else { "CANCELLED" });
     }
 }
 
@@ -189,5 +217,44 @@ mod tests {
         assert_eq!(lines(&metrics), ["dynamar_requests_in_flight 0", count]);
         Call::begin(&metrics, &"ClassifyStream".into(), true).end("UNAUTHENTICATED");
         assert!(lines(&metrics).iter().any(|line| line.contains("UNAUTHENTICATED")));
+    }
+
+    #[test]
+    fn the_error_that_ends_a_stream_is_counted_once_whoever_made_it() {
+        let ends: [(&str, &dyn Fn(&Call)); 3] = [
+            ("its request", &|stream| {
+                let request = stream.request();
+                request.refuse("NOT_FOUND");
+                request.end("NOT_FOUND");
+            }),
+            ("itself", &|stream| stream.refuse("NOT_FOUND")),
+            ("nobody knows", &|_| ()),
+        ];
+        for (who, fails) in ends {
+            let metrics = Arc::new(CallMetrics::default());
+            let stream = Call::begin(&metrics, &"ClassifyStream".into(), true);
+            fails(&stream);
+            stream.end("NOT_FOUND");
+            let expected = [
+                r#"dynamar_refused_total{reason="NOT_FOUND"} 1"#,
+                "dynamar_requests_in_flight 0",
+                r#"dynamar_requests_total{code="NOT_FOUND",method="ClassifyStream",task=""} 1"#,
+            ];
+            assert_eq!(lines(&metrics), expected, "{who}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_panics_is_a_failure() {
+        let metrics = Arc::new(CallMetrics::default());
+        let call = Call::begin(&metrics, &"Classify".into(), false);
+        let panicked = thread::spawn(move || {
+            let _call = call;
+            panic!("as a defect would");
+        });
+        panicked.join().expect_err("it panicked");
+        let text = lines(&metrics).join(" ");
+        assert!(text.contains(r#"dynamar_requests_total{code="INTERNAL""#), "{text}");
+        assert!(text.contains(r#"dynamar_refused_total{reason="INTERNAL"} 1"#), "{text}");
     }
 }

@@ -7,6 +7,7 @@
 
 mod batches;
 mod calls;
+mod connections;
 mod instruments;
 mod page;
 mod predictions;
@@ -14,6 +15,7 @@ mod process;
 
 pub use batches::{BatchMetrics, BatchOutcome};
 pub use calls::{Call, CallMetrics};
+pub use connections::ConnectionMetrics;
 pub use page::Page;
 pub use predictions::{PredictionMetrics, TaskMetrics};
 pub use process::show_process;

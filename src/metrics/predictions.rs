@@ -51,7 +51,7 @@ impl TaskMetrics {
                 Kind::Classification { labels } => Answers::of_labels(labels),
                 Kind::Regression { min, max } => Answers::Values(histogram(
                     "dynamar_predicted_value",
-                    "Values that were answered.",
+                    "Values that were answered; the sum falls where they are negative.",
                     &steps(*min, *max),
                 )),
             },

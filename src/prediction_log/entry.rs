@@ -17,6 +17,8 @@ pub struct Entry {
     pub time: SystemTime,
     /// The id of its call.
     pub request_id: String,
+    /// The id of its trace; empty where it is not traced.
+    pub trace_id: String,
     /// Who called; empty where nobody is known.
     pub caller: String,
     /// The task as the call named it.
@@ -81,9 +83,12 @@ pub(super) struct Line<'a> {
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entry = self.entry;
-        let mut line = serializer.serialize_struct("Line", 11)?;
+        let mut line = serializer.serialize_struct("Line", 12)?;
         line.serialize_field("time", &Timestamp::from(entry.time).to_string())?;
         line.serialize_field("request_id", &entry.request_id)?;
+        if !entry.trace_id.is_empty() {
+            line.serialize_field("trace_id", &entry.trace_id)?;
+        }
         if !entry.caller.is_empty() {
             line.serialize_field("caller", &entry.caller)?;
         }

@@ -69,16 +69,24 @@ impl RotatedFile {
         if self.max_files == 1 {
             self.file.set_len(0)?;
         } else {
-            for number in (1..self.max_files.saturating_sub(1)).rev() {
-                move_if_there(&self.numbered(number), &self.numbered(number + 1))?;
+            // If it is away already, only the new one could not be opened the last time.
+            if self.path.try_exists()? {
+                self.make_place()?;
             }
-            move_if_there(&self.path, &self.numbered(1))?;
             let opened = open(&self.path)?;
             let in_use = || io::Error::other("another process writes it");
             (self.file, _) = opened.ok_or_else(in_use)?;
         }
         self.bytes = 0;
         Ok(())
+    }
+
+    /// Moves each file to the next number; of the last one nothing is left.
+    fn make_place(&self) -> io::Result<()> {
+        for number in (1..self.max_files.saturating_sub(1)).rev() {
+            move_if_there(&self.numbered(number), &self.numbered(number + 1))?;
+        }
+        move_if_there(&self.path, &self.numbered(1))
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
@@ -167,6 +175,20 @@ mod tests {
         // A line that is longer than all that is a file of its own.
         log.write(b"eight is too long for a file\n").expect("written");
         assert_eq!(fs::read_to_string(&path).expect("read"), "eight is too long for a file\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_costs_none_of_those_before_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("log");
+        let mut log = RotatedFile::open(path.clone(), 10, 9).expect("opened");
+        log.write(b"one is long\n").expect("written");
+        // Each time it was full, it was moved, and then there were too many open files.
+        fs::rename(&path, log.numbered(1)).expect("moved");
+        log.write(b"two\n").expect("written");
+        assert_eq!(names(place.path()), ["log", "log.1"]);
+        assert_eq!(fs::read_to_string(log.numbered(1)).expect("read"), "one is long\n");
+        assert_eq!(fs::read_to_string(&path).expect("read"), "two\n");
     }
 
     #[test]

@@ -68,11 +68,20 @@ pub enum PredictionLogError {
     Thread(io::Error),
 }
 
-/// Lines that were written and those that were not.
+/// Lines that were handed over, those of them that were written, and those that were not.
 #[derive(Debug, Default)]
-struct Counts {
+pub struct Counts {
+    taken: AtomicU64,
     written: AtomicU64,
     dropped: AtomicU64,
+}
+
+impl Counts {
+    /// Lines that are still to be written.
+    pub fn waiting(&self) -> u64 {
+        let over = self.written.load(Ordering::Relaxed) + self.dropped.load(Ordering::Relaxed);
+        self.taken.load(Ordering::Relaxed).saturating_sub(over)
+    }
 }
 
 /// Where calls leave what they predicted. Once the last one is dropped, [`Writer::join`] returns.
@@ -117,6 +126,8 @@ impl PredictionLog {
 
     /// Logs it, or counts it if too many wait.
     pub fn put(&self, entry: Entry) {
+        // Before it is handed over, so that no line is written that was not taken.
+        self.counts.taken.fetch_add(1, Ordering::Relaxed);
         if self.sender.try_send(entry).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }

@@ -24,6 +24,7 @@ fn entry(text: &str, answer: Answer) -> Entry {
     Entry {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_250),
         request_id: "r-1".to_owned(),
+        trace_id: String::new(),
         caller: String::new(),
         task: "mood".to_owned(),
         checkpoint: "0123".to_owned(),
@@ -53,15 +54,19 @@ fn a_line_has_what_was_asked_and_answered() {
     let labels = [("bad", 0.25_f32), ("good", 0.75)].map(|(label, p)| (label.to_owned(), p));
     let entries = vec![
         entry("a \"quoted\"\nline", Answer::Labels(labels.to_vec())),
-        Entry { caller: "shop".to_owned(), ..entry("t", Answer::Value(2.5)) },
+        Entry {
+            trace_id: "t-1".to_owned(),
+            caller: "shop".to_owned(),
+            ..entry("t", Answer::Value(2.5))
+        },
     ];
     let head = r#"{"time":"2026-09-21T14:13:20.250Z","request_id":"r-1","#;
     let rest = r#""task":"mood","checkpoint":"0123","templates":["it-was"],"#;
     let found = lines(&config(&place.path().join("full"), LoggedInputs::Full), entries.clone());
     let first = r#""fields":{"title":"a \"quoted\"\nline","brand":"b"},"label":"good","probabilities":{"bad":0.25,"good":0.75},"truncated":false}"#;
     let second = r#""fields":{"title":"t","brand":"b"},"value":2.5,"truncated":false}"#;
-    let expected =
-        [format!("{head}{rest}{first}"), format!("{head}\"caller\":\"shop\",{rest}{second}")];
+    let ids = r#""trace_id":"t-1","caller":"shop","#;
+    let expected = [format!("{head}{rest}{first}"), format!("{head}{ids}{rest}{second}")];
     assert_eq!(found, expected);
 
     let off = lines(&config(&place.path().join("off"), LoggedInputs::Off), entries);
@@ -97,7 +102,7 @@ fn more_than_the_disk_takes_is_counted_and_holds_up_nobody() {
     let sample = Arc::new(Sample::one_in(NonZeroU64::MIN));
     let log = PredictionLog { sender, counts, sample, keeps_inputs: false };
     (0..5).for_each(|_| log.put(entry("t", Answer::Value(1.0))));
-    assert_eq!((log.written(), log.dropped()), (0, 3));
+    assert_eq!((log.written(), log.dropped(), log.counts.waiting()), (0, 3, 2));
     drop(entries);
     log.put(entry("t", Answer::Value(1.0)));
     assert_eq!(log.dropped(), 4);

@@ -16,7 +16,10 @@ use super::{
 const BLOCK_BYTES: usize = 64 << 10;
 
 /// The thread that writes.
-pub struct Writer(JoinHandle<()>);
+pub struct Writer {
+    thread: JoinHandle<()>,
+    counts: Arc<Counts>,
+}
 
 struct Writing {
     file: RotatedFile,
@@ -37,14 +40,22 @@ impl Writer {
         counts: Arc<Counts>,
     ) -> io::Result<Self> {
         let block = Vec::new();
-        let mut writing = Writing { file, inputs, counts, block, lines: 0, is_failing: false };
+        let of_writing = Arc::clone(&counts);
+        let mut writing =
+            Writing { file, inputs, counts: of_writing, block, lines: 0, is_failing: false };
         let thread = Builder::new().name("prediction-log".to_owned());
-        thread.spawn(move || writing.run(&entries)).map(Self)
+        let thread = thread.spawn(move || writing.run(&entries))?;
+        Ok(Self { thread, counts })
+    }
+
+    /// What is counted of the lines.
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
     }
 
     /// Waits until all that was handed over is written, and nobody can hand over more. Blocks the thread.
     pub fn join(self) {
-        if self.0.join().is_err() {
+        if self.thread.join().is_err() {
             tracing::error!("the prediction log ended with a panic");
         }
     }

@@ -124,7 +124,8 @@ impl Answerer {
         span.record("task", tasks);
         span.record("examples", examples.len());
         call.count.set_task(match &routes[..] {
-            [one] => one.name(),
+            // Not of a version, of which many come and go.
+            [one] => one.task_name(),
             _ => SEVERAL_TASKS,
         });
         if room.is_none() {
@@ -133,7 +134,9 @@ impl Answerer {
         }
         let questions = convert::question(routes, examples, &options, self.limits, protocol)?;
         let samples = self.log.as_ref().map(|log| record::sample(log, &questions));
-        let answer = call::answer(questions, &self.cpus, call, room).await?;
+        let answer = call::answer(questions, &self.cpus, call, room).await;
+        let answer = answer.map_err(|error| error.in_words_of(protocol))?;
+        check_finite(&answer)?;
         self.count(&answer);
         if let Some((log, samples)) = self.log.as_ref().zip(samples) {
             record::put(log, samples, &answer, call);
@@ -145,7 +148,8 @@ impl Answerer {
         self.metrics.calls.tokenized(answer.cost.tokenization_time);
         for TaskAnswer { route, predictions } in &answer.tasks {
             let kind = &route.task.predictor.file.task.kind;
-            let metrics = self.metrics.predictions.of(route.name(), &route.checkpoint, kind);
+            let task = route.task_name();
+            let metrics = self.metrics.predictions.of(task, &route.checkpoint, kind);
             metrics.observe(predictions);
         }
     }
@@ -181,6 +185,20 @@ impl Answerer {
             routes.push(route);
         }
         Ok(routes)
+    }
+}
+
+/// What is no number is an answer to nobody, and would stay in the metrics for ever.
+fn check_finite(answer: &Answer) -> Result<(), CallError> {
+    let broken = answer.tasks.iter().find(|answered| {
+        answered.predictions.iter().any(|prediction| !prediction.output.is_finite())
+    });
+    match broken {
+        None => Ok(()),
+        Some(TaskAnswer { route, .. }) => Err(CallError::NotFinite {
+            task: route.name().to_owned(),
+            checkpoint: route.checkpoint.clone(),
+        }),
     }
 }
 

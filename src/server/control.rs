@@ -25,6 +25,8 @@ pub struct Reloads {
     pub failed: u64,
     /// Why, the last time.
     pub last_error: Option<String>,
+    /// Checkpoints that were refused the last time, and so still are.
+    pub refused: usize,
 }
 
 impl Reloads {
@@ -33,7 +35,8 @@ impl Reloads {
         self.succeeded + self.failed
     }
 
-    pub(super) fn record(&mut self, error: Option<String>) {
+    pub(super) fn record(&mut self, error: Option<String>, refused: usize) {
+        self.refused = refused;
         match error {
             None => self.succeeded += 1,
             Some(error) => {

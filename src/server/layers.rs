@@ -18,14 +18,14 @@ use std::{
 use prost::DecodeError;
 use tokio::time;
 use tonic::{
-    Code,
     body::Body,
     codegen::http::{Request, Response},
 };
 use tower::{Layer, Service};
-use tracing::{Instrument, Span, field};
+use tracing::Instrument;
 
 use super::{
+    access_log::AccessLine,
     deadline::Deadline,
     request_id::{REQUEST_ID, RequestId},
     routes,
@@ -37,12 +37,6 @@ use crate::{
     panics::catch_panic,
     telemetry::Trace,
 };
-
-/// Where tonic puts the code of an answer that is an error.
-const GRPC_STATUS: &str = "grpc-status";
-
-/// Characters of a path that are logged; those of real methods are shorter.
-const MAX_LOGGED_PATH: usize = 100;
 
 /// The layer.
 #[derive(Clone)]
@@ -63,6 +57,11 @@ impl EveryCall {
     pub(super) fn new(metrics: Arc<CallMetrics>) -> Result<Self, DecodeError> {
         let methods = Arc::new(routes::methods()?);
         Ok(Self { metrics, methods, unknown: "(unknown)".into() })
+    }
+
+    /// The names of all methods, by their paths.
+    pub(super) fn methods(&self) -> Arc<BTreeMap<String, Arc<str>>> {
+        Arc::clone(&self.methods)
     }
 
     fn count(&self, path: &str) -> Call {
@@ -109,12 +108,12 @@ where
         }
         let count = Arc::new(self.every.count(request.uri().path()));
         request.extensions_mut().insert(Arc::clone(&count));
-        let mut line = AccessLine::begin(request.uri().path(), &id, count);
+        let line = AccessLine::begin(request.uri().path(), &id, count);
         if let Some(trace) = request.extensions().get::<Trace>() {
             trace.set_text("dynamar.request_id", id.as_str());
-            trace.log_ids(&line.span);
+            trace.log_ids(line.span());
         }
-        let span = line.span.clone();
+        let span = line.span().clone();
         let called = span.in_scope(|| catch_panic(|| self.inner.call(request)));
         let answer = async move {
             let answered = match called {
@@ -128,13 +127,12 @@ where
                     status::internal(&id).into_http()
                 }
                 Err(expired) => {
-                    line.count.refuse(expired.reason().1);
+                    line.refuse(expired.reason().1);
                     expired.into_status(&id).into_http()
                 }
             };
             response.headers_mut().insert(REQUEST_ID, id.0);
-            line.end(&response);
-            Ok(response)
+            Ok(line.follow(response))
         };
         Box::pin(answer.instrument(span))
     }
@@ -164,73 +162,9 @@ async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
     .await
 }
 
-/// The span of a call and the one line that is logged when it is over. The services record in the
-/// span what they learn about the call.
-struct AccessLine {
-    span: Span,
-    begun: Instant,
-    count: Arc<Call>,
-    /// Whether it is one of our own calls. Probes and tools call often and say little.
-    is_inference: bool,
-    ended: bool,
-}
-
-impl AccessLine {
-    fn begin(path: &str, id: &RequestId, count: Arc<Call>) -> Self {
-        let path = path.trim_start_matches('/');
-        let end = path.floor_char_boundary(MAX_LOGGED_PATH);
-        let span = tracing::info_span!(
-            "call",
-            method = &path[..end],
-            request_id = id.as_str(),
-            caller = field::Empty,
-            task = field::Empty,
-            examples = field::Empty,
-            trace_id = field::Empty,
-            span_id = field::Empty,
-        );
-        Self {
-            span,
-            begun: Instant::now(),
-            count,
-            is_inference: routes::is_inference(path),
-            ended: false,
-        }
-    }
-
-    fn end(&mut self, response: &Response<Body>) {
-        // An answer without an error has its code in the trailers, which are still to come.
-        let status = response.headers().get(GRPC_STATUS);
-        let code = status.map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()));
-        self.write(code);
-    }
-
-    fn write(&mut self, code: Code) {
-        self.ended = true;
-        self.count.end(status::code_name(code));
-        let code = tracing::field::debug(code);
-        let ms = self.begun.elapsed().as_secs_f64() * 1e3;
-        let ms = (ms * 1e3).round() / 1e3;
-        if self.is_inference {
-            tracing::info!(parent: &self.span, code, ms, "answered");
-        } else {
-            tracing::debug!(parent: &self.span, code, ms, "answered");
-        }
-    }
-}
-
-impl Drop for AccessLine {
-    /// The call was dropped: its caller has gone, or its time was over.
-    fn drop(&mut self) {
-        if !self.ended {
-            self.write(Code::Cancelled);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tonic::codegen::http::HeaderValue;
+    use tonic::{Code, codegen::http::HeaderValue};
 
     use super::*;
 

@@ -23,9 +23,16 @@ use super::{
     layers::EveryCall,
     monitoring::{self, Metrics, Sources},
     reload::{self, Outlets},
-    routes, transport, vitals,
+    routes,
+    transport::{self, Entrance},
+    vitals,
 };
-use crate::{config::Config, prediction_log::PredictionLog, registry::Registry, telemetry};
+use crate::{
+    config::Config,
+    prediction_log::{PredictionLog, Writer},
+    registry::Registry,
+    telemetry,
+};
 
 /// How long the errors that answer calls broken off may take to reach their callers, and the last spans
 /// their collector.
@@ -85,10 +92,16 @@ pub async fn run(
         current: current.clone(),
         serving: health.watch(),
         reloads: control.reloads.subscribe(),
+        access: access.clone(),
         log,
     };
-    let layers = EveryCall::new(metrics.calls)?;
-    let server = transport::serve(&config.server, access, (traces, layers), routes, calls, stopped);
+    let entrance = Entrance {
+        access,
+        every_call: EveryCall::new(metrics.calls)?,
+        traces,
+        metrics: metrics.connections,
+    };
+    let server = transport::serve(&config.server, entrance, routes, calls, stopped);
     // What is told about the server is told to its end.
     let server = async {
         tokio::select! {
@@ -130,12 +143,11 @@ pub async fn run(
     let end = Instant::now() + patience;
     drain(server, patience, &mut control, registry.as_deref()).await;
     end_workers(registry).await;
+    let left = || end.saturating_duration_since(Instant::now()).max(LAST_WORDS);
     if let Some(writer) = writer {
-        // Its last holders end with the connections; one that hangs must not hold up the end.
-        let written = tokio::task::spawn_blocking(move || writer.join());
-        let _ = time::timeout(LAST_WORDS, written).await;
+        end_log(writer, left()).await;
     }
-    sending.stop(end.saturating_duration_since(Instant::now()).max(LAST_WORDS)).await;
+    sending.stop(left()).await;
     outcome.map(drop)
 }
 
@@ -160,6 +172,21 @@ async fn drain(
     }
     // Whoever does not close the connection now loses it with the server.
     let _ = time::timeout(LAST_WORDS, server).await;
+}
+
+/// Waits until what was handed to the log is written, but not for long: its last holders end with the
+/// connections, and a disk or a connection that hangs must not hold up the end.
+async fn end_log(writer: Writer, patience: Duration) {
+    let counts = writer.counts();
+    let written = tokio::task::spawn_blocking(move || writer.join());
+    if time::timeout(patience, written).await.is_err() {
+        let lines = counts.waiting();
+        tracing::warn!(
+            ?patience,
+            lines,
+            "the prediction log takes too long: its last lines are lost"
+        );
+    }
 }
 
 async fn end_workers(registry: Option<Arc<Registry>>) {

@@ -6,6 +6,7 @@
 //! `status`; all of it nowhere else.
 
 pub mod access;
+mod access_log;
 mod answerer;
 mod call;
 mod connections;

@@ -47,6 +47,7 @@ pub(super) fn sample(log: &PredictionLog, questions: &[TaskQuestion]) -> Vec<Sam
 /// Logs them with their answers.
 pub(super) fn put(log: &PredictionLog, samples: Vec<Sampled>, answer: &Answer, call: &Incoming) {
     let time = SystemTime::now();
+    let trace_id = call.trace.id().unwrap_or_default();
     for Sampled { task, example, templates, fields } in samples {
         let TaskAnswer { route, predictions } = &answer.tasks[task];
         let Prediction { output, truncated, .. } = &predictions[example];
@@ -54,6 +55,7 @@ pub(super) fn put(log: &PredictionLog, samples: Vec<Sampled>, answer: &Answer, c
         log.put(Entry {
             time,
             request_id: call.id.as_str().to_owned(),
+            trace_id: trace_id.clone(),
             caller: call.caller.name().to_owned(),
             task: route.name().to_owned(),
             checkpoint: route.checkpoint.clone(),

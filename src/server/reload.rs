@@ -1,6 +1,6 @@
 //! Which checkpoints serve: the first ones, and what becomes of them.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::pending, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
@@ -12,7 +12,7 @@ use super::{ServeError, control::Reloads, health::Health};
 use crate::{
     config::ModelsConfig,
     panics::catch_panic,
-    registry::{Loaded, Registry, RegistryError, Watcher},
+    registry::{Loaded, Refused, Registry, RegistryError, Watcher},
 };
 
 /// Loads the checkpoints: the first ones, or those that changed, beside the ones that serve.
@@ -137,9 +137,11 @@ impl<L: Load> Files<L> {
 impl Outlets<'_> {
     /// Hands out what was loaded again.
     fn take(&self, outcome: Result<Loaded, String>) {
-        let error = match outcome {
+        let (error, count) = match outcome {
             Ok(Loaded { registry, refused }) => {
                 let tasks = registry.routes().len();
+                let of = |refused: &Refused| refused.directory.clone();
+                let count = refused.iter().map(of).collect::<BTreeSet<_>>().len();
                 let before = self.publish.send_replace(Some(Arc::new(registry)));
                 // If no call holds it, a lot of memory is freed now.
                 drop(spawn_blocking(move || drop(before)));
@@ -153,14 +155,15 @@ impl Outlets<'_> {
                         "serving what the checkpoints are now, without those that are refused"
                     ),
                 }
-                last.map(|refused| refused.reason)
+                (last.map(|refused| refused.reason), count)
             }
             Err(reason) => {
                 tracing::error!(reason, "the checkpoints stay as they are");
-                Some(reason)
+                // None of them was taken, however many there are.
+                (Some(reason), self.reloads.borrow().refused.max(1))
             }
         };
-        self.reloads.send_modify(|reloads| reloads.record(error));
+        self.reloads.send_modify(|reloads| reloads.record(error, count));
     }
 }
 

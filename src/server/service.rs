@@ -140,7 +140,7 @@ impl InferenceService {
         });
         let deadline = call.terms.deadline;
         let limits = stream::Limits { max_in_flight: self.max_stream_in_flight, deadline };
-        Answers::new(requests.into_inner(), answering, limits, stopping, call.id).traced(call.trace)
+        Answers::new(requests.into_inner(), answering, limits, stopping, call)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{access::Refusal, request_id::RequestId};
+use super::{access::Refusal, convert::Protocol, request_id::RequestId};
 use crate::{
     batching::BatchError,
     task::{FieldViolation, Kind},
@@ -59,6 +59,11 @@ pub(super) enum CallError {
     Invalid(Vec<FieldViolation>),
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// More prompts than a call may have. `field` is what there is too much of.
+    #[error("{error}")]
+    TooLarge { error: BatchError, field: &'static str },
+    #[error("task {task:?} of checkpoint {checkpoint} answers what is no number")]
+    NotFinite { task: String, checkpoint: String },
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// A defect of this program.
@@ -95,6 +100,16 @@ impl CallError {
         Self::WrongKind { task: task.to_owned(), kind: kind.name(), call }
     }
 
+    /// The same in the words of how the call came.
+    pub(super) fn in_words_of(self, protocol: Protocol) -> Self {
+        match self {
+            Self::Batch(error @ BatchError::TooLarge { .. }) => {
+                Self::TooLarge { error, field: protocol.examples() }
+            }
+            other => other,
+        }
+    }
+
     /// The code, and the reason in the words of `ErrorInfo`.
     pub(super) fn reason(&self) -> (Code, &'static str) {
         match self {
@@ -104,8 +119,10 @@ impl CallError {
             Self::UnknownTask { .. } => (Code::NotFound, "UNKNOWN_TASK"),
             Self::WrongKind { .. } => (Code::FailedPrecondition, "WRONG_KIND_OF_TASK"),
             Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
-            Self::Batch(error) => reason_of_batch(error),
-            Self::Tokenizer(_) | Self::Panic(_) => (Code::Internal, INTERNAL),
+            Self::Batch(error) | Self::TooLarge { error, .. } => reason_of_batch(error),
+            Self::NotFinite { .. } | Self::Tokenizer(_) | Self::Panic(_) => {
+                (Code::Internal, INTERNAL)
+            }
         }
     }
 
@@ -118,7 +135,11 @@ impl CallError {
             _ if code == Code::Internal => return failed(&message, request),
             Self::Invalid(violations) => bad_request(violations),
             Self::Loading => retry(RETRY_WHEN_LOADING),
-            Self::Batch(error) => details_of_batch(&error, &message),
+            Self::Batch(error) => details_of_batch(&error),
+            Self::TooLarge { field, .. } => {
+                let description = format!("{message}: send fewer examples or tasks in one call");
+                bad_request(vec![FieldViolation { field: field.to_owned(), description }])
+            }
             _ => ErrorDetails::new(),
         };
         details.set_error_info(reason, DOMAIN, HashMap::new());
@@ -163,21 +184,20 @@ fn reason_of_batch(error: &BatchError) -> (Code, &'static str) {
 }
 
 /// What helps a client on whose prompts were not encoded.
-fn details_of_batch(error: &BatchError, message: &str) -> ErrorDetails {
+fn details_of_batch(error: &BatchError) -> ErrorDetails {
     let retry_when_less_busy =
         |after: Duration| retry(after.clamp(RETRY_WHEN_BUSY.0, RETRY_WHEN_BUSY.1));
     match *error {
-        BatchError::TooLarge { .. } => bad_request(vec![FieldViolation {
-            field: "examples".to_owned(),
-            description: format!("{message}: send fewer examples or tasks in one call"),
-        }]),
         BatchError::Full { .. } | BatchError::ConnectionFull { .. } => retry(RETRY_WHEN_FULL),
         // By then the wait is what is allowed, if no more comes meanwhile.
         BatchError::Overloaded { wait, max_wait } => {
             retry_when_less_busy(wait.saturating_sub(max_wait))
         }
         BatchError::TooLate { wait, left } => retry_when_less_busy(wait.saturating_sub(left)),
-        BatchError::Expired | BatchError::Closed | BatchError::Encoder(_) => ErrorDetails::new(),
+        BatchError::TooLarge { .. }
+        | BatchError::Expired
+        | BatchError::Closed
+        | BatchError::Encoder(_) => ErrorDetails::new(),
     }
 }
 

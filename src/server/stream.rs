@@ -18,11 +18,11 @@ use tonic::{Code, Status, Streaming};
 use tracing::{Instrument, Span};
 
 use super::{
-    request_id::RequestId,
+    incoming::Incoming,
     status::{self, CallError},
     traced,
 };
-use crate::{batching::BatchError, telemetry::Trace};
+use crate::batching::BatchError;
 
 /// Answers one request.
 pub(super) type Answering<Q, A> = Box<dyn Fn(Q) -> Pending<Result<A, CallError>> + Send>;
@@ -55,9 +55,8 @@ pub(super) struct Answers<Q, A, S = Streaming<Q>> {
     stopping: Pending<()>,
     /// Comes when the caller gives up.
     deadline: Option<Pending<()>>,
-    id: RequestId,
+    call: Incoming,
     span: Span,
-    trace: Trace,
 }
 
 impl<Q, A, S> Answers<Q, A, S>
@@ -70,7 +69,7 @@ where
         answering: Answering<Q, A>,
         limits: Limits,
         stopping: Pending<()>,
-        id: RequestId,
+        call: Incoming,
     ) -> Self {
         let deadline = limits.deadline.map(|deadline| {
             let deadline = time::sleep_until(deadline.into());
@@ -85,22 +84,15 @@ where
             end: None,
             stopping,
             deadline,
-            id,
+            call,
             span: Span::current(),
-            trace: Trace::default(),
         }
-    }
-
-    /// The same, with a trace that is told how it ends, and ends with it.
-    pub(super) fn traced(mut self, trace: Trace) -> Self {
-        self.trace = trace;
-        self
     }
 
     /// Begins to work on what has come, as far as it may.
     fn read(&mut self, context: &mut Context<'_>) {
         if self.requests.is_some() && self.stopping.as_mut().poll(context).is_ready() {
-            self.finish(Some(CallError::from(BatchError::Closed).into_status(&self.id)));
+            self.finish(Some(self.call.refuse(BatchError::Closed.into())));
         }
         while self.in_flight.len() < self.max_in_flight
             && let Some(requests) = &mut self.requests
@@ -131,7 +123,7 @@ where
     /// The next answer, or the end.
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<A, Status>>> {
         if self.is_too_late(context) {
-            let status = CallError::from(BatchError::Expired).into_status(&self.id);
+            let status = self.call.refuse(BatchError::Expired.into());
             return Poll::Ready(Some(Err(status::of_request(status, self.answered))));
         }
         self.read(context);
@@ -147,7 +139,7 @@ where
         let answer = answer.map_err(|error| {
             self.finish(None);
             self.in_flight.clear();
-            status::of_request(error.into_status(&self.id), self.answered)
+            status::of_request(self.call.refuse(error), self.answered)
         });
         self.answered += usize::from(answer.is_ok());
         Poll::Ready(Some(answer))
@@ -185,7 +177,7 @@ where
         let this = self.get_mut();
         let next = this.poll_answer(context);
         if let Poll::Ready(Some(Err(status))) = &next {
-            traced::tell(&this.trace, status.code());
+            traced::tell(&this.call.trace, status.code());
         }
         next
     }
@@ -196,7 +188,7 @@ impl<Q, A, S> Drop for Answers<Q, A, S> {
         tracing::info!(parent: &self.span, answered = self.answered, "the stream has ended");
         if self.requests.is_some() {
             // Its caller has gone.
-            traced::tell(&self.trace, Code::Cancelled);
+            traced::tell(&self.call.trace, Code::Cancelled);
         }
     }
 }

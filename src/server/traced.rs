@@ -2,7 +2,9 @@
 //! and tools have none.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -13,31 +15,29 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-use super::routes;
+use super::{access_log, routes};
 use crate::telemetry::{Trace, Traces};
-
-/// Where tonic puts the code of an answer that is an error.
-const GRPC_STATUS: &str = "grpc-status";
-
-/// Characters of a method's name that are kept; those of real ones are shorter.
-const MAX_METHOD: usize = 64;
 
 /// The layer.
 #[derive(Clone)]
-pub(super) struct Traced(pub Traces);
+pub(super) struct Traced {
+    pub traces: Traces,
+    /// The names of all methods, by their paths.
+    pub methods: Arc<BTreeMap<String, Arc<str>>>,
+}
 
 /// A service under it.
 #[derive(Clone)]
 pub(super) struct UnderTraced<S> {
     inner: S,
-    traces: Traces,
+    of: Traced,
 }
 
 impl<S> Layer<S> for Traced {
     type Service = UnderTraced<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        UnderTraced { inner, traces: self.0.clone() }
+        UnderTraced { inner, of: self.clone() }
     }
 }
 
@@ -57,7 +57,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let trace = begin(&self.traces, &request);
+        let trace = self.of.begin(&request);
         if !trace.is_on() {
             return self.inner.call(request);
         }
@@ -68,23 +68,27 @@ where
             let answer = answering.await;
             if let Ok(response) = &answer {
                 // That of an answer without an error is still to come.
-                let status = response.headers().get(GRPC_STATUS);
-                outcome.tell(status.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes())));
+                let code = access_log::code_in(response.headers());
+                outcome.tell(code.unwrap_or(Code::Ok));
             }
             answer
         })
     }
 }
 
-fn begin(traces: &Traces, request: &Request<Body>) -> Trace {
-    let path = request.uri().path().trim_start_matches('/');
-    let Some((service, method)) = path.split_once('/') else { return Trace::default() };
-    if !routes::is_inference(path) {
-        return Trace::default();
+impl Traced {
+    fn begin(&self, request: &Request<Body>) -> Trace {
+        let path = request.uri().path();
+        // One that does not exist would be called what its caller likes.
+        let Some(method) = self.methods.get(path) else { return Trace::default() };
+        let path = path.trim_start_matches('/');
+        let Some((service, _)) = path.split_once('/') else { return Trace::default() };
+        if !routes::is_inference(path) {
+            return Trace::default();
+        }
+        let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        self.traces.call(service, method, header)
     }
-    let method = &method[..method.floor_char_boundary(MAX_METHOD)];
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    traces.call(service, method, header)
 }
 
 /// Notes how a call ended.

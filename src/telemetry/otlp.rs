@@ -19,6 +19,10 @@ use super::{TracesError, outbox::Sink};
 /// For the connection; how long an export may take, `outbox` decides.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a collector that is sent spans is asked whether it is still there: one whose machine is gone
+/// never says so, and the system would try for a quarter of an hour.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
 pub(super) struct Otlp {
     client: TraceServiceClient<Channel>,
     resource: ResourceAttributesWithSchema,
@@ -30,7 +34,11 @@ impl Otlp {
         let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|error| {
             TracesError::Endpoint { endpoint: endpoint.to_owned(), reason: error.to_string() }
         })?;
-        let channel = address.connect_timeout(CONNECT_TIMEOUT).connect_lazy();
+        let channel = address
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(CONNECT_TIMEOUT)
+            .connect_lazy();
         Ok(Self { client: TraceServiceClient::new(channel), resource: resource.into() })
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::Context;
+use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{Span, SpanData, SpanProcessor},
@@ -17,6 +17,11 @@ use tokio::{
     sync::{Notify, mpsc},
     time::{self, Instant},
 };
+
+use super::trace::GRPC_STATUS_CODE;
+
+/// The code of calls whose caller is not known.
+const UNAUTHENTICATED: i64 = 16;
 
 /// Spans that wait; a few MB.
 const MAX_WAITING: usize = 4096;
@@ -81,7 +86,8 @@ impl SpanProcessor for Outbox {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() && self.waiting.try_send(span).is_err() {
+        let is_wanted = span.span_context.is_sampled() && !is_of_nobody(&span);
+        if is_wanted && self.waiting.try_send(span).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -94,6 +100,13 @@ impl SpanProcessor for Outbox {
         // `Sending::stop` does that.
         Ok(())
     }
+}
+
+/// Whether it is a call of somebody who may not call at all, and who could displace everybody's spans by
+/// asking for more of them.
+fn is_of_nobody(span: &SpanData) -> bool {
+    let refused = KeyValue::new(GRPC_STATUS_CODE, UNAUTHENTICATED);
+    span.attributes.contains(&refused)
 }
 
 impl<S: Sink> Delivery<S> {

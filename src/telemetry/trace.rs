@@ -15,6 +15,9 @@ use tracing::Span;
 
 use super::Traces;
 
+/// The attribute that says how a call ended.
+pub(super) const GRPC_STATUS_CODE: &str = "rpc.grpc.status_code";
+
 /// The span of a call or of a part of it. It ends when the last clone is dropped. Does nothing if
 /// traces are off.
 #[derive(Clone, Default)]
@@ -57,7 +60,8 @@ impl Traces {
         header: impl Fn(&'static str) -> Option<&'h str>,
     ) -> Trace {
         let Some(tracer) = &self.0 else { return Trace(None) };
-        let w3c = TraceContext { parent: header("traceparent"), state: header("tracestate") };
+        let parent = header("traceparent").filter(|parent| is_well_formed(parent));
+        let w3c = TraceContext { parent, state: header("tracestate") };
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &w3c);
         let attributes = [
             KeyValue::new("rpc.system", "grpc"),
@@ -70,6 +74,12 @@ impl Traces {
         let clock = Clock(SystemTime::now(), Instant::now());
         Trace::open(tracer, builder.with_start_time(clock.0), &parent, clock)
     }
+}
+
+/// Whether its parts are as long as they have to be: the library takes shorter ones as numbers.
+fn is_well_formed(parent: &str) -> bool {
+    let lengths = parent.trim().split('-').map(str::len);
+    lengths.take(4).eq([2, 32, 16, 2])
 }
 
 /// The two headers of the W3C's Trace Context.
@@ -112,6 +122,11 @@ impl Trace {
         let ids = span.span_context();
         log.record("trace_id", tracing::field::display(ids.trace_id()));
         log.record("span_id", tracing::field::display(ids.span_id()));
+    }
+
+    /// The id of the trace that this is in; `None` if nothing is recorded.
+    pub fn id(&self) -> Option<String> {
+        self.recording().map(|open| open.context.span().span_context().trace_id().to_string())
     }
 
     /// Notes a text about it.
@@ -185,7 +200,7 @@ impl Drop for Open {
         let span = self.context.span();
         let outcome = self.outcome.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(Outcome { code, is_fault }) = *outcome {
-            span.set_attribute(KeyValue::new("rpc.grpc.status_code", i64::from(code)));
+            span.set_attribute(KeyValue::new(GRPC_STATUS_CODE, i64::from(code)));
             if is_fault {
                 span.set_status(Status::error(""));
             }

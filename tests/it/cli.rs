@@ -107,6 +107,21 @@ fn a_certificate_that_is_missing_ends_the_start_with_its_path() {
 }
 
 #[test]
+fn as_many_files_as_may_be_may_be_open_and_too_few_are_told_of() {
+    let serve = "ulimit -Sn 100 && ulimit -Hn 200 && exec \"$0\" serve --address 127.0.0.1:0";
+    let mut shell = std::process::Command::new("sh");
+    let shell = shell.args(["-c", serve, env!("CARGO_BIN_EXE_dynamar")]);
+    let output = shell.env("DYNAMAR_TLS__CERTIFICATE", "no.pem").output().expect("a shell");
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("fewer files may be open"), "{stderr}");
+    assert!(
+        stderr.contains("\"files\":200") && stderr.contains("\"max_connections\":4096"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_gpu_that_is_asked_for_of_a_library_without_ends_the_start_with_what_to_do() {
     let mut serve = dynamar(&["serve", "--address", "127.0.0.1:0"]);
     let output = serve.env("DYNAMAR_INFERENCE__EXECUTION_PROVIDER", "cuda").output();

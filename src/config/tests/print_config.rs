@@ -26,6 +26,7 @@ max_header_bytes = 16384        # default
 handshake_timeout_ms = 10000    # default
 first_call_timeout_ms = 60000   # default
 idle_timeout_ms = 1800000       # default
+max_connection_age_ms = 0       # default
 receive_timeout_ms = 60000      # default
 send_timeout_ms = 60000         # default
 stop_delay_ms = 5000            # default

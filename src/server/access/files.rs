@@ -7,7 +7,10 @@ use std::{
     fs::File,
     io::{self, Read},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use sha2::{Digest, Sha256};
@@ -57,6 +60,8 @@ pub(super) struct Kept<T> {
     parse: Parse<T>,
     current: RwLock<Arc<T>>,
     last: Mutex<Look>,
+    /// Whether the files are of no use as they are now, and what they said before holds.
+    is_stale: AtomicBool,
 }
 
 /// What was seen when the files were last looked at.
@@ -77,7 +82,13 @@ impl<T> Kept<T> {
         let contents = read_all(&sources)?;
         let current = RwLock::new(Arc::new(parse(&sources, &contents)?));
         let last = Mutex::new(Look::Contents(hash(&contents)));
-        Ok(Self { sources, parse: Box::new(parse), current, last })
+        let is_stale = AtomicBool::new(false);
+        Ok(Self { sources, parse: Box::new(parse), current, last, is_stale })
+    }
+
+    /// Whether the files are of no use as they are now, and what they said before holds.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale.load(Ordering::Relaxed)
     }
 
     /// What they say now.
@@ -108,7 +119,9 @@ impl<T: Send + Sync + 'static> Kept<T> {
         }
         *last = look;
         let paths: Vec<_> = self.sources.iter().map(|source| source.path.display()).collect();
-        match read.and_then(|contents| (self.parse)(&self.sources, &contents)) {
+        let parsed = read.and_then(|contents| (self.parse)(&self.sources, &contents));
+        self.is_stale.store(parsed.is_err(), Ordering::Relaxed);
+        match parsed {
             Ok(value) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
                 tracing::info!(files = ?paths, "changed files are in force");
@@ -160,6 +173,8 @@ mod tests {
             }
             kept.refresh().await;
             assert_eq!(*kept.current(), expected, "{content:?}");
+            let is_good = content == Some(&expected.to_string());
+            assert_eq!(kept.is_stale(), !is_good, "{content:?}");
         }
         fs::write(&path, vec![b'1'; MAX_FILE_BYTES as usize + 1]).expect("written");
         kept.refresh().await;

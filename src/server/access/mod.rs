@@ -59,6 +59,12 @@ pub enum AccessError {
         /// What is wrong and what would be right, to follow the path.
         problem: String,
     },
+    /// A defect of this program.
+    #[error("TLS cannot be had: {message}")]
+    Encryption {
+        /// What its library says.
+        message: String,
+    },
 }
 
 /// Who may call.
@@ -90,6 +96,19 @@ impl Access {
     /// Has the files looked at when it is told, and not only now and then.
     pub fn reload(&self) -> Arc<Notify> {
         Arc::clone(&self.reload)
+    }
+
+    /// When the certificate that is in force expires, in seconds since 1970; `None` without TLS.
+    pub(super) fn certificate_expires_at(&self) -> Option<i64> {
+        self.tls.as_ref().map(|tls| tls.files().current().expires_at)
+    }
+
+    /// Sections of the configuration whose files are of no use as they are now, so that what they said
+    /// before holds.
+    pub(super) fn stale(&self) -> Vec<&'static str> {
+        let tls = self.tls.iter().filter(|tls| tls.files().is_stale()).map(|_| "tls");
+        let callers = self.callers.iter().filter(|callers| callers.is_stale()).map(|_| "auth");
+        tls.chain(callers).collect()
     }
 
     pub(super) fn tls(&self) -> Option<Tls> {

@@ -28,7 +28,14 @@ pub(in crate::server) type TlsStream = tokio_rustls::server::TlsStream<TcpStream
 
 /// Encrypts connections with whatever the files hold at the time.
 #[derive(Clone)]
-pub(in crate::server) struct Tls(Arc<Kept<ServerConfig>>);
+pub(in crate::server) struct Tls(Arc<Kept<Encryption>>);
+
+/// What the files amount to.
+pub(super) struct Encryption {
+    config: Arc<ServerConfig>,
+    /// The certificate's last second, since 1970.
+    pub expires_at: i64,
+}
 
 impl Tls {
     /// As configured; `None` if it is off.
@@ -49,10 +56,10 @@ impl Tls {
         ];
         let client_ca = config.client_ca.clone();
         sources.extend(client_ca.map(|path| Source { key: "tls.client_ca", path }));
-        Kept::open(sources, server_config).map(|kept| Some(Self(Arc::new(kept))))
+        Kept::open(sources, encryption).map(|kept| Some(Self(Arc::new(kept))))
     }
 
-    pub(super) fn files(&self) -> &Arc<Kept<ServerConfig>> {
+    pub(super) fn files(&self) -> &Arc<Kept<Encryption>> {
         &self.0
     }
 
@@ -61,7 +68,8 @@ impl Tls {
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream, Vec<String>)> {
-        let stream = TlsAcceptor::from(self.0.current()).accept(stream).await?;
+        let config = Arc::clone(&self.0.current().config);
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() != Some(HTTP2) {
             return Err(io::Error::other("the client does not offer HTTP/2 (ALPN h2)"));
@@ -74,7 +82,7 @@ impl Tls {
 }
 
 /// What the files amount to: a certificate with its chain, its key, and maybe who signs clients.
-fn server_config(sources: &[Source], contents: &[Vec<u8>]) -> Result<ServerConfig, AccessError> {
+fn encryption(sources: &[Source], contents: &[Vec<u8>]) -> Result<Encryption, AccessError> {
     let (chain, key) =
         (certificates(&sources[0], &contents[0])?, private_key(&sources[1], &contents[1])?);
     let first = chain.first().and_then(|first| Certificate::read(first));
@@ -100,7 +108,7 @@ fn server_config(sources: &[Source], contents: &[Vec<u8>]) -> Result<ServerConfi
         error => sources[1].unfit(format!("cannot be used: {error}")),
     })?;
     config.alpn_protocols = vec![HTTP2.to_vec()];
-    Ok(config)
+    Ok(Encryption { config: Arc::new(config), expires_at: *first.validity.end() })
 }
 
 fn client_verifier(

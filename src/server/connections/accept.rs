@@ -1,11 +1,13 @@
 //! New connections: errors of the listener, and those over the limit.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{self, Instant},
 };
+
+use crate::metrics::ConnectionMetrics;
 
 /// How long nobody is let in after an error of the listener, unless a connection ends before: what
 /// is missing as a rule are file descriptors.
@@ -36,6 +38,7 @@ pub(super) struct Arrived {
 pub(super) struct Arrivals<L> {
     listener: L,
     max_open: usize,
+    metrics: Arc<ConnectionMetrics>,
     /// Until when nobody is let in.
     pause: Option<Instant>,
     full: Complaint,
@@ -43,9 +46,9 @@ pub(super) struct Arrivals<L> {
 }
 
 impl<L: Accept> Arrivals<L> {
-    pub(super) fn new(listener: L, max_open: usize) -> Self {
+    pub(super) fn new(listener: L, max_open: usize, metrics: Arc<ConnectionMetrics>) -> Self {
         let (full, failing) = (Complaint::default(), Complaint::default());
-        Self { listener, max_open, pause: None, full, failing }
+        Self { listener, max_open, metrics, pause: None, full, failing }
     }
 
     /// The next connection that may stay, beside `open` ones. Can be dropped and called again.
@@ -59,6 +62,7 @@ impl<L: Accept> Arrivals<L> {
                 Ok((stream, peer)) if open < self.max_open => return Arrived { stream, peer },
                 Ok((stream, _)) => {
                     drop(stream);
+                    self.metrics.refused();
                     if let Some(refused) = self.full.again() {
                         let limit = self.max_open;
                         tracing::warn!(
@@ -143,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn without_file_descriptors_it_waits_for_a_connection_to_end() {
         let (failing, client) = failing(1, || io::Error::from_raw_os_error(libc::EMFILE)).await;
-        let mut arrivals = Arrivals::new(&failing, 9);
+        let mut arrivals = Arrivals::new(&failing, 9, Arc::default());
         let brief = Duration::from_millis(20);
         time::timeout(brief, arrivals.next(0)).await.err().expect("it pauses");
         time::timeout(brief, arrivals.next(0)).await.err().expect("it still does");
@@ -156,7 +160,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_ended_too_early_holds_up_nobody() {
         let (failing, client) = failing(3, || io::ErrorKind::ConnectionAborted.into()).await;
-        let mut arrivals = Arrivals::new(&failing, 9);
+        let mut arrivals = Arrivals::new(&failing, 9, Arc::default());
         assert_eq!(arrivals.next(0).await.peer, client.local_addr().expect("an address"));
         assert!(arrivals.pause.is_none());
     }

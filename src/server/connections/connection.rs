@@ -1,6 +1,8 @@
 //! What is known of one connection, for its calls and for whoever closes it.
 
 use std::{
+    future::pending,
+    hash::{BuildHasher, RandomState},
     net::SocketAddr,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
@@ -53,6 +55,8 @@ pub(super) enum Overdue {
     FirstCall,
     /// It has made none for long.
     Idle,
+    /// It is old.
+    Age,
 }
 
 impl Connection {
@@ -150,8 +154,16 @@ impl Connection {
         if !self.comes_by(self.opened + limits.first_call, has_call).await {
             return Overdue::FirstCall;
         }
-        self.without_calls_for(limits.idle, self.opened).await;
-        Overdue::Idle
+        let aged = async {
+            match limits.age {
+                Some(age) => time::sleep_until(self.opened + varied(age, self.id)).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.without_calls_for(limits.idle, self.opened) => Overdue::Idle,
+            () = aged => Overdue::Age,
+        }
     }
 
     /// Waits for progress until then, and returns whether it came.
@@ -177,5 +189,24 @@ impl Connection {
             }
             time::sleep_until(end).await;
         }
+    }
+}
+
+/// Up to a tenth more or less, so that connections that were opened together do not all go together.
+fn varied(age: Duration, connection: u64) -> Duration {
+    let share = RandomState::new().hash_one(connection) as f64 / u64::MAX as f64;
+    age.mul_f64(0.9 + 0.2 * share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_differ_by_a_tenth_at_most() {
+        let age = Duration::from_secs(100);
+        let ages: Vec<_> = (0..100).map(|connection| varied(age, connection)).collect();
+        assert!(ages.iter().all(|one| one.abs_diff(age) <= Duration::from_secs(10)), "{ages:?}");
+        assert!(ages.windows(2).any(|two| two[0].abs_diff(two[1]) > Duration::from_secs(1)));
     }
 }

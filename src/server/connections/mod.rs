@@ -46,7 +46,7 @@ pub(super) use accept::Accept;
 pub(super) use connection::Connection;
 
 use super::access::Tls;
-use crate::config::ServerConfig;
+use crate::{config::ServerConfig, metrics::ConnectionMetrics};
 use accept::{Arrivals, Arrived};
 use answer::AnswerBody;
 use calls::Calls;
@@ -83,6 +83,7 @@ pub(super) struct Limits {
     handshake: Duration,
     first_call: Duration,
     idle: Duration,
+    age: Option<Duration>,
     receive: Duration,
     send: Duration,
 }
@@ -98,6 +99,7 @@ impl Limits {
             handshake: ms(config.handshake_timeout_ms),
             first_call: ms(config.first_call_timeout_ms),
             idle: ms(config.idle_timeout_ms),
+            age: config.max_connection_age(),
             receive: ms(config.receive_timeout_ms),
             send: ms(config.send_timeout_ms),
         }
@@ -125,22 +127,24 @@ impl<S> Answers for S where
 {
 }
 
-/// Takes connections from `listener`, with TLS if there is any, and has `service` answer their
-/// calls. When `stopped` completes, no more are taken and clients are told to make no further
+/// Takes connections from `listener`, with TLS if there is any, counts them, and has `service` answer
+/// their calls. When `stopped` completes, no more are taken and clients are told to make no further
 /// calls; completes when the last connection is closed. Dropped, it closes them all.
 pub(super) async fn serve(
     listener: impl Accept,
     service: impl Answers,
     limits: Limits,
     tls: Option<Tls>,
+    metrics: Arc<ConnectionMetrics>,
     stopped: impl Future<Output = ()>,
 ) {
     let mut open = JoinSet::new();
     let (stop, stopping) = watch::channel(false);
-    let mut arrivals = Arrivals::new(listener, limits.connections);
+    let mut arrivals = Arrivals::new(listener, limits.connections, Arc::clone(&metrics));
     let mut stopped = pin!(stopped);
     loop {
         let count = open.len();
+        metrics.set_open(count);
         tokio::select! {
             () = &mut stopped => break,
             Some(ended) = open.join_next() => {
@@ -163,6 +167,7 @@ pub(super) async fn serve(
     stop.send_replace(true);
     while let Some(ended) = open.join_next().await {
         report(ended);
+        metrics.set_open(open.len());
     }
 }
 

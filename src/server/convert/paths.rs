@@ -11,7 +11,7 @@ pub(in crate::server) enum Protocol {
 
 impl Protocol {
     /// All examples.
-    pub(super) fn examples(self) -> &'static str {
+    pub(in crate::server) fn examples(self) -> &'static str {
         match self {
             Self::Dynamar => "examples",
             Self::OpenInference => "inputs",

@@ -9,11 +9,12 @@ pub(super) use scrape::Sources;
 
 use std::sync::Arc;
 
-use crate::metrics::{CallMetrics, PredictionMetrics};
+use crate::metrics::{CallMetrics, ConnectionMetrics, PredictionMetrics};
 
-/// What calls and their answers count.
+/// What connections, calls and their answers count.
 #[derive(Clone, Default)]
 pub(super) struct Metrics {
+    pub connections: Arc<ConnectionMetrics>,
     pub calls: Arc<CallMetrics>,
     pub predictions: Arc<PredictionMetrics>,
 }

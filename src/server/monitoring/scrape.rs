@@ -10,7 +10,7 @@ use crate::{
     metrics::{Page, show_process},
     prediction_log::PredictionLog,
     registry::{Registry, Route},
-    server::{CurrentRegistry, control::Reloads},
+    server::{CurrentRegistry, access::Access, control::Reloads},
 };
 
 /// Characters of a digest that tell an encoder from others.
@@ -24,6 +24,7 @@ pub(in crate::server) struct Sources {
     /// Whether health is SERVING.
     pub serving: watch::Receiver<bool>,
     pub reloads: watch::Receiver<Reloads>,
+    pub access: Access,
     pub log: Option<PredictionLog>,
 }
 
@@ -40,8 +41,10 @@ impl Sources {
         let serving = f64::from(u8::from(*self.serving.borrow()));
         page.gauge("dynamar_serving", "1 while health is SERVING, else 0.", &[], serving);
         self.show_reloads(&mut page);
+        self.show_access(&mut page);
         self.show_log(&mut page);
         self.metrics.calls.show(&mut page);
+        self.metrics.connections.show(&mut page);
         let registry = self.current.borrow().clone();
         if let Some(registry) = registry {
             self.show_registry(&mut page, &registry);
@@ -56,6 +59,21 @@ impl Sources {
             let help = "Times that checkpoints were loaded again.";
             page.counter("dynamar_reloads_total", help, &[("outcome", outcome)], count);
         }
+        let help = "Checkpoints in the models directory that are refused as they are now.";
+        page.gauge("dynamar_checkpoints_refused", help, &[], reloads.refused as f64);
+    }
+
+    fn show_access(&self, page: &mut Page) {
+        let stale = self.access.stale();
+        for section in ["tls", "auth"] {
+            let help =
+                "1 while files of this section are of no use and what they said before holds.";
+            let is_stale = f64::from(u8::from(stale.contains(&section)));
+            page.gauge("dynamar_access_files_refused", help, &[("section", section)], is_stale);
+        }
+        let Some(expires_at) = self.access.certificate_expires_at() else { return };
+        let help = "When the certificate in force expires, in seconds since 1970.";
+        page.gauge("dynamar_certificate_expiry_timestamp_seconds", help, &[], expires_at as f64);
     }
 
     fn show_log(&self, page: &mut Page) {
@@ -67,10 +85,9 @@ impl Sources {
     }
 
     fn show_registry(&self, page: &mut Page, registry: &Registry) {
-        self.metrics.predictions.retain(|task, checkpoint| {
-            registry.route(task).is_some_and(|route| route.checkpoint == checkpoint)
-        });
         self.metrics.predictions.show(page);
+        // After it was told for the last time.
+        self.metrics.predictions.retain(|task, checkpoint| registry.has(task, checkpoint));
         for route in registry.routes() {
             let labels = [
                 ("task", route.name()),

@@ -30,14 +30,14 @@ fn bench(requests: Vec<Result<usize, Status>>, max_in_flight: usize) -> Bench {
     };
     let (stop, stopped) = oneshot::channel();
     let stopping = Box::pin(async move { drop(stopped.await) });
-    let id = RequestId::from_header(None);
+    let call = Incoming::of(&tonic::Request::new(()));
     Bench {
         answers: Answers::new(
             requests,
             answering,
             Limits { max_in_flight, deadline: None },
             stopping,
-            id,
+            call,
         ),
         begun,
         stop,
@@ -149,9 +149,9 @@ async fn a_panic_costs_the_stream_and_tells_nothing() {
     let requests: Requests = Box::new(tokio_stream::iter([Ok(0)]));
     let answering: Answering<usize, usize> =
         Box::new(|_| Box::pin(async { panic!("a secret of the house") }));
-    let (never, id) = (Box::pin(std::future::pending()), RequestId::from_header(None));
+    let (never, call) = (Box::pin(std::future::pending()), Incoming::of(&tonic::Request::new(())));
     let mut answers =
-        Answers::new(requests, answering, Limits { max_in_flight: 1, deadline: None }, never, id);
+        Answers::new(requests, answering, Limits { max_in_flight: 1, deadline: None }, never, call);
     let error = answers.next().await.expect("told").expect_err("it panicked");
     assert_eq!(error.code(), Code::Internal);
     assert!(!error.message().contains("secret"), "{error:?}");

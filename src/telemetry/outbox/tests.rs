@@ -135,3 +135,18 @@ fn lost_spans_are_told_once_in_a_while_with_their_number() {
     dropped.store(4, Ordering::Relaxed);
     check(201, 2, None, Some((4, "the collector is too slow")));
 }
+
+#[tokio::test]
+async fn calls_of_nobody_known_displace_nothing() {
+    let mut bench = bench(Ok(()));
+    let tracer = bench.provider.tracer("test");
+    for code in [UNAUTHENTICATED, 0] {
+        let refused = KeyValue::new(GRPC_STATUS_CODE, code);
+        drop(tracer.span_builder("call").with_attributes([refused]).start(&tracer));
+    }
+    bench.permits.add_permits(1);
+    let stop = Arc::new(Notify::new());
+    stop.notify_one();
+    bench.delivery.run(stop).await;
+    assert_eq!(bench.taken.recv().await, Some(1));
+}

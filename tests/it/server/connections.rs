@@ -100,10 +100,41 @@ async fn a_quiet_connection_is_told_to_go_and_the_next_call_makes_a_new_one() {
     stage.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_connection_is_told_to_go_and_its_open_calls_go_on() {
+    let mut config = config();
+    config.server.max_connection_age_ms = 50;
+    let stage = Stage::ready_with(config).await;
+    let tcp = soon(TcpStream::connect(stage.address)).await.expect("connected");
+    let (mut requests, connection) = soon(h2::client::handshake(tcp)).await.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let (watched, mut question) = requests.send_request(health("Watch"), false).expect("sent");
+    question.send_data(vec![0; 5].into(), true).expect("asked");
+    let mut watched = soon(watched).await.expect("answered").into_body();
+    soon(watched.data()).await.expect("told").expect("told");
+    // It is busy all the time, until it is told.
+    while let Ok(mut ready) = soon(requests.clone().ready()).await
+        && let Ok((answer, _)) = ready.send_request(health_check(), true)
+    {
+        // The last one may come too late.
+        drop(soon(answer).await);
+    }
+    assert!(!connection.is_finished(), "it is still watched");
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(watched.poll_data(&mut context).is_pending());
+    drop((requests, watched, question));
+    soon(connection).await.expect("no panic").expect("a good end");
+    stage.stop().await;
+}
+
 fn health_check() -> tonic::codegen::http::Request<()> {
+    health("Check")
+}
+
+fn health(method: &str) -> tonic::codegen::http::Request<()> {
     tonic::codegen::http::Request::builder()
         .method("POST")
-        .uri("http://x/grpc.health.v1.Health/Check")
+        .uri(format!("http://x/grpc.health.v1.Health/{method}"))
         .header("content-type", "application/grpc")
         .body(())
         .expect("a request")
@@ -128,9 +159,12 @@ async fn connections_over_the_limit_are_closed_until_others_end() {
     while inside.len() < 3 {
         inside.extend(let_in(stage.address).await);
     }
+    assert_eq!(stage.metric("dynamar_connections").await, Some(3.0));
     for _ in 0..3 {
         assert!(let_in(stage.address).await.is_none(), "it is full");
     }
+    let refused = stage.metric("dynamar_connections_refused_total").await;
+    assert!(refused.is_some_and(|count| count >= 3.0), "{refused:?}");
     inside.pop();
     while let_in(stage.address).await.is_none() {}
     stage.stop().await;

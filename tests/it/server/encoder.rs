@@ -19,6 +19,9 @@ pub enum Mode {
     Hold,
     Fail,
     Panic,
+    /// Answer with what is no number.
+    #[allow(dead_code)] // not tests/chaos
+    Garble,
 }
 
 /// Controls encoders, knows how many batches they have begun, of how many prompts, and how many of
@@ -158,6 +161,7 @@ impl MaskEncoder for Controlled {
         match self.control.pass(prompts.len()) {
             Mode::Fail => Err(PredictError::Encoder("a secret of the house".to_owned())),
             Mode::Panic => panic!("a secret of the house"),
+            Mode::Garble => Ok(vec![f32::NAN; prompts.len() * self.hidden_size()]),
             Mode::Work | Mode::Hold => self.inner.mask_vectors(prompts),
         }
     }

@@ -10,7 +10,10 @@ use dynamar::server::open_inference::proto::{
 use tokio_stream::StreamExt;
 use tonic::Code;
 
-use super::stage::{Stage, classify, config, predict, regress, soon, texts};
+use super::{
+    encoder::Mode,
+    stage::{Stage, classify, config, count, predict, regress, soon, texts},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_counted_by_method_task_and_code() {
@@ -153,7 +156,12 @@ async fn what_serves_no_more_is_no_longer_told() {
         entries.find(held).expect("a checkpoint with this task").path()
     };
     std::fs::remove_dir_all(one("intensity")).expect("removed");
+    soon(client.regress(regress("intensity", texts(&["fine"])))).await.expect("answered");
     assert_eq!(stage.reload().await.succeeded, 1);
+    // What it answered since it was last told of is told once more.
+    let last = stage.ask_for_metrics("GET /metrics").await;
+    let told = |line: &str| line.starts_with(of_intensity) && line.ends_with("} 2");
+    assert!(last.lines().any(told), "{last}");
     let page = stage.ask_for_metrics("GET /metrics").await;
     assert!(!page.contains(of_intensity), "{page}");
     assert!(page.contains("dynamar_reloads_total{outcome=\"succeeded\"} 1"), "{page}");
@@ -174,5 +182,79 @@ async fn there_is_one_page_and_it_can_only_be_read() {
         assert!(answer.contains("content-type: text/plain; version=0.0.4"), "{answer}");
     }
     assert!(stage.ask_for_metrics("\x16\x03\x01").await.starts_with("HTTP/1.1 400"));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_and_ids_of_a_task_are_counted_as_the_task() {
+    let stage = Stage::ready().await;
+    let mut client = stage.client().await;
+    let asked = soon(client.classify(classify("polarity", texts(&["fine"])))).await;
+    let id = asked.expect("answered").into_inner().metadata.expect("told").model;
+    let by_id = classify(&format!("polarity@{id}"), texts(&["fine"]));
+    soon(client.classify(by_id)).await.expect("answered");
+    let calls = r#"dynamar_requests_total{code="OK",method="Classify",task="polarity"}"#;
+    assert_eq!(stage.metric(calls).await, Some(2.0));
+    let examples = format!(r#"dynamar_examples_total{{task="polarity",checkpoint="{id}"}}"#);
+    assert_eq!(stage.metric(&examples).await, Some(2.0));
+    let page = stage.ask_for_metrics("GET /metrics").await;
+    assert!(!page.contains("polarity@"), "{page}");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_open_until_its_end_and_its_error_is_counted_once() {
+    let mut config = config();
+    config.server.max_message_bytes = count(1024);
+    let stage = Stage::ready_with(config).await;
+    let mut client = stage.client().await;
+    let (requests, asked) = tokio::sync::mpsc::channel(4);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(asked);
+    let mut answers = soon(client.classify_stream(stream)).await.expect("begun").into_inner();
+    assert_eq!(stage.metric("dynamar_requests_in_flight").await, Some(1.0));
+    soon(requests.send(classify("polarity", texts(&["fine"])))).await.expect("there is room");
+    soon(answers.message()).await.expect("answered").expect("one");
+    let long = "word ".repeat(300);
+    soon(requests.send(classify("polarity", texts(&[&long])))).await.expect("there is room");
+    assert_eq!(soon(answers.message()).await.expect_err("too long").code(), Code::OutOfRange);
+    let of_stream = r#"method="ClassifyStream",task"#;
+    for (line, expected) in [
+        ("requests_in_flight".to_owned(), 0.0),
+        (format!(r#"requests_total{{code="OK",{of_stream}="polarity"}}"#), 1.0),
+        (format!(r#"requests_total{{code="OUT_OF_RANGE",{of_stream}=""}}"#), 1.0),
+        (r#"refused_total{reason="OUT_OF_RANGE"}"#.to_owned(), 1.0),
+    ] {
+        assert_eq!(stage.metric(&format!("dynamar_{line}")).await, Some(expected), "{line}");
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_number_is_an_error_and_stays_out_of_the_metrics() {
+    let stage = Stage::ready().await;
+    let mut client = stage.client().await;
+    stage.control.set(Mode::Garble);
+    let refused = soon(client.regress(regress("intensity", texts(&["fine"])))).await;
+    assert_eq!(refused.expect_err("no number").code(), Code::Internal);
+    let page = stage.ask_for_metrics("GET /metrics").await;
+    assert!(!page.contains("NaN") && !page.contains("predicted_value_count"), "{page}");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_told_as_long_as_it_lies_there() {
+    let stage = Stage::ready().await;
+    let refused = "dynamar_checkpoints_refused";
+    assert_eq!(stage.metric(refused).await, Some(0.0));
+    let broken = stage.models.path().join("broken");
+    std::fs::create_dir(&broken).expect("made");
+    std::fs::write(broken.join("manifest.json"), "{").expect("written");
+    for _ in 0..2 {
+        assert_eq!(stage.reload().await.refused, 1);
+        assert_eq!(stage.metric(refused).await, Some(1.0));
+    }
+    std::fs::remove_dir_all(&broken).expect("removed");
+    assert_eq!(stage.reload().await.refused, 0);
+    assert_eq!(stage.metric(refused).await, Some(0.0));
     stage.stop().await;
 }

@@ -302,3 +302,18 @@ async fn models_tell_their_tensors_and_versions_are_asked_for() {
     }
     stage.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_can_never_wait_is_told_so_in_the_words_of_the_protocol() {
+    let mut config = config();
+    config.batching.max_batch_tokens = count(64);
+    config.batching.max_queued_tokens = count(64);
+    let stage = Stage::ready_with(config).await;
+    let different: Vec<String> = (0..60).map(|at| format!("fine {at}")).collect();
+    let different: Vec<&str> = different.iter().map(String::as_str).collect();
+    let asked = infer("polarity", vec![tensor("text", &different)]);
+    let refused = soon(client(&stage).await.model_infer(asked)).await.expect_err("too much");
+    assert_eq!(paths(&refused), ["inputs"]);
+    assert_eq!(reason(&refused), "CALL_TOO_LARGE");
+    stage.stop().await;
+}

@@ -53,7 +53,7 @@ async fn probe(stage: &Stage, trust: Trust<'_>, identity: Option<Identity<'_>>) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_know_the_server_by_its_authority_or_by_itself() {
+async fn clients_know_the_server_by_its_authority_and_probes_of_their_own_by_its_address() {
     let home = home();
     let (ours, other) = (Authority::new(home.path(), "ours"), Authority::new(home.path(), "other"));
     let server = ours.sign("server", &[]);
@@ -61,13 +61,12 @@ async fn clients_know_the_server_by_its_authority_or_by_itself() {
     is_answered(&stage).await;
     let wrong = stage.endpoint(Some(other.client()));
     soon(wrong.connect()).await.expect_err("it is not the other's");
-    let (path, certificate) = (ours.path(), &server.certificate);
+    let path = ours.path();
     assert_eq!(probe(&stage, Trust::Authority("--tls-ca", &path), None).await, None);
-    assert_eq!(probe(&stage, Trust::Itself("tls.certificate", certificate), None).await, None);
+    assert_eq!(probe(&stage, Trust::Address, None).await, None);
     let path = other.path();
     let error = probe(&stage, Trust::Authority("--tls-ca", &path), None).await.expect("not theirs");
     assert!(error.contains("UnknownIssuer"), "{error}");
-    assert!(probe(&stage, Trust::Itself("tls.certificate", &path), None).await.is_some());
     assert!(health::probe(&stage.address.to_string(), PATIENCE).await.is_err());
     stage.stop().await;
 }

@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use dynamar::server::open_inference::proto::{
+    GrpcInferenceServiceClient, InferTensorContents, ModelInferRequest,
+    model_infer_request::InferInputTensor,
+};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -246,4 +250,54 @@ async fn a_collector_that_is_away_or_says_nothing_holds_up_no_call_and_not_the_s
         drop(client);
         stage.stop().await;
     }
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_w3c_begins_a_trace_and_what_does_not_exist_has_none() {
+    let (received, endpoint) = collector().await;
+    let stage = traced(endpoint, 1.0).await;
+    let mut client = stage.client().await;
+    for parent in ["00-1-1-01", "nonsense"] {
+        let mut request = Request::new(regress("intensity", texts(&["x"])));
+        request.metadata_mut().insert("traceparent", parent.parse().expect("a value"));
+        soon(client.regress(request)).await.expect("answered");
+    }
+    let mut other = tonic::client::Grpc::new(stage.channel().await);
+    soon(other.ready()).await.expect("ready");
+    let path = "/dynamar.v1.Inference/Guess".parse().expect("a path");
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    let error = soon(other.unary(Request::new(()), path, codec)).await.expect_err("no such call");
+    assert_eq!(error.code(), Code::Unimplemented);
+    stage.stop().await;
+    let spans = sent(received).await;
+    let calls: Vec<_> = spans.iter().filter(|span| span.kind() == SpanKind::Server).collect();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert!(calls.iter().all(|call| call.parent_span_id.is_empty()), "{calls:?}");
+}
+
+#[tokio::test]
+async fn inferences_of_the_open_protocol_are_traced_too() {
+    let (received, endpoint) = collector().await;
+    let stage = traced(endpoint, 0.0).await;
+    let mut client = GrpcInferenceServiceClient::new(stage.channel().await);
+    let text = InferTensorContents { bytes_contents: vec![b"fine".to_vec()], ..Default::default() };
+    let input = InferInputTensor {
+        name: "text".to_owned(),
+        datatype: "BYTES".to_owned(),
+        shape: vec![1],
+        contents: Some(text),
+        ..Default::default()
+    };
+    let asked = ModelInferRequest {
+        model_name: "intensity".to_owned(),
+        inputs: vec![input],
+        ..Default::default()
+    };
+    soon(client.model_infer(with_parent(asked, "01"))).await.expect("answered");
+    stage.stop().await;
+    let spans = sent(received).await;
+    let call = one(&spans, "inference.GRPCInferenceService/ModelInfer");
+    assert_eq!(hex(&call.trace_id), TRACE);
+    assert_eq!(attributes(call)["dynamar.task"], "intensity");
+    named(&spans, "encode").iter().for_each(|span| assert_within(span, call));
 }
