@@ -39,7 +39,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server cuda-check
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -141,6 +141,9 @@ rolling-restart: fetch build $(ENVOY_VENV)/.complete ## Restarts two servers beh
 
 dead-server: fetch build $(ENVOY_VENV)/.complete ## Kills one of two servers behind Envoy under load; once it is known, no call may fail
 	@DYNAMAR=$(CURDIR)/$(DYNAMAR) $(ENVOY_VENV)/bin/python tests/envoy/dead_server.py
+
+quiet-fleet: fetch build $(ENVOY_VENV)/.complete ## A quiet stream and bad clients before Envoy; neither the stream nor a server may be given up
+	@DYNAMAR=$(CURDIR)/$(DYNAMAR) $(ENVOY_VENV)/bin/python tests/envoy/quiet_fleet.py
 
 $(ENVOY_VENV)/.complete: tests/envoy/requirements.txt
 	@rm -rf $(ENVOY_VENV)

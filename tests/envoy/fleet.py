@@ -85,10 +85,10 @@ class Server:
 class Envoy:
     """Envoy before servers at these ports."""
 
-    def __init__(self, ports, out, retries):
+    def __init__(self, ports, out, retries, **manager):
         self.admin, self.listener = free_ports(2)
         config = out / "envoy.yaml"
-        config.write_text(yaml.safe_dump(configuration(self.admin, self.listener, ports, retries)))
+        config.write_text(yaml.safe_dump(configuration(self.admin, self.listener, ports, retries, manager)))
         command = [
             str(ENVOY), "--config-path", str(config), "--concurrency", "1", "--log-level", "warning",
             "--disable-hot-restart", "--log-path", str(out / "envoy.log"),
@@ -127,15 +127,16 @@ class Envoy:
         wait_until(f"{server.address} answers", lambda: answered() > before)
 
 
-def configuration(admin, listener, ports, retries):
-    """deploy/envoy/envoy.yaml for these ports of this machine."""
+def configuration(admin, listener, ports, retries, further):
+    """deploy/envoy/envoy.yaml for these ports of this machine, with further settings of the connection manager."""
     config = yaml.safe_load(CONFIG.read_text())
     at = lambda port: {"socket_address": {"address": "127.0.0.1", "port_value": port}}  # noqa: E731
     config["admin"]["address"] = at(admin)
     (front,) = config["static_resources"]["listeners"]
     front["address"] = at(listener)
+    manager = front["filter_chains"][0]["filters"][0]["typed_config"]
+    manager.update(further)
     if not retries:
-        manager = front["filter_chains"][0]["filters"][0]["typed_config"]
         for route in manager["route_config"]["virtual_hosts"][0]["routes"]:
             route["route"].pop("retry_policy", None)
     (cluster,) = config["static_resources"]["clusters"]
@@ -223,22 +224,29 @@ def trained():
 @contextmanager
 def under_load(models, out, callers, retries):
     """Two servers, Envoy and callers, when all three work; none of them afterwards."""
-    out.mkdir(parents=True, exist_ok=True)
-    processes = []
-    try:
-        ports = free_ports(2)
-        servers = [Server(models, port, out) for port in ports]
-        processes += servers
-        envoy = Envoy(ports, out, retries)
-        processes.append(envoy)
-        for server in servers:
-            envoy.until_healthy(server)
+    with idle(models, out, retries) as (servers, envoy):
         load = Load(f"127.0.0.1:{envoy.listener}", expected_of(servers[0]), callers)
         load.start()
         for server in servers:
             envoy.until_it_sends(server)
         yield servers, envoy, load
         load.stop()
+
+
+@contextmanager
+def idle(models, out, retries=True, **manager):
+    """Two servers and Envoy, when they work; neither afterwards."""
+    out.mkdir(parents=True, exist_ok=True)
+    processes = []
+    try:
+        ports = free_ports(2)
+        servers = [Server(models, port, out) for port in ports]
+        processes += servers
+        envoy = Envoy(ports, out, retries, **manager)
+        processes.append(envoy)
+        for server in servers:
+            envoy.until_healthy(server)
+        yield servers, envoy
     finally:
         for one in processes:
             one.process.kill()
