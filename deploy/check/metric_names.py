@@ -20,7 +20,9 @@ import yaml
 
 DEPLOY = Path(__file__).resolve().parents[1]
 # What Prometheus itself adds or knows.
-TARGET_LABELS = {"namespace", "instance", "job", "pod", "le", "quantile"}
+TARGET_LABELS = {
+    "namespace", "instance", "job", "pod", "le", "quantile", "app_kubernetes_io_name", "app_kubernetes_io_instance",
+}  # fmt: skip
 NAME = re.compile(r"\b((?:dynamar|process)_[a-z0-9_]+)(?:\{([^}]*)\})?")
 SAMPLE = re.compile(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})?\s+\S+")
 LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)\s*(?:=~|!~|!=|=)')
