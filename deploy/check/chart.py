@@ -1,5 +1,6 @@
 """Compares the chart's default rendering with the kustomize overlay that it should be, in what matters."""
 
+import tomllib
 from collections.abc import Iterator
 
 # Of a pod. Names of volumes and of what is in them may differ, where they are mounted may not.
@@ -18,7 +19,7 @@ SPECS = {
     "PersistentVolumeClaim": ("accessModes", "resources"),
     "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas", "metrics", "behavior", "scaleTargetRef"),
     "ScaledObject": ("minReplicaCount", "maxReplicaCount", "cooldownPeriod", "advanced", "triggers", "scaleTargetRef"),
-    "PodMonitor": ("selector", "podMetricsEndpoints"),
+    "PodMonitor": ("selector", "podMetricsEndpoints", "podTargetLabels"),
 }
 
 
@@ -44,6 +45,8 @@ def facts(documents: list[dict]) -> dict[str, object]:
         found[where] = True
         if kind == "Deployment":
             found.update((f"{where}: {key}", value) for key, value in deployment(spec))
+        elif kind == "ConfigMap":
+            found[f"{where}: dynamar.toml"] = tomllib.loads(document["data"]["dynamar.toml"])
         elif kind == "ServiceAccount":
             found[f"{where}: automount"] = document.get("automountServiceAccountToken")
         for key in SPECS.get(kind, ()):

@@ -1,15 +1,18 @@
-"""What has to hold in every rendering, and no schema knows: selectors that select, settings that there are, limits that fit."""
+"""What has to hold in every rendering, and no schema knows: pods that are confined, probes that ask, and what settings.py and
+wiring.py look at."""
 
-import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
+import settings
+import wiring
+
 CONFINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True}
-SETTING = re.compile(r"^DYNAMAR_[A-Z0-9_]+$")
-SELECTING = ("Service", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor")
+# These compute nothing.
+SMALL = ("health",)
+HEALTH = ["/usr/local/bin/dynamar", "health"]
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
@@ -23,12 +26,14 @@ def complaints(documents: list[dict], defaults: dict) -> list[str]:
     found = []
     for document in documents:
         where = f"{document['kind']} {document['metadata']['name']}"
-        found += [f"{where}: {what}" for what in selectors(document, documents)]
+        found += [f"{where}: {what}" for what in wiring.complaints(document, documents)]
         for pod in pods(document):
-            found += [f"{where}: {what}" for what in [*confinement(pod), *environment(pod, defaults)]]
+            wrong = [what for container in containers(pod) for what in settings.environment(container, defaults)]
+            found += [f"{where}: {what}" for what in [*confinement(pod), *wrong]]
         if document["kind"] == "Deployment":
-            found += [f"{where}: {what}" for what in [*grace(document, documents, defaults), *probes(document, defaults)]]
-    return found
+            pod = document["spec"]["template"]["spec"]
+            found += [f"{where}: {what}" for what in [*settings.grace(pod, documents, defaults), *probes(pod, defaults)]]
+    return [*found, *wiring.pulling(documents)]
 
 
 def pods(document: dict) -> Iterator[dict]:
@@ -49,18 +54,13 @@ def containers(pod: dict) -> list[dict]:
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
-def selectors(document: dict, documents: list[dict]) -> Iterator[str]:
-    """An empty selector selects the whole namespace, and one that selects nothing does nothing."""
-    if document["kind"] not in SELECTING:
-        return
-    spec = document["spec"]
-    selector = spec.get("podSelector", spec.get("selector")) or {}
-    labels = selector if document["kind"] == "Service" else selector.get("matchLabels", {})
-    templates = [other["spec"]["template"] for other in documents if other["kind"] in ("Deployment", "Job")]
-    if not labels:
-        yield "its selector is empty: it means every pod of the namespace"
-    elif not any(labels.items() <= template["metadata"]["labels"].items() for template in templates):
-        yield f"its selector {labels} selects none of these pods"
+def command_lines(pod: dict) -> Iterator[list[str]]:
+    """The verbs and options with which the program is called, by the pod or by its probes."""
+    for container in pod["containers"]:
+        if "args" in container:
+            yield container["args"]
+        commands = [container.get(name, {}).get("exec", {}).get("command", []) for name in PROBES]
+        yield from (command[1:] for command in commands if command[:1] == HEALTH[:1])
 
 
 def confinement(pod: dict) -> Iterator[str]:
@@ -90,62 +90,32 @@ def resources(name: str, given: dict) -> Iterator[str]:
     if not limits or requests != limits:
         yield f"{name}: requests are not limits, so that the pod is not Guaranteed"
     cpu = str(limits.get("cpu", ""))
-    if not cpu.isdigit() and name not in ("health",):
+    if not cpu.isdigit() and name not in SMALL:
         yield f"{name}: {cpu or 'no'} CPUs, and a worker runs on a whole one"
 
 
-def environment(pod: dict, defaults: dict) -> Iterator[str]:
-    """The program refuses settings that it does not know."""
-    for container in containers(pod):
-        for variable in container.get("env", []):
-            if SETTING.match(variable["name"]) and not known(variable["name"], defaults):
-                yield f"{container['name']}: default.toml has no key for {variable['name']}"
-
-
-def known(variable: str, defaults: dict) -> bool:
-    """Whether default.toml has the key that an environment variable sets."""
-    at = defaults
-    for part in variable.removeprefix("DYNAMAR_").lower().split("__"):
-        if not isinstance(at, dict) or part not in at:
-            return False
-        at = at[part]
-    return not isinstance(at, dict)
-
-
-def configuration(documents: list[dict]) -> dict:
-    """The dynamar.toml of a rendering."""
-    for document in documents:
-        if document["kind"] == "ConfigMap" and "dynamar.toml" in document["data"]:
-            return tomllib.loads(document["data"]["dynamar.toml"])
-    return {}
-
-
-def grace(document: dict, documents: list[dict], defaults: dict) -> Iterator[str]:
-    """Kubernetes must not kill what still answers."""
-    own = configuration(documents)
-    for section, keys in own.items():
-        for key in keys:
-            if key not in defaults.get(section, {}):
-                yield f"dynamar.toml: default.toml has no {section}.{key}"
-    server = {**defaults["server"], **own.get("server", {})}
-    needed = (server["stop_delay_ms"] + server["drain_timeout_ms"]) / 1000
-    granted = document["spec"]["template"]["spec"].get("terminationGracePeriodSeconds", 30)
-    if granted <= needed:
-        yield f"{granted} s of grace, and the server takes up to {needed} s to stop"
-
-
-def probes(document: dict, defaults: dict) -> Iterator[str]:
+def probes(pod: dict, defaults: dict) -> Iterator[str]:
     """All three, on the port that there is; none but `dynamar health` with TLS; patience with workers that are replaced."""
-    container = document["spec"]["template"]["spec"]["containers"][0]
+    container = pod["containers"][0]
     port = next(port["containerPort"] for port in container["ports"] if port["name"] == "grpc")
-    tls = any(variable["name"] == "DYNAMAR_TLS__CERTIFICATE" for variable in container.get("env", []))
+    given = {variable["name"] for variable in container.get("env", [])}
+    tls, shows = "DYNAMAR_TLS__CERTIFICATE" in given, "DYNAMAR_TLS__CLIENT_CA" in given
     for name in PROBES:
         probe = container.get(name, {})
-        if tls and (probe.get("exec", {}).get("command") != ["/usr/local/bin/dynamar", "health"] or "grpc" in probe):
+        command = probe.get("exec", {}).get("command", [])
+        if tls and (command[:2] != HEALTH or "grpc" in probe):
             yield f"{name}: the kubelet's probes speak no TLS"
+        if tls and shows != (len(command) > 2):
+            yield f"{name}: with tls.client_ca, and only then, it has to show a certificate"
+        yield from (f"{name}: nothing is mounted for {option}" for option in command[2:] if not is_mounted(container, option))
         if not tls and probe.get("grpc") != {"port": port, "service": "dynamar.v1.Inference"}:
             yield f"{name}: does not ask dynamar.v1.Inference on port {port}"
     liveness = container.get("livenessProbe", {})
     patience = liveness.get("periodSeconds", 10) * liveness.get("failureThreshold", 3)
     if patience <= 3 * defaults["health"]["stall_timeout_ms"] / 1000:
         yield f"livenessProbe: restarts after {patience} s what may still be replacing a worker"
+
+
+def is_mounted(container: dict, option: str) -> bool:
+    """Whether the file of --NAME=FILE lies where something is mounted."""
+    return any(option.split("=")[-1].startswith(mount["mountPath"] + "/") for mount in container["volumeMounts"])

@@ -16,8 +16,12 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
 import chart
 import manifests
+import settings
+from variants import FURTHER, REFUSED, VARIANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -27,26 +31,8 @@ KUSTOMIZATIONS = [
     *sorted((DEPLOY / "kubernetes/overlays").iterdir()), *sorted((DEPLOY / "kubernetes/jobs").iterdir()),
     DEPLOY / "kubernetes/kserve",
 ]  # fmt: skip
-# Variants of the chart, each like the overlay of its name.
-VARIANTS = {
-    "cpu": [],
-    "image": ["models.from=image"],
-    "gpu": ["gpu.enabled=true"],
-    "tls": ["tls.secretName=dynamar-tls", "traces.endpoint=http://otel-collector.monitoring.svc:4317"],
-    "autoscaling": ["autoscaling.enabled=true"],
-    "autoscaling-wait": ["autoscaling.enabled=true", "autoscaling.wait.enabled=true", "podMonitor.enabled=true"],
-}
-# And further ones, which are only validated.
-FURTHER = {
-    "auth": ["auth.secretName=callers", "env.DYNAMAR_CACHE__MAX_BYTES=268435456", "nodeSelector.disk=ssd"],
-    "included": ["models.from=included", "podDisruptionBudget.enabled=false", "networkPolicy.enabled=false"],
-    "claim": ["models.volume.existingClaim=mine", "models.volume.subPath="],
-}
-# What values.schema.json must not let through.
-REFUSED = ["replicas=0", "replica=3", "models.from=nowhere", "resources.limits.cpu=1500m", "models.volume.subPath=../x",
-           "autoscaling.cpu=200", "traces.endpoint=collector:4317", "image.digest=sha256:12", "env.dynamar_x=1"]  # fmt: skip
 # Their schemas belong to operators and are in no package: they are only looked at by our own rules.
-WITHOUT_SCHEMA = {"ScaledObject", "PodMonitor", "ServingRuntime", "InferenceService"}
+WITHOUT_SCHEMA = {"ScaledObject", "PodMonitor", "PrometheusRule", "ServingRuntime", "InferenceService"}
 # Not asked of a manifest whose image whoever installs it chooses: a digest, and pulling it anew each time.
 CHECKOV_SKIPPED = ["CKV_K8S_43", "CKV_K8S_15"]
 EXPOSURE_TENTHS = 15
@@ -67,12 +53,12 @@ def tool(name: str) -> str:
     raise Skipped(name)
 
 
-def run(*command: str | Path, cwd: Path = ROOT) -> str:
-    """What a command prints; Wrong if it fails."""
+def run(*command: str | Path, cwd: Path = ROOT, log: bool = True) -> str:
+    """What a command prints, with what it logs or without; Wrong if it fails."""
     done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Wrong(f"{Path(str(command[0])).name}: {(done.stdout + done.stderr).strip()[-3000:]}")
-    return done.stdout + done.stderr
+    return done.stdout + done.stderr * log
 
 
 class Checks:
@@ -85,13 +71,13 @@ class Checks:
     def dockerfiles(self) -> str:
         """hadolint, and settings that there are."""
         files = [ROOT / "Dockerfile", *sorted((DEPLOY / "examples").glob("Dockerfile.*"))]
-        settings = re.findall(r"^(?:ENV|\s)\s*(DYNAMAR_[A-Z0-9_]+)=", files[0].read_text(encoding="utf-8"), re.MULTILINE)
-        wrong = [f"Dockerfile: default.toml has no key for {name}" for name in settings
-                 if not manifests.known(name, self.defaults)]  # fmt: skip
-        if wrong or not settings:
+        names = re.findall(r"^(?:ENV|\s)\s*(DYNAMAR_[A-Z0-9_]+)=", files[0].read_text(encoding="utf-8"), re.MULTILINE)
+        wrong = [f"Dockerfile: default.toml has no key for {name}" for name in names
+                 if settings.default_of(name, self.defaults) is None]  # fmt: skip
+        if wrong or not names:
             raise Wrong("\n".join(wrong) or "Dockerfile: sets nothing")
         run(tool("hadolint"), *files)
-        return f"{len(files)} files, {len(settings)} settings"
+        return f"{len(files)} files, {len(names)} settings"
 
     def kustomize(self) -> str:
         """Every overlay and job."""
@@ -102,17 +88,21 @@ class Checks:
         """Lint, every variant, and values that must be refused."""
         helm = tool("helm")
         run(helm, "lint", "--strict", CHART)
-        texts = {name: self.template(helm, values, "--skip-tests") for name, values in {**VARIANTS, **FURTHER}.items()}
-        texts["with-tests"] = self.template(helm, [])
+        texts = {name: self.template(helm, values, "--skip-tests") for name, values in VARIANTS.items()}
+        for name, values in FURTHER.items():
+            file = OUT.parent / f"values-{name}.yaml"
+            file.write_text(yaml.safe_dump(values), encoding="utf-8")
+            texts[name] = self.template(helm, [], "--values", file, *([] if name == "with-tests" else ["--skip-tests"]))
         words = self.validated(texts, "helm")
         taken = [value for value in REFUSED if not refuses(helm, value)]
         if taken:
             raise Wrong(f"values.schema.json lets through: {', '.join(taken)}")
         return f"{words}; {len(REFUSED)} wrong values refused"
 
-    def template(self, helm: str, values: list[str], *options: str) -> str:
+    def template(self, helm: str, values: list[str], *options: str | Path) -> str:
         sets = [part for value in values for part in ("--set", value)]
-        return run(helm, "template", "dynamar", CHART, "--namespace", "dynamar", *options, *sets)
+        # Its log has a line for the link to the alerts.
+        return run(helm, "template", "dynamar", CHART, "--namespace", "dynamar", *options, *sets, log=False)
 
     def validated(self, texts: dict[str, str], maker: str) -> str:
         """Writes renderings down, and asks the schemas and our own rules."""
@@ -154,8 +144,8 @@ class Checks:
         """Options that the manifests give are options of the program."""
         if not self.dynamar.is_file():
             raise Skipped(f"{self.dynamar} (cargo build --release)")
-        lines = {(file.name, *container["args"]) for file in sorted(OUT.glob("*.yaml")) for document in manifests.load(file)
-                 for pod in manifests.pods(document) for container in pod["containers"] if "args" in container}  # fmt: skip
+        lines = {(file.name, *line) for file in sorted(OUT.glob("*.yaml")) for document in manifests.load(file)
+                 for pod in manifests.pods(document) for line in manifests.command_lines(pod)}  # fmt: skip
         helped = {verb: self.help_of(verb) for _, verb, *_ in lines}
         wrong = [f"there is no dynamar {verb}" for verb, text in helped.items() if not text]
         for file, verb, *options in sorted(lines):
@@ -174,9 +164,15 @@ class Checks:
             return ""
 
     def alerts(self) -> str:
-        """Syntax, and a case for each alert."""
+        """Syntax, a case for each alert, and the same in the chart."""
         promtool, place = tool("promtool"), DEPLOY / "prometheus"
         run(promtool, "check", "rules", "alerts.yaml", cwd=place)
+        # Debian's promtool was built without Kubernetes.
+        config = yaml.safe_load((place / "prometheus.yaml").read_text(encoding="utf-8"))
+        if config["scrape_configs"][0].pop("kubernetes_sd_configs") != [{"role": "pod"}]:
+            raise Wrong("prometheus.yaml does not look for pods")
+        (OUT.parent / "prometheus.yaml").write_text(yaml.safe_dump({**config, "rule_files": []}), encoding="utf-8")
+        run(promtool, "check", "config", OUT.parent / "prometheus.yaml")
         tests = sorted(file.name for file in place.glob("*_test.yaml"))
         run(promtool, "test", "rules", *tests, cwd=place)
         names = re.findall(r"- alert: (\S+)", (place / "alerts.yaml").read_text(encoding="utf-8"))
@@ -184,6 +180,9 @@ class Checks:
         untried = [name for name in names if not re.search(rf"alertname: {name}\n\s+exp_alerts:", tested)]
         if untried:
             raise Wrong(f"no test makes these fire: {', '.join(untried)}")
+        file, same = OUT / "helm-operator.yaml", [yaml.safe_load((place / "alerts.yaml").read_text(encoding="utf-8"))]
+        if file.is_file() and same != [one["spec"] for one in manifests.load(file) if one["kind"] == "PrometheusRule"]:
+            raise Wrong("the chart's PrometheusRule is not alerts.yaml")
         return f"{len(names)} alerts, each fires in a test"
 
     def systemd(self) -> str:
@@ -191,13 +190,15 @@ class Checks:
         analyze = tool("systemd-analyze")
         text = (DEPLOY / "systemd/dynamar.service").read_text(encoding="utf-8")
         server = self.defaults["server"]
-        needed = (server["stop_delay_ms"] + server["drain_timeout_ms"]) / 1000
-        if float(re.search(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)[1]) <= needed:
-            raise Wrong(f"TimeoutStopSec is not above the {needed} s that the server may take")
-        settings = re.findall(r"^Environment=(DYNAMAR_\w+)=", text, re.MULTILINE)
-        wrong = [name for name in settings if not manifests.known(name, self.defaults)]
-        if wrong:
-            raise Wrong(f"default.toml has no key for {', '.join(wrong)}")
+        number = lambda key: int(re.search(rf"^{key}=(\d+)$", text, re.MULTILINE)[1])  # noqa: E731
+        wrong = [f"TimeoutStopSec: {what}" for what in settings.patience(number("TimeoutStopSec"), server)]
+        if number("LimitNOFILE") < 2 * server["max_connections"]:
+            wrong.append(f"LimitNOFILE is less than twice server.max_connections ({server['max_connections']})")
+        variables = re.findall(r"^Environment=(DYNAMAR_\w+)=(.*)$", text, re.MULTILINE)
+        container = {"env": [{"name": name, "value": value} for name, value in variables]}
+        wrong += settings.environment(container, self.defaults)
+        if wrong or not variables:
+            raise Wrong("\n".join(wrong) or "no settings found")
         # `verify` looks for the program, which need not be installed here.
         copy = OUT.parent / "dynamar.service"
         copy.write_text(text.replace("/usr/local/bin/dynamar", shutil.which("true")), encoding="utf-8")
@@ -238,8 +239,8 @@ def main() -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     checks = Checks(tomllib.loads(options.defaults.read_text(encoding="utf-8")), options.dynamar)
     order: list[Callable[[], str]] = [
-        checks.dockerfiles, checks.kustomize, checks.helm, checks.alike, checks.arguments, checks.alerts, checks.systemd,
-        checks.checkov, checks.envoy,
+        checks.dockerfiles, checks.kustomize, checks.helm, checks.alike, checks.arguments,
+        checks.alerts, checks.systemd, checks.checkov, checks.envoy,
     ]  # fmt: skip
     skipped, failed = [], []
     for check in order:

@@ -4,6 +4,9 @@
 {{- if .Values.tls.secretName -}}
 {{- $_ := set $env "DYNAMAR_TLS__CERTIFICATE" "/run/dynamar/tls/tls.crt" -}}
 {{- $_ := set $env "DYNAMAR_TLS__PRIVATE_KEY" "/run/dynamar/tls/tls.key" -}}
+{{- with .Values.tls.clientCa -}}
+{{- $_ := set $env "DYNAMAR_TLS__CLIENT_CA" (printf "/run/dynamar/tls/%s" .) -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.auth.secretName -}}
 {{- $_ := set $env "DYNAMAR_AUTH__TOKENS" "/run/dynamar/auth/callers.toml" -}}
@@ -15,11 +18,15 @@
 {{- /* Not `auto`, which goes on with CPUs. One session has the whole GPU, and larger batches are worth it there. */ -}}
 {{- $_ := set $env "DYNAMAR_INFERENCE__EXECUTION_PROVIDER" "cuda" -}}
 {{- $_ := set $env "DYNAMAR_BATCHING__WORKERS" "1" -}}
-{{- $_ := set $env "DYNAMAR_BATCHING__MAX_BATCH_TOKENS" "8192" -}}
+{{- $_ := set $env "DYNAMAR_CUDA__MAX_BATCH_TOKENS" "8192" -}}
 {{- end -}}
 {{- range $key, $value := merge (deepCopy .Values.env) $env }}
 - name: {{ $key }}
-  value: {{ $value | quote }}
+  {{- /* A number of a file of values is a floating one, which from a million on would be written as 1e+06. */}}
+  value: {{ kindIs "float64" $value | ternary ($value | int64) $value | quote }}
+{{- end -}}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
 {{- end -}}
 {{- end -}}
 

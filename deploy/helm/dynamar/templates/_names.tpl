@@ -30,7 +30,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "dynamar.probe" -}}
 {{- if .Values.tls.secretName -}}
 exec:
-  command: [/usr/local/bin/dynamar, health]
+  command:
+    - /usr/local/bin/dynamar
+    - health
+    {{- if .Values.tls.probeSecretName }}
+    - --tls-cert=/run/dynamar/probe/tls.crt
+    - --tls-key=/run/dynamar/probe/tls.key
+    {{- end }}
 {{- else -}}
 grpc:
   port: 50051
