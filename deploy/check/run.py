@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 import chart
+import expressions
 import manifests
 import settings
 from variants import FURTHER, REFUSED, VARIANTS
@@ -185,6 +186,15 @@ class Checks:
             raise Wrong("the chart's PrometheusRule is not alerts.yaml")
         return f"{len(names)} alerts, each fires in a test"
 
+    def expressions(self) -> str:
+        """What alerts and dashboard ask for, without a server."""
+        if wrong := list(expressions.complaints()):
+            raise Wrong("\n".join(wrong))
+        file = OUT.parent / "load_test.yaml"
+        expressions.load_test(file)
+        run(tool("promtool"), "test", "rules", file)
+        return "calls are those that compute; the load is that of encoders that share CPUs"
+
     def systemd(self) -> str:
         """The unit's syntax, what it leaves open, and its patience."""
         analyze = tool("systemd-analyze")
@@ -240,7 +250,7 @@ def main() -> int:
     checks = Checks(tomllib.loads(options.defaults.read_text(encoding="utf-8")), options.dynamar)
     order: list[Callable[[], str]] = [
         checks.dockerfiles, checks.kustomize, checks.helm, checks.alike, checks.arguments,
-        checks.alerts, checks.systemd, checks.checkov, checks.envoy,
+        checks.expressions, checks.alerts, checks.systemd, checks.checkov, checks.envoy,
     ]  # fmt: skip
     skipped, failed = [], []
     for check in order:
