@@ -20,6 +20,7 @@ import yaml
 
 import chart
 import expressions
+import jobs
 import manifests
 import settings
 from variants import FURTHER, REFUSED, VARIANTS
@@ -84,6 +85,16 @@ class Checks:
         """Every overlay and job."""
         kubectl = tool("kubectl")
         return self.validated({place.name: run(kubectl, "kustomize", place) for place in KUSTOMIZATIONS}, "kustomize")
+
+    def jobs(self) -> str:
+        """What they hand to each other."""
+        names = ("load", "train", "predict", "cpu")
+        files = [OUT / f"kustomize-{name}.yaml" for name in names]
+        if not all(file.is_file() for file in files):
+            raise Skipped("renderings")
+        if wrong := list(jobs.complaints(*map(manifests.load, files))):
+            raise Wrong("\n".join(wrong))
+        return "load, train, predict and servers agree on their places"
 
     def helm(self) -> str:
         """Lint, every variant, and values that must be refused."""
@@ -249,7 +260,7 @@ def main() -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     checks = Checks(tomllib.loads(options.defaults.read_text(encoding="utf-8")), options.dynamar)
     order: list[Callable[[], str]] = [
-        checks.dockerfiles, checks.kustomize, checks.helm, checks.alike, checks.arguments,
+        checks.dockerfiles, checks.kustomize, checks.jobs, checks.helm, checks.alike, checks.arguments,
         checks.expressions, checks.alerts, checks.systemd, checks.checkov, checks.envoy,
     ]  # fmt: skip
     skipped, failed = [], []
