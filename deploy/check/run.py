@@ -19,6 +19,7 @@ from pathlib import Path
 import yaml
 
 import chart
+import elsewhere
 import expressions
 import jobs
 import manifests
@@ -33,6 +34,7 @@ KUSTOMIZATIONS = [
     *sorted((DEPLOY / "kubernetes/overlays").iterdir()), *sorted((DEPLOY / "kubernetes/jobs").iterdir()),
     DEPLOY / "kubernetes/kserve",
 ]  # fmt: skip
+OWN = DEPLOY / "examples/own"
 # Their schemas belong to operators and are in no package: they are only looked at by our own rules.
 WITHOUT_SCHEMA = {"ScaledObject", "PodMonitor", "PrometheusRule", "ServingRuntime", "InferenceService"}
 # Not asked of a manifest whose image whoever installs it chooses: a digest, and pulling it anew each time.
@@ -82,9 +84,21 @@ class Checks:
         return f"{len(files)} files, {len(names)} settings"
 
     def kustomize(self) -> str:
-        """Every overlay and job."""
+        """Every overlay and job, and the example of one's own."""
         kubectl = tool("kubectl")
-        return self.validated({place.name: run(kubectl, "kustomize", place) for place in KUSTOMIZATIONS}, "kustomize")
+        places = [*KUSTOMIZATIONS, OWN / "servers"]
+        return self.validated({place.name: run(kubectl, "kustomize", place) for place in places}, "kustomize")
+
+    def elsewhere(self) -> str:
+        """One's own registry, said once, reaches every image; and everything works in another namespace."""
+        kubectl, place, wrong = tool("kubectl"), OUT.parent / "elsewhere", []
+        for given in KUSTOMIZATIONS:
+            own = elsewhere.kustomization(given, OWN / "registry", place)
+            texts = [(OUT / f"kustomize-{given.name}.yaml").read_text(encoding="utf-8"), run(kubectl, "kustomize", own)]
+            wrong += [f"{given.name}: {what}" for what in elsewhere.complaints(*texts, self.defaults)]
+        if wrong:
+            raise Wrong("\n".join(wrong))
+        return f"{len(KUSTOMIZATIONS)} kustomizations with a registry and a namespace of one's own"
 
     def jobs(self) -> str:
         """What they hand to each other."""
@@ -260,7 +274,7 @@ def main() -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     checks = Checks(tomllib.loads(options.defaults.read_text(encoding="utf-8")), options.dynamar)
     order: list[Callable[[], str]] = [
-        checks.dockerfiles, checks.kustomize, checks.jobs, checks.helm, checks.alike, checks.arguments,
+        checks.dockerfiles, checks.kustomize, checks.elsewhere, checks.jobs, checks.helm, checks.alike, checks.arguments,
         checks.expressions, checks.alerts, checks.systemd, checks.checkov, checks.envoy,
     ]  # fmt: skip
     skipped, failed = [], []
