@@ -221,14 +221,15 @@ mod tests {
 
     #[test]
     fn the_error_that_ends_a_stream_is_counted_once_whoever_made_it() {
-        let ends: [(&str, &dyn Fn(&Call)); 3] = [
-            ("its request", &|stream| {
+        type Fails = fn(&Call);
+        let ends: [(&str, Fails); 3] = [
+            ("its request", |stream| {
                 let request = stream.request();
                 request.refuse("NOT_FOUND");
                 request.end("NOT_FOUND");
             }),
-            ("itself", &|stream| stream.refuse("NOT_FOUND")),
-            ("nobody knows", &|_| ()),
+            ("itself", |stream| stream.refuse("NOT_FOUND")),
+            ("nobody knows", |_| ()),
         ];
         for (who, fails) in ends {
             let metrics = Arc::new(CallMetrics::default());

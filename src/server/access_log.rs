@@ -1,5 +1,5 @@
 //! The span of a call, and the one line that is logged when it is over: whole, with the code that stands
-//! behind the last of its answers.
+//! behind the last of its answers. It is written when the answer has left: no client waits for the log.
 
 use std::{
     pin::Pin,
@@ -16,7 +16,7 @@ use tonic::{
 };
 use tracing::{Span, field};
 
-use super::{request_id::RequestId, routes, status};
+use super::{connections::keep_until_sent, request_id::RequestId, routes, status};
 use crate::metrics::Call;
 
 /// Where the code of an answer stands: in its headers if it is nothing but an error, else in its trailers.
@@ -33,7 +33,14 @@ pub(super) struct AccessLine {
     count: Arc<Call>,
     /// Whether it is one of our own calls. Probes and tools call often and say little.
     is_inference: bool,
-    ended: bool,
+    outcome: Option<Outcome>,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy)]
+struct Outcome {
+    code: Code,
+    ms: f64,
 }
 
 impl AccessLine {
@@ -55,7 +62,7 @@ impl AccessLine {
             begun: Instant::now(),
             count,
             is_inference: routes::is_inference(path),
-            ended: false,
+            outcome: None,
         }
     }
 
@@ -71,34 +78,35 @@ impl AccessLine {
     /// The same answer, which ends the line when its code is known.
     pub(super) fn follow(mut self, answer: Response<Body>) -> Response<Body> {
         let (head, body) = answer.into_parts();
-        match code_in(&head.headers) {
-            Some(code) => self.write(code),
-            None if body.is_end_stream() => self.write(Code::Unknown),
-            None => return Response::from_parts(head, Body::new(Followed { body, line: self })),
-        }
+        let code = match code_in(&head.headers) {
+            None if !body.is_end_stream() => {
+                let followed = Followed { body, span: self.span.clone(), line: Some(self) };
+                return Response::from_parts(head, Body::new(followed));
+            }
+            code => code.unwrap_or(Code::Unknown),
+        };
+        self.end(code);
+        keep_until_sent(self);
         Response::from_parts(head, body)
     }
 
-    fn write(&mut self, code: Code) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
+    fn end(&mut self, code: Code) -> Outcome {
         self.count.end(status::code_name(code));
-        let code = field::debug(code);
         let ms = self.begun.elapsed().as_secs_f64() * 1e3;
-        let ms = (ms * 1e3).round() / 1e3;
+        *self.outcome.insert(Outcome { code, ms: (ms * 1e3).round() / 1e3 })
+    }
+}
+
+impl Drop for AccessLine {
+    fn drop(&mut self) {
+        // One that has not ended was dropped: its caller has gone, or its time was over.
+        let ended = self.outcome.unwrap_or_else(|| self.end(Code::Cancelled));
+        let (code, ms) = (field::debug(ended.code), ended.ms);
         if self.is_inference {
             tracing::info!(parent: &self.span, code, ms, "answered");
         } else {
             tracing::debug!(parent: &self.span, code, ms, "answered");
         }
-    }
-}
-
-impl Drop for AccessLine {
-    /// The call was dropped: its caller has gone, or its time was over.
-    fn drop(&mut self) {
-        self.write(Code::Cancelled);
     }
 }
 
@@ -110,7 +118,18 @@ pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
 /// An answer whose code is still to come.
 struct Followed {
     body: Body,
-    line: AccessLine,
+    span: Span,
+    /// Until it is known.
+    line: Option<AccessLine>,
+}
+
+impl Followed {
+    fn end(&mut self, code: Code) {
+        if let Some(mut line) = self.line.take() {
+            line.end(code);
+            keep_until_sent(line);
+        }
+    }
 }
 
 impl hyper::body::Body for Followed {
@@ -121,17 +140,17 @@ impl hyper::body::Body for Followed {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Self { body, line } = self.get_mut();
+        let this = self.get_mut();
         // What is logged while the answer is made belongs to the call.
-        let frame = ready!(line.span.in_scope(|| Pin::new(body).poll_frame(context)));
+        let frame = ready!(this.span.in_scope(|| Pin::new(&mut this.body).poll_frame(context)));
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(trailers) = frame.trailers_ref() {
-                    line.write(code_in(trailers).unwrap_or(Code::Unknown));
+                    this.end(code_in(trailers).unwrap_or(Code::Unknown));
                 }
             }
-            Some(Err(status)) => line.write(status.code()),
-            None => line.write(Code::Unknown),
+            Some(Err(status)) => this.end(status.code()),
+            None => this.end(Code::Unknown),
         }
         Poll::Ready(frame)
     }

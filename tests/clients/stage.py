@@ -61,6 +61,7 @@ class Server:
         environment = {
             **os.environ,
             "DYNAMAR_LOG__FORMAT": "json",
+            "DYNAMAR_METRICS__ADDRESS": "127.0.0.1:0",
             "DYNAMAR_SERVER__STOP_DELAY_MS": "0",
             **settings,
         }
@@ -72,6 +73,7 @@ class Server:
         self.log = queue.SimpleQueue()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
+        self.metrics = self.line("metrics at /metrics")["address"]
         self.address = self.line("listening")["address"]
         self.line("serving")
 

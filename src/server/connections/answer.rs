@@ -124,6 +124,16 @@ pub(super) struct Unsent {
     state: Mutex<State>,
     /// Told when the last one is gone.
     gone: Notify,
+    /// Dropped then.
+    kept: Mutex<Vec<Box<dyn Send>>>,
+}
+
+/// Keeps something until the answer that is made now has left, or cannot: for what has to be done in the
+/// end, and need not keep the client waiting. Outside of a call it is dropped at once.
+pub(in crate::server) fn keep_until_sent(what: impl Send + 'static) {
+    if let Ok(unsent) = UNSENT.try_with(Arc::clone) {
+        unsent.kept.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(what));
+    }
 }
 
 struct State {
@@ -135,7 +145,7 @@ struct State {
 impl Unsent {
     pub(super) fn new() -> Arc<Self> {
         let state = Mutex::new(State { pieces: 0, changed: Instant::now() });
-        Arc::new(Self { state, gone: Notify::new() })
+        Arc::new(Self { state, gone: Notify::new(), kept: Mutex::default() })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -197,5 +207,26 @@ impl Unsent {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_goes_when_the_answer_has_left() {
+        let (kept, unsent) = (Arc::new(()), Unsent::new());
+        let piece = UNSENT.sync_scope(Arc::clone(&unsent), || {
+            keep_until_sent(Arc::clone(&kept));
+            unsent.add();
+            Piece { bytes: Bytes::new(), unsent: Some(Arc::clone(&unsent)) }
+        });
+        drop(unsent);
+        assert_eq!(Arc::strong_count(&kept), 2, "the answer has not left");
+        drop(piece);
+        assert_eq!(Arc::strong_count(&kept), 1);
+        keep_until_sent(Arc::clone(&kept));
+        assert_eq!(Arc::strong_count(&kept), 1, "outside of a call");
     }
 }

@@ -43,6 +43,7 @@ use tonic::{
 use tower::Service;
 
 pub(super) use accept::Accept;
+pub(super) use answer::keep_until_sent;
 pub(super) use connection::Connection;
 
 use super::access::Tls;
