@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BulkError, Format};
+use super::{BulkError, Format, excerpt::excerpt};
 use crate::{
     prompt::TaskFile,
     task::{Kind, Task},
@@ -10,6 +10,51 @@ use crate::{
 
 /// Columns of a file at most.
 pub const MAX_COLUMNS: usize = 4096;
+
+/// Bytes of the longest name of a column.
+pub const MAX_NAME_BYTES: usize = 4096;
+
+/// Bytes of all names of columns. They stand in every row of JSONL, and some in many a message.
+const MAX_NAMES_BYTES: usize = 1 << 20;
+
+/// Bytes of a name in a message.
+const SHOWN_BYTES: usize = 100;
+
+/// The names of a file's columns, as they are found.
+#[derive(Debug, Default)]
+pub struct NameLimits {
+    columns: usize,
+    bytes: usize,
+}
+
+impl NameLimits {
+    /// Takes in one more.
+    ///
+    /// # Errors
+    ///
+    /// If it is one too many, or too long. `path` is for messages.
+    pub fn add(&mut self, path: &str, name: &str) -> Result<(), BulkError> {
+        self.columns += 1;
+        self.bytes += name.len();
+        let path = path.to_owned();
+        if self.columns > MAX_COLUMNS {
+            return Err(BulkError::TooManyColumns { path, limit: MAX_COLUMNS });
+        }
+        if name.len() > MAX_NAME_BYTES {
+            let (bytes, limit) = (name.len(), MAX_NAME_BYTES);
+            return Err(BulkError::LongName { path, name: shown(name), bytes, limit });
+        }
+        if self.bytes > MAX_NAMES_BYTES {
+            return Err(BulkError::LongNames { path, limit: MAX_NAMES_BYTES });
+        }
+        Ok(())
+    }
+}
+
+/// A name for a message.
+pub fn shown(name: &str) -> String {
+    excerpt(name, SHOWN_BYTES).into_owned()
+}
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +125,8 @@ impl Layout {
     ///
     /// # Errors
     ///
-    /// If a column is missing, or there twice, or has the name of one that is added.
+    /// If a column is missing, or there twice, or has the name of one that is added, or if the
+    /// columns are too many or their names too long.
     pub fn new(
         path: &str,
         columns: Option<Vec<Column>>,
@@ -94,9 +140,9 @@ impl Layout {
             return Err(BulkError::UnknownField { field: field.clone(), known });
         }
         let known = columns.as_deref();
-        if known.is_some_and(|columns| columns.len() > MAX_COLUMNS) {
-            return Err(BulkError::TooManyColumns { path: path.to_owned(), limit: MAX_COLUMNS });
-        }
+        let mut limits = NameLimits::default();
+        let names = known.unwrap_or_default().iter();
+        names.map(|column| &column.name).try_for_each(|name| limits.add(path, name))?;
         let fields = find_fields(path, known, file, naming)?;
         let added = added(&task.kind, naming);
         check_names(path, known.unwrap_or_default(), &fields, &added, output)?;
@@ -148,7 +194,7 @@ fn find_fields(
 /// As many as a message can hold.
 fn names(columns: &[Column]) -> String {
     const SHOWN: usize = 40;
-    let names: Vec<&str> = columns.iter().take(SHOWN).map(|column| column.name.as_str()).collect();
+    let names: Vec<String> = columns.iter().take(SHOWN).map(|column| shown(&column.name)).collect();
     match columns.len().saturating_sub(SHOWN) {
         0 => names.join(", "),
         more => format!("{}, and {more} more", names.join(", ")),
@@ -185,12 +231,12 @@ fn check_names(
     let mut seen = BTreeSet::new();
     for Column { name, .. } in columns {
         if added.iter().any(|(added, _)| added == name) {
-            return Err(BulkError::Clash { path: path.to_owned(), column: name.clone() });
+            return Err(BulkError::Clash { path: path.to_owned(), column: shown(name) });
         }
         // In CSV columns are told apart by their place, but not by who names one.
         let matters = output != Format::Csv || fields.iter().any(|field| field.name == *name);
         if !seen.insert(name) && matters {
-            return Err(BulkError::RepeatedColumn { path: path.to_owned(), column: name.clone() });
+            return Err(BulkError::RepeatedColumn { path: path.to_owned(), column: shown(name) });
         }
     }
     Ok(())

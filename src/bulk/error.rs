@@ -55,6 +55,12 @@ pub enum BulkError {
     #[error("{path} exists already; choose another --out, or pass --replace")]
     Exists { path: String },
     #[error(
+        "{path}: the name of a column has {bytes} bytes, and no more than {limit} are taken: {name:?}"
+    )]
+    LongName { path: String, name: String, bytes: usize, limit: usize },
+    #[error("{path}: the names of its columns have more than {limit} bytes together")]
+    LongNames { path: String, limit: usize },
+    #[error(
         "{path} is of a run that was interrupted: go on with --resume, or begin anew with --restart"
     )]
     Unfinished { path: String },

@@ -14,7 +14,7 @@ use arrow_schema::SchemaRef;
 use super::{
     BulkError, Format, Job, cells,
     columnar::schema,
-    columns::{Column, Layout},
+    columns::{Column, Layout, shown},
     records::{Grammar, Position, Records},
     source::Place,
     survey::{BUFFER_BYTES, Survey, read_header},
@@ -135,8 +135,8 @@ fn check_types(name: &str, schema: &SchemaRef, layout: &Layout) -> Result<(), Bu
         if !cells::is_text(field.data_type()) {
             return Err(BulkError::NoText {
                 path: name.to_owned(),
-                column: field.name().clone(),
-                found: field.data_type().to_string(),
+                column: shown(field.name()),
+                found: shown(&field.data_type().to_string()),
             });
         }
     }
@@ -145,8 +145,8 @@ fn check_types(name: &str, schema: &SchemaRef, layout: &Layout) -> Result<(), Bu
         None => Ok(()),
         Some(field) => Err(BulkError::NotHeld {
             path: name.to_owned(),
-            column: field.name().clone(),
-            found: field.data_type().to_string(),
+            column: shown(field.name()),
+            found: shown(&field.data_type().to_string()),
             format: layout.output,
         }),
     }

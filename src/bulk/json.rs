@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::columns::ColumnKind;
+use super::columns::{ColumnKind, shown};
 
 /// Whole numbers up to this one are exact as floating-point numbers.
 const MAX_EXACT: u64 = 1 << 53;
@@ -52,6 +52,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         let mut seen = std::collections::HashSet::new();
         while let Some((key, value)) = map.next_entry::<String, Value>()? {
             if !seen.insert(key.clone()) {
+                let key = shown(&key);
                 return Err(A::Error::custom(format!("the key {key:?} is there twice")));
             }
             entries.push((key, value));

@@ -10,6 +10,7 @@ mod cells;
 mod columnar;
 mod columns;
 mod error;
+mod excerpt;
 mod format;
 mod given;
 mod json;

@@ -5,11 +5,24 @@ use std::{borrow::Cow, collections::BTreeMap};
 use arrow_array::RecordBatch;
 use csv::ByteRecord;
 
-use super::{Format, cells, columns::Layout, json::Entries, records::Record, source::Piece};
+use super::{
+    Format, cells,
+    columns::{FieldColumn, Layout, shown},
+    excerpt::excerpt,
+    json::Entries,
+    records::Record,
+    source::Piece,
+};
 use crate::task::{Example, FieldViolation};
 
 /// Bytes of the longest text of a field; of a longer one its row is told so.
 const MAX_TEXT_BYTES: usize = 1 << 20;
+
+/// Bytes of what a row is told, whatever stands in it.
+const MAX_ERROR_BYTES: usize = 4096;
+
+/// Bytes of what an error quotes: of a row what has no place in the output's columns.
+const QUOTED_BYTES: usize = 1024;
 
 /// Rows with their values.
 pub enum Rows {
@@ -34,6 +47,16 @@ pub struct Parsed {
 
 /// Takes rows apart.
 pub fn parse(piece: Piece, input: Format, layout: &Layout) -> Parsed {
+    let mut parsed = take_apart(piece, input, layout);
+    for error in parsed.examples.iter_mut().filter_map(|example| example.as_mut().err()) {
+        if let Cow::Owned(short) = excerpt(error, MAX_ERROR_BYTES) {
+            *error = short;
+        }
+    }
+    parsed
+}
+
+fn take_apart(piece: Piece, input: Format, layout: &Layout) -> Parsed {
     match piece {
         Piece::Arrow(batches) => {
             let examples = batches.iter().flat_map(|batch| of_batch(batch, layout)).collect();
@@ -49,11 +72,11 @@ fn parse_csv(records: &[Record], layout: &Layout) -> Parsed {
     let examples = records.iter().zip(&rows).map(|(record, row)| {
         let fault = record.fault.clone().or_else(|| csv_fault(row, layout));
         if let Some(fault) = fault {
-            return Err(format!("line {}: {fault}", record.line));
+            return Err(format!("line {}: {fault}{}", record.line, beyond(row, layout)));
         }
-        example(layout, |place, _| {
+        example(layout, |column| {
             // Checked to be UTF-8 and there.
-            Ok(place.and_then(|place| row.get(place)).map(String::from_utf8_lossy))
+            Ok(column.place.and_then(|place| row.get(place)).map(String::from_utf8_lossy))
         })
     });
     let examples = examples.collect();
@@ -86,8 +109,22 @@ fn csv_fault(row: &ByteRecord, layout: &Layout) -> Option<String> {
     row.iter().zip(columns).find_map(|(cell, column)| {
         let error = std::str::from_utf8(cell).err()?;
         let valid = error.valid_up_to();
-        Some(format!("column {:?}: not UTF-8 after byte {valid}", column.name))
+        Some(format!("column {:?}: not UTF-8 after byte {valid}", shown(&column.name)))
     })
+}
+
+/// The values for which there are no columns, so that they are not lost.
+fn beyond(row: &ByteRecord, layout: &Layout) -> String {
+    let values: Vec<_> =
+        row.iter().skip(layout.columns().len()).map(String::from_utf8_lossy).collect();
+    match values.is_empty() {
+        true => String::new(),
+        false => format!("; beyond the columns: {}", quoted(&values.join(","))),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("{:?}", excerpt(text, QUOTED_BYTES))
 }
 
 fn parse_json(records: Vec<Record>, layout: &Layout) -> Parsed {
@@ -96,14 +133,19 @@ fn parse_json(records: Vec<Record>, layout: &Layout) -> Parsed {
         let parsed = fault.map_or_else(|| Entries::parse(&bytes), Err);
         let (object, example) = match parsed {
             Ok(entries) => {
-                let example = example(layout, |_, name| json_text(entries.get(name), name));
+                let example = example(layout, |column| json_text(&entries, column));
                 // It was parsed as UTF-8.
                 let text = String::from_utf8(bytes).unwrap_or_default();
                 (Object { text, entries }, example)
             }
             Err(fault) => {
                 let object = Object { text: String::new(), entries: Entries::default() };
-                (object, Err(format!("line {line}: {fault}")))
+                // Of a record that is too long nothing is there.
+                let read = match bytes.is_empty() {
+                    true => String::new(),
+                    false => format!("; it reads: {}", quoted(&String::from_utf8_lossy(&bytes))),
+                };
+                (object, Err(format!("line {line}: {}{read}", excerpt(&fault, QUOTED_BYTES))))
             }
         };
         rows.push(object);
@@ -113,40 +155,41 @@ fn parse_json(records: Vec<Record>, layout: &Layout) -> Parsed {
 }
 
 fn json_text<'a>(
-    value: Option<&'a serde_json::Value>,
-    name: &str,
+    entries: &'a Entries,
+    column: &FieldColumn,
 ) -> Result<Option<Cow<'a, str>>, String> {
     use serde_json::Value;
+    let Some(value) = entries.get(&column.name) else { return Ok(None) };
     let found = match value {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(text)) => return Ok(Some(Cow::Borrowed(text))),
-        Some(Value::Bool(_)) => "true or false",
-        Some(Value::Number(_)) => "a number",
-        Some(Value::Array(_)) => "a list",
-        Some(Value::Object(_)) => "an object",
+        Value::Null => return Ok(None),
+        Value::String(text) => return Ok(Some(Cow::Borrowed(text))),
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
     };
-    Err(format!("{name:?} is {found}, and a text is needed"))
+    Err(format!("{:?} is {found}, and a text is needed", shown(&column.name)))
 }
 
 fn of_batch(batch: &RecordBatch, layout: &Layout) -> Vec<Result<Example, String>> {
     let row = |row| {
-        example(layout, |place, name| match place {
+        example(layout, |column| match column.place {
             None => Ok(None),
             Some(place) => cells::text(batch.column(place).as_ref(), row)
-                .map_err(|fault| format!("column {name:?}: {fault}")),
+                .map_err(|fault| format!("column {:?}: {fault}", shown(&column.name))),
         })
     };
     (0..batch.num_rows()).map(row).collect()
 }
 
-/// What a task reads of a row, whose texts are found by the place and the name of their column.
+/// What a task reads of a row, whose texts are found by their column.
 fn example<'a>(
     layout: &Layout,
-    text: impl Fn(Option<usize>, &str) -> Result<Option<Cow<'a, str>>, String>,
+    text: impl Fn(&FieldColumn) -> Result<Option<Cow<'a, str>>, String>,
 ) -> Result<Example, String> {
     let mut named = BTreeMap::new();
     for (field, column) in layout.task.fields.iter().zip(&layout.fields) {
-        if let Some(text) = text(column.place, &column.name)? {
+        if let Some(text) = text(column)? {
             named.insert(field.name.clone(), text.into_owned());
         }
     }
@@ -158,6 +201,8 @@ fn example<'a>(
 
 fn tell(FieldViolation { field, description }: &FieldViolation, layout: &Layout) -> String {
     let at = layout.task.fields.iter().position(|known| known.name == *field);
-    let column = at.map_or(field, |at| &layout.fields[at].name);
-    format!("column {column:?}: {description}")
+    let Some(column) = at.map(|at| &layout.fields[at]) else {
+        return format!("column {field:?}: {description}");
+    };
+    format!("column {:?}: {description}", shown(&column.name))
 }

@@ -5,6 +5,7 @@
 //! shards their borders.
 
 use std::{
+    collections::HashMap,
     fmt::Write,
     fs::File,
     io::{self, BufReader, Read},
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     BulkError, Format, columnar,
-    columns::{Column, ColumnKind, MAX_COLUMNS},
+    columns::{Column, ColumnKind, NameLimits},
     json::{Entries, Seen},
     records::{Grammar, Position, Record, Records},
 };
@@ -75,12 +76,11 @@ pub(super) fn read_header<R: io::BufRead>(
 ) -> Result<Vec<Column>, BulkError> {
     let header = records.next().map_err(BulkError::read(name))?;
     let header = header.ok_or_else(|| BulkError::NoHeader { path: name.to_owned() })?;
-    header_columns(&header)
-        .map_err(|message| BulkError::Header { path: name.to_owned(), message })
-        .and_then(|columns| match columns.len() > MAX_COLUMNS {
-            true => Err(BulkError::TooManyColumns { path: name.to_owned(), limit: MAX_COLUMNS }),
-            false => Ok(columns),
-        })
+    let columns = header_columns(&header)
+        .map_err(|message| BulkError::Header { path: name.to_owned(), message })?;
+    let mut limits = NameLimits::default();
+    columns.iter().try_for_each(|column| limits.add(name, &column.name))?;
+    Ok(columns)
 }
 
 fn header_columns(header: &Record) -> Result<Vec<Column>, String> {
@@ -99,19 +99,21 @@ fn of_jsonl(name: &str, file: File) -> Result<Survey, BulkError> {
     let mut input = BufReader::with_capacity(BUFFER_BYTES, Hashing::of(file));
     let mut records = Records::new(&mut input, Grammar::Lines, Position::default());
     let (mut rows, mut seen) = (0, Vec::<(String, Seen)>::new());
-    let mut places = std::collections::HashMap::new();
+    let (mut places, mut limits) = (HashMap::new(), NameLimits::default());
     while let Some(record) = records.next().map_err(BulkError::read(name))? {
         rows += 1;
         // What is no object is a fault of its row.
         for (key, value) in Entries::parse(&record.bytes).unwrap_or_default().0 {
-            let place = *places.entry(key.clone()).or_insert_with(|| {
-                seen.push((key, Seen::Nothing));
-                seen.len() - 1
-            });
+            let place = match places.get(&key) {
+                Some(place) => *place,
+                None => {
+                    limits.add(name, &key)?;
+                    places.insert(key.clone(), seen.len());
+                    seen.push((key, Seen::Nothing));
+                    seen.len() - 1
+                }
+            };
             seen[place].1 = seen[place].1.with(&value);
-        }
-        if seen.len() > MAX_COLUMNS {
-            return Err(BulkError::TooManyColumns { path: name.to_owned(), limit: MAX_COLUMNS });
         }
     }
     let columns =
@@ -188,5 +190,14 @@ mod tests {
         check("a.parquet", "PAR1 and no more", "Parquet");
         let keys: String = (0..5000).map(|at| format!("{{\"{at}\":1}}\n")).collect();
         check("a.jsonl", &keys, "more than 4096 columns");
+        let long = "x".repeat(5000);
+        check("a.csv", &format!("text,{long}\n"), "5000 bytes, and no more than 4096");
+        check("a.jsonl", &format!("{{\"{long}\":1}}\n"), "5000 bytes, and no more than 4096");
+        let names: Vec<String> = (0..300).map(|at| format!("{at:04000}")).collect();
+        check("a.csv", &names.join(","), "more than 1048576 bytes together");
+        let keys: String = names.iter().map(|name| format!("{{\"{name}\":1}}\n")).collect();
+        check("a.jsonl", &keys, "more than 1048576 bytes together");
+        let error = survey("a.csv", &long).expect_err("refused").to_string();
+        assert!(error.len() < 1000, "{} bytes", error.len());
     }
 }

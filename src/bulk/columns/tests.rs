@@ -47,6 +47,11 @@ fn what_cannot_be_is_said_with_what_to_do() {
     check(&["title", "probability_no"], &[], Format::Csv, &["\"probability_no\""]);
     check(&["title", "title"], &[], Format::Csv, &["two columns"]);
     check(&["title", "x", "x"], &[], Format::Jsonl, &["two columns"]);
+    let long = "x".repeat(5000);
+    check(&["title", &long], &[], Format::Csv, &["5000 bytes", "no more than 4096"]);
+    let long = "x".repeat(4000);
+    let error = layout(&[&long], &naming(&[], "", false), Format::Csv).expect_err("no title");
+    assert!(error.to_string().len() < 500, "{error}");
     assert!(layout(&["title", "x", "x"], &naming(&[], "", false), Format::Csv).is_ok());
 }
 

@@ -29,7 +29,7 @@ fn each_row_has_its_own_error_and_the_others_their_answers() {
     check(1, &["\"text\"", "empty"]);
     check(2, &["empty"]);
     check(3, &["line 5", "1 values", "2 columns"]);
-    check(4, &["line 6", "3 values"]);
+    check(4, &["line 6", "3 values", "beyond the columns: \"more\""]);
     check(5, &["line 7", "\"text\"", "not UTF-8"]);
     check(6, &["line 8", "\"id\"", "not UTF-8"]);
     check(7, &["too long", "1048576"]);
@@ -63,6 +63,7 @@ fn lines_that_are_no_objects_fail_alone() {
     let error = |at: usize| lines[at]["error"].as_str().unwrap_or_default();
     assert!(error(1).contains("a number") && error(2).contains("missing"), "{lines:?}");
     assert!(error(3).contains("line 4") && error(4).contains("line 5"), "{lines:?}");
+    assert!(error(4).ends_with("; it reads: \"{\\\"text\""), "{lines:?}");
     assert!(error(5).contains("twice") && error(6).contains("missing"), "{lines:?}");
     assert_eq!(lines[0]["label"], lines[7]["label"]);
     assert!(lines[0]["error"].is_null() && lines[1]["label"].is_null());
@@ -116,6 +117,26 @@ fn more_errors_than_may_be_end_the_run_and_keep_what_was_written() {
     assert_eq!((summary.counts.rows, summary.counts.errors, summary.resumed), (6, 3, 4));
     assert_eq!(stage.files(), ["in.csv", "out.csv"]);
     assert_eq!(Table::read(&stage.path("out.csv")).column("id"), ["1", "2", "3", "4", "5", "6"]);
+}
+
+#[test]
+fn what_a_row_is_told_is_short_whatever_stands_in_it() {
+    let stage = Stage::new();
+    let (long, name) = ("x".repeat(100_000), "n".repeat(4000));
+    let rows = format!("{name},text\n1\n1,Good.,{long}\n");
+    stage.file("in.csv", [rows.as_bytes(), b"\xff,a\n"].concat());
+    let lines = format!("\"{long}\"\n{{\"{long}\n{{\"text\":{{}},\"{name}\":1}}\n");
+    stage.file("in.jsonl", lines + &format!("{{\"text\":\"a\",\"b\":1,\"b\":\"{long}\"}}\n"));
+    for input in ["in.csv", "in.jsonl"] {
+        let out = format!("{input}-out.csv");
+        stage.ask(input, &out).run().expect("scored");
+        let bytes = std::fs::read(stage.path(&out)).expect("there");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let table = Table::read(&stage.file("lossy.csv", &text));
+        let errors = table.column("error");
+        assert!(errors.iter().all(|error| error.len() < 5000), "{errors:?}");
+        assert!(errors.iter().filter(|error| !error.is_empty()).count() >= 2, "{errors:?}");
+    }
 }
 
 #[test]
