@@ -105,6 +105,8 @@ pub struct Layout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldColumn {
     pub name: String,
+    /// Where each row says its own columns, the one that is read if a row has none of that name.
+    pub otherwise: Option<String>,
     /// Its place among the columns; `None` if an optional field has none.
     pub place: Option<usize>,
 }
@@ -175,10 +177,13 @@ fn find_fields(
         };
         let found = candidates.iter().find_map(|name| Some(((*name).clone(), place(name)?)));
         match found {
-            Some((name, place)) => Ok(FieldColumn { name, place: Some(place) }),
+            Some((name, place)) => Ok(FieldColumn { name, otherwise: None, place: Some(place) }),
             // Nothing is known of the columns, or the field may be missing.
             None if columns.is_none_or(<[Column]>::is_empty) || field.optional => {
-                Ok(FieldColumn { name: candidates[0].clone(), place: None })
+                let name = candidates[0].clone();
+                let otherwise = candidates.get(1).filter(|_| columns.is_none());
+                let otherwise = otherwise.filter(|other| ***other != name);
+                Ok(FieldColumn { name, otherwise: otherwise.copied().cloned(), place: None })
             }
             None => Err(BulkError::MissingColumn {
                 path: path.to_owned(),

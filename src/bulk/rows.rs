@@ -159,7 +159,9 @@ fn json_text<'a>(
     column: &FieldColumn,
 ) -> Result<Option<Cow<'a, str>>, String> {
     use serde_json::Value;
-    let Some(value) = entries.get(&column.name) else { return Ok(None) };
+    let names = [Some(&column.name), column.otherwise.as_ref()];
+    let found = names.into_iter().flatten().find_map(|name| Some((name, entries.get(name)?)));
+    let Some((name, value)) = found else { return Ok(None) };
     let found = match value {
         Value::Null => return Ok(None),
         Value::String(text) => return Ok(Some(Cow::Borrowed(text))),
@@ -168,7 +170,7 @@ fn json_text<'a>(
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
-    Err(format!("{:?} is {found}, and a text is needed", shown(&column.name)))
+    Err(format!("{:?} is {found}, and a text is needed", shown(name)))
 }
 
 fn of_batch(batch: &RecordBatch, layout: &Layout) -> Vec<Result<Example, String>> {
@@ -204,5 +206,6 @@ fn tell(FieldViolation { field, description }: &FieldViolation, layout: &Layout)
     let Some(column) = at.map(|at| &layout.fields[at]) else {
         return format!("column {field:?}: {description}");
     };
-    format!("column {:?}: {description}", shown(&column.name))
+    let other = column.otherwise.as_ref().map(|other| format!(" or {:?}", shown(other)));
+    format!("column {:?}{}: {description}", shown(&column.name), other.unwrap_or_default())
 }

@@ -6,4 +6,5 @@ mod hostile;
 mod process;
 mod resume;
 mod stage;
+mod streams;
 mod types;

@@ -56,6 +56,19 @@ fn what_cannot_be_is_said_with_what_to_do() {
 }
 
 #[test]
+fn where_each_row_says_its_columns_both_names_are_kept() {
+    let file = TaskFile::parse(TASK, "task.toml").expect("a good task file");
+    let of = |naming: &Naming| {
+        let layout = Layout::new("-", None, &file, naming, Format::Jsonl).expect("found");
+        layout.fields.into_iter().map(|field| (field.name, field.otherwise)).collect::<Vec<_>>()
+    };
+    let name = |name: &str| name.to_owned();
+    let both = [(name("title"), Some(name("headline"))), (name("brand"), None)];
+    assert_eq!(of(&naming(&[], "", false)), both);
+    assert_eq!(of(&naming(&[("title", "x")], "", false))[0], (name("x"), None));
+}
+
+#[test]
 fn what_is_added_depends_on_the_task_and_its_names_on_the_prefix() {
     let names = |naming: &Naming| -> Vec<String> {
         let layout = layout(&["title", "label"], naming, Format::Csv).expect("no clash");

@@ -78,8 +78,9 @@ impl Stage {
     pub fn new() -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let directory = home.path().join("model");
-        let tasks = [checkpoints::POLARITY, checkpoints::INTENSITY, checkpoints::MATCH];
-        checkpoints::write(&directory, &tasks);
+        let column = "[fields.text]\ncolumn = \"review\"\n";
+        let intensity = checkpoints::INTENSITY.replace("[fields.text]\n", column);
+        checkpoints::write(&directory, &[checkpoints::POLARITY, &intensity, checkpoints::MATCH]);
         let model = Model::load(&directory).expect("a good checkpoint");
         let encoder = model.encoder(&fixtures::runtime(), 1).expect("a session");
         Self { home, model, encoder: Arc::new(Mutex::new(encoder)) }
