@@ -10,9 +10,21 @@ use super::columns::{ColumnKind, shown};
 /// Whole numbers up to this one are exact as floating-point numbers.
 const MAX_EXACT: u64 = 1 << 53;
 
+/// Digits of the shortest whole number that may not fit into 64 bits.
+const LONG_DIGITS: usize = 19;
+
+/// What an object has for a key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    Plain(Value),
+    /// As it was written: with a whole number of more than 64 bits, of which a [`Value`] would keep
+    /// the first digits only.
+    Written(String),
+}
+
 /// An object's entries in their order, no key twice.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Entries(pub Vec<(String, Value)>);
+pub struct Entries(pub Vec<(String, Entry)>);
 
 impl Entries {
     /// Reads the object that a line holds.
@@ -23,12 +35,26 @@ impl Entries {
     pub fn parse(line: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(line)
             .map_err(|error| format!("not UTF-8 after byte {}", error.valid_up_to()))?;
-        serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))
+        let mut entries: Self =
+            serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))?;
+        if has_long_number(text) {
+            entries.keep_digits(text);
+        }
+        Ok(entries)
+    }
+
+    /// Takes from the object's text what the values do not hold.
+    fn keep_digits(&mut self, text: &str) {
+        for ((_, entry), written) in self.0.iter_mut().zip(values(text)) {
+            if has_long_number(written) {
+                *entry = Entry::Written(written.to_owned());
+            }
+        }
     }
 
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, entry)| entry)
     }
 }
 
@@ -48,17 +74,74 @@ impl<'de> Visitor<'de> for EntriesVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-        let mut entries: Vec<(String, Value)> = Vec::new();
+        let mut entries: Vec<(String, Entry)> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         while let Some((key, value)) = map.next_entry::<String, Value>()? {
             if !seen.insert(key.clone()) {
                 let key = shown(&key);
                 return Err(A::Error::custom(format!("the key {key:?} is there twice")));
             }
-            entries.push((key, value));
+            entries.push((key, Entry::Plain(value)));
         }
         Ok(Entries(entries))
     }
+}
+
+/// Pieces of valid JSON: what stands outside of strings, each as far as the next string.
+fn outside_of_strings(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let (mut at, mut is_inside) = (0, false);
+    std::iter::from_fn(move || {
+        loop {
+            if at >= text.len() {
+                return None;
+            }
+            let (start, rest) = (at, &text[at..]);
+            if !is_inside {
+                let end = rest.find('"').unwrap_or(rest.len());
+                (at, is_inside) = (start + end + 1, true);
+                return Some((start, &rest[..end]));
+            }
+            let mut is_escaped = false;
+            let end = rest.bytes().position(|byte| {
+                let is_end = byte == b'"' && !is_escaped;
+                is_escaped = byte == b'\\' && !is_escaped;
+                is_end
+            });
+            (at, is_inside) = (start + end.unwrap_or(rest.len()) + 1, false);
+        }
+    })
+}
+
+/// Whether valid JSON has a whole number that 64 bits do not hold.
+fn has_long_number(text: &str) -> bool {
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+    let is_long = |number: &str| {
+        number.len() >= LONG_DIGITS
+            && number.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit())
+            && number.parse::<i64>().is_err()
+            && number.parse::<u64>().is_err()
+    };
+    outside_of_strings(text).any(|(_, piece)| piece.split(|c: char| !is_number(c)).any(is_long))
+}
+
+/// The values of a valid object as they were written, in their order.
+fn values(object: &str) -> Vec<&str> {
+    let (mut values, mut depth, mut start) = (Vec::new(), 0, None);
+    let marks = outside_of_strings(object)
+        .flat_map(|(from, piece)| piece.char_indices().map(move |(at, mark)| (from + at, mark)));
+    for (at, mark) in marks {
+        match mark {
+            ':' if depth == 1 => start = Some(at + 1),
+            ',' | '}' if depth == 1 => {
+                values.extend(start.take().map(|start| object[start..at].trim()));
+                depth -= i32::from(mark == '}');
+            }
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth -= 1,
+            _ => {}
+        }
+    }
+    values
 }
 
 /// What the values of one key have been so far.
@@ -75,7 +158,8 @@ pub enum Seen {
 
 impl Seen {
     /// With one more value.
-    pub fn with(self, value: &Value) -> Self {
+    pub fn with(self, entry: &Entry) -> Self {
+        let Entry::Plain(value) = entry else { return Self::Other };
         let kind = match value {
             Value::Null => return self,
             Value::Bool(_) => Self::Boolean,
@@ -109,7 +193,15 @@ impl Seen {
     }
 }
 
-/// A value as text: a string's own, JSON of any other, nothing of null.
+/// An entry as text: a string's own, JSON of any other, nothing of null.
+pub fn entry_text(entry: &Entry) -> Option<String> {
+    match entry {
+        Entry::Plain(value) => text_of(value),
+        Entry::Written(text) => Some(text.clone()),
+    }
+}
+
+/// A value as text, as [`entry_text`].
 pub fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -154,7 +246,8 @@ mod tests {
     fn a_column_is_of_the_narrowest_kind_that_holds_all_exactly() {
         let check = |line: &str, expected: ColumnKind| {
             let values: Vec<Value> = serde_json::from_str(line).expect("a list");
-            let seen = values.iter().fold(Seen::Nothing, |seen, value| seen.with(value));
+            let values = values.into_iter().map(Entry::Plain);
+            let seen = values.fold(Seen::Nothing, |seen, value| seen.with(&value));
             assert_eq!(seen.column(), expected, "{line}");
         };
         check("[1, null, -9223372036854775808]", ColumnKind::Integer);
@@ -165,6 +258,28 @@ mod tests {
         check("[true, 1]", ColumnKind::Text);
         check("[null]", ColumnKind::Text);
         check("[[1]]", ColumnKind::Text);
+    }
+
+    #[test]
+    fn no_digit_of_a_whole_number_is_lost() {
+        let line = r#"{"a\"1,:": 123456789012345678901234, "b" : {"c":[1, -99999999999999999999]} ,
+            "d": "123456789012345678901234", "e": 18446744073709551615, "f": 1e30, "g\\": 0.12345678901234567890,
+            "h":-9223372036854775809}"#;
+        let entries = Entries::parse(line.as_bytes()).expect("an object");
+        let texts: Vec<Option<String>> = entries.0.iter().map(|(_, one)| entry_text(one)).collect();
+        let expected = [
+            "123456789012345678901234",
+            r#"{"c":[1, -99999999999999999999]}"#,
+            "123456789012345678901234",
+            "18446744073709551615",
+            "1e+30",
+            "0.12345678901234568",
+            "-9223372036854775809",
+        ];
+        assert_eq!(texts, expected.map(|text| Some(text.to_owned())));
+        assert!(matches!(entries.get("d"), Some(Entry::Plain(Value::String(_)))));
+        let seen = entries.0.iter().map(|(_, entry)| Seen::Nothing.with(entry).column());
+        assert_eq!(seen.collect::<Vec<_>>()[..2], [ColumnKind::Text; 2]);
     }
 
     #[test]

@@ -139,7 +139,7 @@ fn csv_cells(rows: &Rows, layout: &Layout) -> Vec<ByteRecord> {
             .collect(),
         Rows::Json(objects) => {
             let text = |object: &Object, column: &Column| {
-                object.entries.get(&column.name).and_then(json::text_of).unwrap_or_default()
+                object.entries.get(&column.name).and_then(json::entry_text).unwrap_or_default()
             };
             let record = |object| columns.iter().map(|column| text(object, column)).collect();
             objects.iter().map(record).collect()

@@ -9,7 +9,7 @@ use super::{
     Format, cells,
     columns::{FieldColumn, Layout, shown},
     excerpt::excerpt,
-    json::Entries,
+    json::{Entries, Entry},
     records::Record,
     source::Piece,
 };
@@ -161,14 +161,15 @@ fn json_text<'a>(
     use serde_json::Value;
     let names = [Some(&column.name), column.otherwise.as_ref()];
     let found = names.into_iter().flatten().find_map(|name| Some((name, entries.get(name)?)));
-    let Some((name, value)) = found else { return Ok(None) };
-    let found = match value {
-        Value::Null => return Ok(None),
-        Value::String(text) => return Ok(Some(Cow::Borrowed(text))),
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+    let Some((name, entry)) = found else { return Ok(None) };
+    let found = match entry {
+        Entry::Plain(Value::Null) => return Ok(None),
+        Entry::Plain(Value::String(text)) => return Ok(Some(Cow::Borrowed(text))),
+        Entry::Plain(Value::Bool(_)) => "true or false",
+        Entry::Plain(Value::Number(_)) => "a number",
+        Entry::Plain(Value::Array(_)) => "a list",
+        Entry::Plain(Value::Object(_)) => "an object",
+        Entry::Written(_) => "a large number, or has one",
     };
     Err(format!("{:?} is {found}, and a text is needed", shown(name)))
 }

@@ -11,7 +11,7 @@ use super::{Cell, Outcome, Rendered, cell};
 use crate::bulk::{
     BulkError,
     columns::{Added, Column, ColumnKind, Layout},
-    json,
+    json::{self, Entry},
     rows::{Object, Rows},
 };
 
@@ -81,7 +81,12 @@ pub(super) fn batches(
 }
 
 fn json_column(objects: &[Object], column: &Column) -> ArrayRef {
-    let values = objects.iter().map(|object| object.entries.get(&column.name));
+    let entries = objects.iter().map(|object| object.entries.get(&column.name));
+    // What is no plain value makes its column one of texts.
+    let values = entries.clone().map(|entry| match entry? {
+        Entry::Plain(value) => Some(value),
+        Entry::Written(_) => None,
+    });
     match column.kind {
         ColumnKind::Boolean => {
             Arc::new(values.map(|value| value?.as_bool()).collect::<BooleanArray>())
@@ -93,7 +98,7 @@ fn json_column(objects: &[Object], column: &Column) -> ArrayRef {
             Arc::new(values.map(|value| value?.as_f64()).collect::<Float64Array>())
         }
         ColumnKind::Text | ColumnKind::Arrow => {
-            Arc::new(values.map(|value| json::text_of(value?)).collect::<StringArray>())
+            Arc::new(entries.map(|entry| json::entry_text(entry?)).collect::<StringArray>())
         }
     }
 }

@@ -133,6 +133,21 @@ fn numbers_of_json_become_columns_of_numbers() {
 }
 
 #[test]
+fn whole_numbers_of_any_length_keep_their_digits() {
+    let stage = Stage::new();
+    let digits = ["123456789012345678901234", "7", "18446744073709551616"];
+    let rows = digits.map(|id| format!("{{\"id\":{id},\"text\":\"a\"}}\n")).concat();
+    stage.file("in.jsonl", rows);
+    for out in ["out.csv", "out.parquet"] {
+        stage.ask("in.jsonl", out).run().expect("scored");
+    }
+    stage.ask("out.parquet", "back.csv").prefixed("x_").run().expect("scored");
+    for table in ["out.csv", "back.csv"] {
+        assert_eq!(Table::read(&stage.path(table)).column("id"), digits, "{table}");
+    }
+}
+
+#[test]
 fn a_field_that_is_no_text_and_a_column_that_is_no_json_are_refused() {
     let stage = Stage::new();
     let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1]));
