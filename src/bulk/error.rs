@@ -22,6 +22,8 @@ pub enum BulkError {
     Header { path: String, message: String },
     #[error("{path} cannot be read as Parquet: {message}")]
     Parquet { path: String, message: String },
+    #[error("cannot make the directory {path}: {source}")]
+    Directory { path: String, source: io::Error },
     #[error("cannot write Parquet: {message}")]
     WriteParquet { message: String },
     #[error(

@@ -73,19 +73,63 @@ impl Places {
     }
 
     /// Whether a run that wrote all of so many rows was killed after it had put its output in place,
-    /// or while it did; what it left is then taken away.
+    /// or while it did; what it left to do is then done.
     ///
     /// # Errors
     ///
-    /// If it cannot be taken away.
+    /// If it cannot be done, or there is an output that is not of this run and does not give way.
     pub fn is_finished(&self, state: &State, rows: u64, replace: bool) -> Result<bool, BulkError> {
-        let is_whole = state.counts.rows >= rows;
-        // One that gives way may be an older one, as long as there is another to take its place.
-        let is_placed = self.out.exists() && !(replace && self.partial.exists());
-        if is_whole && is_placed {
-            self.clear().map_err(BulkError::write(&self.partial.display().to_string()))?;
+        // As long as there is a partial output, what stands in the place of the whole one is
+        // somebody else's, or older.
+        if state.counts.rows < rows || self.partial.exists() {
+            return Ok(false);
         }
-        Ok(is_whole && is_placed)
+        if self.whole.exists() {
+            self.put(&self.whole, replace)?;
+        } else if !self.out.exists() {
+            return Ok(false);
+        }
+        self.clear().map_err(BulkError::write(&self.partial.display().to_string()))?;
+        Ok(true)
+    }
+
+    /// Puts a whole output in its place. With `replace` what stands there gives way.
+    fn put(&self, from: &Path, replace: bool) -> Result<(), BulkError> {
+        let name = self.out.display().to_string();
+        let placed = match replace {
+            true => fs::rename(from, &self.out),
+            false => rename_to_nothing(from, &self.out),
+        };
+        match placed.and_then(|()| sync_directory(&self.out)) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(BulkError::Exists { path: name })
+            }
+            placed => placed.map_err(BulkError::write(&name)),
+        }
+    }
+
+    /// Makes the directory of the output if there is none.
+    fn make_directory(&self) -> Result<(), BulkError> {
+        let parent = self.out.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let Some(parent) = parent else { return Ok(()) };
+        let path = parent.display().to_string();
+        fs::create_dir_all(parent).map_err(|source| BulkError::Directory { path, source })
+    }
+}
+
+/// Renames a file unless there is one of the new name, also one that came this very moment.
+fn rename_to_nothing(from: &Path, to: &Path) -> std::io::Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if to.exists() => {
+            Err(ErrorKind::AlreadyExists.into())
+        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
+        renamed => Ok(renamed?),
     }
 }
 
@@ -196,6 +240,7 @@ impl Partial {
         interval: Duration,
     ) -> Result<Self, BulkError> {
         let name = places.partial.display().to_string();
+        places.make_directory()?;
         let is_new = unfinished.is_none();
         let options =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).clone();
@@ -303,24 +348,23 @@ impl Partial {
             self.append(&part)?;
         }
         self.save()?;
-        let Places { out, partial, whole, .. } = &self.places;
+        let places = &self.places;
+        let Places { out, partial, whole, .. } = places;
         // Looked at again: a long time may lie between the beginning and now.
         if !replace && out.exists() {
             return Err(BulkError::Exists { path: out.display().to_string() });
         }
-        let from = match self.parts {
-            None => partial,
+        match self.parts {
+            None => places.put(partial, replace)?,
             Some(_) => {
                 join(&self.file, self.state.written, whole)?;
-                whole
+                // Only without a partial output is one in its place known to be of this run.
+                let given_up = sync_directory(whole).and_then(|()| remove(partial));
+                given_up.map_err(BulkError::write(&partial.display().to_string()))?;
+                places.put(whole, replace)?;
             }
-        };
-        let placed = || -> std::io::Result<()> {
-            fs::rename(from, out)?;
-            sync_directory(out)?;
-            self.places.clear()
-        };
-        placed().map_err(BulkError::write(&out.display().to_string()))
+        }
+        places.clear().map_err(BulkError::write(&out.display().to_string()))
     }
 }
 

@@ -77,6 +77,10 @@ impl Run<'_, '_> {
             if places.is_finished(state, total, job.replace)? {
                 return Ok(self.was_there(state.counts));
             }
+            // Somebody else's, which may stay: said now, and not when all rows are computed.
+            if out.exists() && !job.replace {
+                return Err(BulkError::Exists { path });
+            }
         } else if out.exists() && !job.replace {
             // Asked to see to it that a run is finished, and nothing of one is left.
             let is_done = job.unfinished == Unfinished::Resume && !places.has_partial();

@@ -159,9 +159,13 @@ fn what_cannot_be_is_said_before_anything_is_written() {
     check("good.csv", "good.csv", &["is the input and the output"]);
     stage.file("out.csv", "old");
     check("good.csv", "out.csv", &["out.csv exists already", "--replace"]);
-    check("good.csv", "no/such/out.csv", &["cannot write", "no/such"]);
+    check("good.csv", "good.csv/such/out.csv", &["cannot make the directory", "good.csv/such"]);
+    check("other.csv", "no/such/out.csv", &["\"text\""]);
     let mut ask = stage.ask("good.csv", "out.csv");
     ask.replace = true;
     ask.run().expect("replaced");
     assert!(stage.text("out.csv").starts_with("text,label"));
+    // A directory that is not there is made.
+    stage.ask("good.csv", "no/such/out.csv").run().expect("scored");
+    assert!(stage.path("no/such/out.csv").exists());
 }

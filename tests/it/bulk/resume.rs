@@ -17,10 +17,17 @@ const FORMATS: [&str; 3] = ["csv", "jsonl", "parquet"];
 
 /// Keeps what lies beside an output whenever rows were written: as a process leaves it that is
 /// killed then.
-struct Snapshots {
+pub struct Snapshots {
     out: PathBuf,
     into: PathBuf,
-    taken: usize,
+    pub taken: usize,
+}
+
+impl Snapshots {
+    /// Of a run, a directory for each in one.
+    pub fn of(ask: &Ask<'_>, into: &Path) -> Self {
+        Self { out: ask.out.clone(), into: into.to_owned(), taken: 0 }
+    }
 }
 
 fn beside(out: &Path) -> [PathBuf; 2] {
@@ -40,7 +47,8 @@ impl Observer for Snapshots {
     }
 }
 
-fn resumed<'s>(ask: &Ask<'s>, out: &Path) -> Ask<'s> {
+/// The same run with what lies beside another output.
+pub fn resumed<'s>(ask: &Ask<'s>, out: &Path) -> Ask<'s> {
     let mut ask = ask.clone();
     (ask.out, ask.unfinished) = (out.to_owned(), Unfinished::Resume);
     ask
@@ -56,7 +64,7 @@ fn a_run_killed_after_any_chunk_goes_on_to_the_same_bytes() {
         let out = format!("out.{}", FORMATS[(at + 1) % 3]);
         let ask = stage.ask(&input, &out);
         let into = stage.path(&format!("killed-{format}"));
-        let mut snapshots = Snapshots { out: ask.out.clone(), into: into.clone(), taken: 0 };
+        let mut snapshots = Snapshots::of(&ask, &into);
         let whole = ask.run_with(&mut snapshots, &AtomicBool::new(false)).expect("scored");
         let expected = fs::read(&ask.out).expect("there");
         assert_eq!((snapshots.taken, whole.counts.rows), (8, 61));
@@ -92,7 +100,7 @@ fn a_run_killed_when_its_output_is_in_place_has_only_to_tidy_up() {
     for shard in [None, Some(Shard { index: 0, count: 30 })] {
         (ask.shard, ask.replace, ask.unfinished) = (shard, true, Unfinished::Refuse);
         let into = stage.path("killed");
-        let mut snapshots = Snapshots { out: ask.out.clone(), into: into.clone(), taken: 0 };
+        let mut snapshots = Snapshots::of(&ask, &into);
         let interrupt = AtomicBool::new(false);
         let whole = ask.run_with(&mut snapshots, &interrupt).expect("scored");
         let expected = stage.text("out.csv");
@@ -118,6 +126,64 @@ fn a_run_killed_when_its_output_is_in_place_has_only_to_tidy_up() {
         assert_eq!(stage.text("out.csv"), expected);
         assert!(beside(&ask.out).iter().all(|path| !path.exists()));
     }
+}
+
+#[test]
+fn an_output_that_somebody_else_put_there_meanwhile_stays() {
+    let stage = Stage::new();
+    stage.file("in.csv", reviews(20));
+    for (out, partial) in [("out.csv", "out.csv.partial"), ("out.parquet", "out.parquet.partial")] {
+        stage.ask("in.csv", &format!("whole-{out}")).run().expect("scored");
+        let path = stage.path(out);
+        let mut ask = stage.ask("in.csv", out).with_trick(move |_| {
+            fs::write(&path, "of somebody else").expect("written");
+            Ok(())
+        });
+        let refused = |ask: &Ask<'_>| {
+            let error = ask.run().expect_err("there is one").to_string();
+            assert!(error.contains("exists already") && error.contains("--replace"), "{error}");
+            assert_eq!(stage.text(out), "of somebody else");
+            assert!(stage.path(partial).exists(), "what was computed stays");
+        };
+        refused(&ask);
+        ask.unfinished = Unfinished::Resume;
+        refused(&ask);
+        fs::remove_file(stage.path(out)).expect("removed");
+        let summary = ask.run().expect("it goes on");
+        assert_eq!(summary.resumed, 20);
+        let whole = fs::read(stage.path(&format!("whole-{out}"))).expect("there");
+        assert!(fs::read(stage.path(out)).expect("there") == whole);
+    }
+}
+
+#[test]
+fn parquet_killed_before_it_is_in_its_place_is_put_there() {
+    let stage = Stage::new();
+    stage.file("in.csv", reviews(16));
+    let mut ask = stage.ask("in.csv", "out.parquet");
+    let into = stage.path("killed");
+    let mut snapshots = Snapshots::of(&ask, &into);
+    ask.run_with(&mut snapshots, &AtomicBool::new(false)).expect("scored");
+    let expected = fs::read(&ask.out).expect("there");
+    let state = &beside(&ask.out)[1];
+    let kept =
+        into.join((snapshots.taken - 1).to_string()).join(state.file_name().expect("a name"));
+    let kill = || {
+        fs::copy(&kept, state).expect("copied");
+        fs::rename(&ask.out, stage.path("out.parquet.partial.whole")).expect("renamed");
+    };
+    kill();
+    ask.unfinished = Unfinished::Resume;
+    assert!(ask.run().expect("nothing to compute").was_there);
+    assert!(fs::read(&ask.out).expect("there") == expected);
+    kill();
+    stage.file("out.parquet", "of somebody else");
+    let error = ask.run().expect_err("there is one").to_string();
+    assert!(error.contains("exists already"), "{error}");
+    ask.replace = true;
+    assert!(ask.run().expect("nothing to compute").was_there);
+    assert!(fs::read(&ask.out).expect("there") == expected);
+    assert_eq!(stage.files(), ["in.csv", "killed", "out.parquet"]);
 }
 
 #[test]
