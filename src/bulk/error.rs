@@ -4,6 +4,12 @@ use std::io;
 
 use super::Format;
 
+/// What to do about a run that was interrupted.
+const RESUME: &str = "go on with --resume";
+
+/// The same of a run from standard input or to standard output.
+const BEGIN_ANEW: &str = "a stream cannot be gone on with: begin anew";
+
 /// Why a file is not scored, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BulkError {
@@ -16,14 +22,14 @@ pub enum BulkError {
     Read { path: String, source: io::Error },
     #[error("cannot write {path}: {source}")]
     Write { path: String, source: io::Error },
+    #[error("cannot make the directory {path}: {source}")]
+    Directory { path: String, source: io::Error },
     #[error("{path} has no header row")]
     NoHeader { path: String },
     #[error("{path}: its header cannot be read: {message}")]
     Header { path: String, message: String },
     #[error("{path} cannot be read as Parquet: {message}")]
     Parquet { path: String, message: String },
-    #[error("cannot make the directory {path}: {source}")]
-    Directory { path: String, source: io::Error },
     #[error("cannot write Parquet: {message}")]
     WriteParquet { message: String },
     #[error(
@@ -48,6 +54,12 @@ pub enum BulkError {
     NotHeld { path: String, column: String, found: String, format: Format },
     #[error("{path} has more than {limit} columns")]
     TooManyColumns { path: String, limit: usize },
+    #[error(
+        "{path}: the name of a column has {bytes} bytes, and no more than {limit} are taken: {name:?}"
+    )]
+    LongName { path: String, name: String, bytes: usize, limit: usize },
+    #[error("{path}: the names of its columns have more than {limit} bytes together")]
+    LongNames { path: String, limit: usize },
     #[error("{what}: that needs a file that can be read twice, and not standard input")]
     NeedsFile { what: &'static str },
     #[error("Parquet is written to a file, not to standard output")]
@@ -57,15 +69,14 @@ pub enum BulkError {
     #[error("{path} exists already; choose another --out, or pass --replace")]
     Exists { path: String },
     #[error(
-        "{path}: the name of a column has {bytes} bytes, and no more than {limit} are taken: {name:?}"
-    )]
-    LongName { path: String, name: String, bytes: usize, limit: usize },
-    #[error("{path}: the names of its columns have more than {limit} bytes together")]
-    LongNames { path: String, limit: usize },
-    #[error(
         "{path} is of a run that was interrupted: go on with --resume, or begin anew with --restart"
     )]
     Unfinished { path: String },
+    #[error(
+        "beside {path} there is something of a run that was interrupted, and standard input cannot \
+         be read again: begin anew with --restart"
+    )]
+    Leftover { path: String },
     #[error(
         "the run that was interrupted cannot go on: {what} was {was}, and now is {is}; begin anew \
          with --restart"
@@ -79,8 +90,13 @@ pub enum BulkError {
     Changed { path: String },
     #[error("{errors} rows have failed, more than --max-errors {limit}; the first: {first}")]
     TooManyErrors { errors: u64, limit: u64, first: String },
-    #[error("interrupted after {rows} rows{}", if *.kept { "; go on with --resume" } else { "" })]
+    #[error("interrupted after {rows} rows; {}", if *.kept { RESUME } else { BEGIN_ANEW })]
     Interrupted { rows: u64, kept: bool },
+    #[error(
+        "a chunk of the rows made the program panic, which is a fault of ours ({message}); what was \
+         written before is kept"
+    )]
+    Panicked { message: String },
     #[error("no thread can be started: {0}")]
     Threads(String),
 }

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, Read},
     ops::Range,
     path::Path,
     time::SystemTime,
@@ -16,8 +16,10 @@ use super::{
     columnar::schema,
     columns::{Column, Layout, shown},
     records::{Grammar, Position, Records},
+    scoring::Stop,
     source::Place,
-    survey::{BUFFER_BYTES, Survey, read_header},
+    stream::StoppableRead,
+    survey::{Survey, read_header},
 };
 
 /// What a message calls a stream.
@@ -42,7 +44,7 @@ pub enum Kind<'a> {
         rows: Range<u64>,
     },
     /// Taken when the run begins.
-    Stream(Cell<Option<Records<Box<dyn BufRead + Send>>>>),
+    Stream(Cell<Option<Records<Box<dyn BufRead + Send + 'a>>>>),
 }
 
 /// By which a change of a file is noticed while it is read.
@@ -86,6 +88,7 @@ impl<'a> Given<'a> {
         format: Format,
         output: Format,
         job: &Job<'_>,
+        stop: Stop<'a>,
     ) -> Result<Self, BulkError> {
         let name = STANDARD_INPUT.to_owned();
         let grammar = match format {
@@ -99,8 +102,7 @@ impl<'a> Given<'a> {
         if job.shard.is_some() {
             return Err(BulkError::NeedsFile { what: "a shard" });
         }
-        let input: Box<dyn BufRead + Send> =
-            Box::new(BufReader::with_capacity(BUFFER_BYTES, stream));
+        let input: Box<dyn BufRead + Send + 'a> = Box::new(StoppableRead::new(stream, stop)?);
         let mut records = Records::new(input, grammar, Position::default());
         let columns: Option<Vec<Column>> = match grammar {
             Grammar::Lines => None,

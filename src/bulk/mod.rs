@@ -24,6 +24,7 @@ mod scoring;
 mod shard;
 mod source;
 mod state;
+mod stream;
 mod survey;
 
 use std::{

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread,
 };
@@ -21,10 +21,11 @@ use super::{
     output::Output,
     render::{Outcome, Rendered, render},
     rows::{Parsed, parse},
-    scoring::{Scored, Scorer, Stop},
+    scoring::{LOOK_EVERY, Scored, Scorer, Stop},
     source::{Chunk, Place, Source},
     state::Counts,
 };
+use crate::panics::catch_panic;
 
 /// Chunks that are computed at a time: while threads finish the last batches of one, the others
 /// have the next.
@@ -62,6 +63,8 @@ pub struct Line<'a, 'o> {
     /// Rows that there will be, if that is known.
     pub total: Option<u64>,
     pub max_errors: Option<u64>,
+    /// Whether another run can go on with what is kept of this one.
+    pub can_resume: bool,
 }
 
 impl Stages<'_> {
@@ -71,7 +74,7 @@ impl Stages<'_> {
     ///
     /// If reading or writing fails, too many rows do, or nobody wants the rest. What came before is
     /// kept.
-    pub fn run(&self, source: Source, mut line: Line<'_, '_>) -> Result<(), BulkError> {
+    pub fn run(&self, source: Source<'_>, mut line: Line<'_, '_>) -> Result<(), BulkError> {
         let (room, has_room) = sync_channel(MAX_CHUNKS);
         let (read, to_compute) = sync_channel(1);
         let (computed, to_write) = sync_channel(MAX_CHUNKS);
@@ -104,7 +107,8 @@ impl Stages<'_> {
         loop {
             let next = chunks.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok((number, chunk)) = next else { return };
-            let ended = chunk.and_then(|chunk| self.compute(chunk));
+            // A chunk that never came would be waited for.
+            let ended = chunk.and_then(|chunk| caught(|| self.compute(chunk)));
             if computed.send((number, ended)).is_err() {
                 return;
             }
@@ -141,12 +145,20 @@ impl Stages<'_> {
         };
         (0..MAX_CHUNKS).for_each(|_| give_room());
         let (mut waiting, mut next) = (BTreeMap::new(), 0);
-        while let Ok((number, ended)) = chunks.recv() {
-            waiting.insert(number, ended);
+        loop {
+            match chunks.recv_timeout(LOOK_EVERY) {
+                Ok((number, ended)) => _ = waiting.insert(number, ended),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
             while let Some(ended) = waiting.remove(&next) {
                 match ended {
                     Ok(Some(ready)) => line.write(&ready)?,
                     Ok(None) => return line.interrupted(),
+                    // What a reader is told that is to stop.
+                    Err(BulkError::Read { .. }) if self.stop.is_set() => {
+                        return line.interrupted();
+                    }
                     Err(error) => {
                         line.output.keep()?;
                         return Err(error);
@@ -159,12 +171,16 @@ impl Stages<'_> {
                 return line.interrupted();
             }
         }
-        Ok(())
     }
 }
 
+/// What work comes to, a panic included: nothing of it is looked at afterwards.
+fn caught<T>(work: impl FnOnce() -> Result<T, BulkError>) -> Result<T, BulkError> {
+    catch_panic(work).unwrap_or_else(|message| Err(BulkError::Panicked { message }))
+}
+
 fn read_all(
-    mut source: Source,
+    mut source: Source<'_>,
     has_room: &Receiver<()>,
     read: &SyncSender<(u64, Result<Chunk, BulkError>)>,
 ) {
@@ -172,7 +188,7 @@ fn read_all(
         if has_room.recv().is_err() {
             return;
         }
-        let Some(chunk) = source.next().transpose() else { return };
+        let Some(chunk) = caught(|| source.next()).transpose() else { return };
         let is_last = chunk.is_err();
         if read.send((number, chunk)).is_err() || is_last {
             return;
@@ -199,7 +215,7 @@ impl Line<'_, '_> {
 
     fn interrupted(&mut self) -> Result<(), BulkError> {
         self.output.keep()?;
-        let kept = matches!(self.output, Output::File(_));
+        let kept = self.can_resume && matches!(self.output, Output::File(_));
         Err(BulkError::Interrupted { rows: self.output.counts().rows, kept })
     }
 }

@@ -34,17 +34,27 @@ pub fn run(
     if output_format == Format::Parquet && matches!(target, Target::Stream(_)) {
         return Err(BulkError::ParquetStream);
     }
+    let stop = Stop::new(interrupt);
     let given = match input {
         Input::File(path) => Given::of_file(path, input_format, output_format, job)?,
-        Input::Stream(stream) => Given::of_stream(stream, input_format, output_format, job)?,
+        Input::Stream(stream) => {
+            let given = Given::of_stream(stream, input_format, output_format, job, stop.clone());
+            match given {
+                // While it waited for the header.
+                Err(BulkError::Read { .. }) if stop.is_set() => {
+                    return Err(BulkError::Interrupted { rows: 0, kept: false });
+                }
+                given => given?,
+            }
+        }
     };
-    let run = Run { job, given, input_format, output_format };
+    let run = Run { job, given, input_format, output_format, stop };
     match target {
-        Target::File(out) => run.to_file(out, encoders, observer, interrupt),
+        Target::File(out) => run.to_file(out, encoders, observer),
         Target::Stream(stream) => {
             let mut output = Output::Stream(stream, Counts::default());
             run.begin_stream(&mut output)?;
-            run.go(run.given.start(), &mut output, encoders, observer, interrupt)
+            run.go(run.given.start(), &mut output, encoders, observer)
         }
     }
 }
@@ -54,24 +64,24 @@ struct Run<'a, 'j> {
     given: Given<'a>,
     input_format: Format,
     output_format: Format,
+    stop: Stop<'a>,
 }
 
-impl Run<'_, '_> {
+impl<'a> Run<'a, '_> {
     fn to_file(
         &self,
         out: &Path,
         encoders: Vec<BoxedEncoder>,
         observer: &mut dyn Observer,
-        interrupt: &AtomicBool,
     ) -> Result<Summary, BulkError> {
         let (job, path) = (self.job, out.display().to_string());
         self.check_other_file(out)?;
         let places = Places::of(out);
-        let unfinished = places.unfinished(job.unfinished)?;
         let identity = self.identity();
         let (Some(identity), Some(total)) = (identity, self.given.total()) else {
-            return self.stream_to_file(places, encoders, observer, interrupt);
+            return self.stream_to_file(places, encoders, observer);
         };
+        let unfinished = places.unfinished(job.unfinished)?;
         if let Some(state) = &unfinished {
             state.check(&identity)?;
             if places.is_finished(state, total, job.replace)? {
@@ -92,7 +102,7 @@ impl Run<'_, '_> {
         let from = unfinished.as_ref().map_or(self.given.start(), |state| state.place);
         let partial = self.partial(places, identity, unfinished)?;
         let mut output = Output::File(Box::new(partial));
-        let summary = self.go(from, &mut output, encoders, observer, interrupt)?;
+        let summary = self.go(from, &mut output, encoders, observer)?;
         self.finish(output)?;
         Ok(summary)
     }
@@ -103,17 +113,20 @@ impl Run<'_, '_> {
         places: Places,
         encoders: Vec<BoxedEncoder>,
         observer: &mut dyn Observer,
-        interrupt: &AtomicBool,
     ) -> Result<Summary, BulkError> {
-        if self.job.unfinished == Unfinished::Resume {
-            return Err(BulkError::NeedsFile { what: "--resume" });
+        match self.job.unfinished {
+            Unfinished::Resume => return Err(BulkError::NeedsFile { what: "--resume" }),
+            Unfinished::Refuse if places.has_partial() => {
+                return Err(BulkError::Leftover { path: places.out.display().to_string() });
+            }
+            Unfinished::Refuse | Unfinished::Restart => {}
         }
         if places.out.exists() && !self.job.replace {
             return Err(BulkError::Exists { path: places.out.display().to_string() });
         }
         let identity = Identity::from([("the input".to_owned(), STANDARD_INPUT.to_owned())]);
         let mut output = Output::File(Box::new(self.partial(places, identity, None)?));
-        let summary = self.go(self.given.start(), &mut output, encoders, observer, interrupt)?;
+        let summary = self.go(self.given.start(), &mut output, encoders, observer)?;
         self.finish(output)?;
         Ok(summary)
     }
@@ -160,27 +173,28 @@ impl Run<'_, '_> {
         output: &mut Output<'_>,
         encoders: Vec<BoxedEncoder>,
         observer: &mut dyn Observer,
-        interrupt: &AtomicBool,
     ) -> Result<Summary, BulkError> {
-        let (job, stop) = (self.job, Stop::new(interrupt));
+        let (job, stop) = (self.job, &self.stop);
         let resumed = output.counts().rows;
         let total = self.given.total();
         observer.begin(&Progress { counts: output.counts(), total });
         let source = self.source(from)?;
         let tokens = job.batch_tokens.get();
         let stages = Stages {
-            scorer: Scorer::new(job.predictor, job.templates, tokens, encoders, &stop)?,
+            scorer: Scorer::new(job.predictor, job.templates, tokens, encoders, stop)?,
             layout: &self.given.layout,
             input: self.input_format,
             schema: self.schema(),
-            stop: &stop,
+            stop,
         };
-        stages.run(source, Line { output, observer, total, max_errors: job.max_errors })?;
+        let can_resume = matches!(self.given.kind, Kind::File { .. });
+        let max_errors = job.max_errors;
+        stages.run(source, Line { output, observer, total, max_errors, can_resume })?;
         let (counts, first_error) = (output.counts(), output.first_error().cloned());
         Ok(Summary { counts, resumed, first_error, was_there: false })
     }
 
-    fn source(&self, from: Place) -> Result<Source, BulkError> {
+    fn source(&self, from: Place) -> Result<Source<'a>, BulkError> {
         let chunk_rows = self.job.chunk_rows.get();
         match &self.given.kind {
             Kind::File { path, rows, .. } => {

@@ -4,9 +4,12 @@
 //! Which prompts share a batch depends on the chunk alone, not on threads or time: a chunk that is
 //! computed again comes out the same to the bit.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use rayon::prelude::*;
@@ -37,16 +40,20 @@ pub struct Scorer<'a> {
     stop: &'a Stop<'a>,
 }
 
+/// How often whoever waits looks whether to [`Stop`]: a signal sets a flag and wakes nobody.
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+
 /// Whether anybody wants the predictions still.
+#[derive(Clone)]
 pub struct Stop<'a> {
     /// Set from outside.
     pub interrupt: &'a AtomicBool,
-    own: AtomicBool,
+    own: Arc<AtomicBool>,
 }
 
 impl<'a> Stop<'a> {
     pub fn new(interrupt: &'a AtomicBool) -> Self {
-        Self { interrupt, own: AtomicBool::new(false) }
+        Self { interrupt, own: Arc::new(AtomicBool::new(false)) }
     }
 
     /// Nobody does.

@@ -43,8 +43,8 @@ pub struct Chunk {
 }
 
 /// Where rows come from.
-pub struct Source {
-    reader: Reader,
+pub struct Source<'a> {
+    reader: Reader<'a>,
     /// Where the next row is.
     at: u64,
     /// The row after the last one.
@@ -53,12 +53,12 @@ pub struct Source {
     name: String,
 }
 
-enum Reader {
-    Text(Records<Box<dyn BufRead + Send>>),
+enum Reader<'a> {
+    Text(Records<Box<dyn BufRead + Send + 'a>>),
     Arrow(ArrowRows),
 }
 
-impl Source {
+impl<'a> Source<'a> {
     /// The rows of a file between these numbers, read from a place that lies before them or among
     /// them.
     ///
@@ -100,7 +100,7 @@ impl Source {
 
     /// All rows that a stream still has.
     pub fn of_stream(
-        records: Records<Box<dyn BufRead + Send>>,
+        records: Records<Box<dyn BufRead + Send + 'a>>,
         name: &str,
         chunk_rows: usize,
     ) -> Self {
@@ -137,7 +137,7 @@ impl Source {
 }
 
 fn read_records(
-    records: &mut Records<Box<dyn BufRead + Send>>,
+    records: &mut Records<Box<dyn BufRead + Send + '_>>,
     most: usize,
 ) -> std::io::Result<Vec<Record>> {
     let (mut found, mut bytes) = (Vec::new(), 0);

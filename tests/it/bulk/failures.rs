@@ -140,6 +140,18 @@ fn what_a_row_is_told_is_short_whatever_stands_in_it() {
 }
 
 #[test]
+fn a_fault_of_the_program_ends_the_run_and_keeps_what_was_written() {
+    let stage = Stage::new();
+    stage.file("in.csv", super::stage::reviews(100));
+    let mut ask = stage.ask("in.csv", "out.csv");
+    ask.is_broken = true;
+    let error = ask.run().expect_err("a fault").to_string();
+    assert!(error.contains("a broken encoder") && error.contains("a fault of ours"), "{error}");
+    (ask.is_broken, ask.unfinished) = (false, dynamar::bulk::Unfinished::Resume);
+    assert_eq!(ask.run().expect("it goes on").counts.rows, 100);
+}
+
+#[test]
 fn what_cannot_be_is_said_before_anything_is_written() {
     let stage = Stage::new();
     stage.file("in.csv", "id,text,label\n1,a,b\n");

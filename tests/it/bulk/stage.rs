@@ -33,6 +33,8 @@ type Trick = Arc<dyn Fn(&[&Prompt]) -> Result<(), PredictError> + Send + Sync>;
 struct Shared {
     encoder: Arc<Mutex<Encoder>>,
     trick: Trick,
+    /// Whether it panics where that is not expected of an encoder.
+    is_broken: bool,
 }
 
 impl MaskEncoder for Shared {
@@ -42,6 +44,7 @@ impl MaskEncoder for Shared {
     }
 
     fn hidden_size(&self) -> usize {
+        assert!(!self.is_broken, "a broken encoder");
         self.encoder.lock().expect("no panic").hidden_size()
     }
 }
@@ -71,6 +74,7 @@ pub struct Ask<'s> {
     pub unfinished: Unfinished,
     pub replace: bool,
     pub checkpoint: String,
+    pub is_broken: bool,
     trick: Trick,
 }
 
@@ -112,7 +116,8 @@ impl Stage {
     }
 
     pub fn encoder(&self) -> impl MaskEncoder + use<> {
-        Shared { encoder: Arc::clone(&self.encoder), trick: Arc::new(|_| Ok(())) }
+        let trick = Arc::new(|_: &[&Prompt]| Ok(()));
+        Shared { encoder: Arc::clone(&self.encoder), trick, is_broken: false }
     }
 
     /// Polarity of the rows of a file.
@@ -131,6 +136,7 @@ impl Stage {
             unfinished: Unfinished::Refuse,
             replace: false,
             checkpoint: self.model.id.clone(),
+            is_broken: false,
             trick: Arc::new(|_| Ok(())),
         }
     }
@@ -195,7 +201,7 @@ impl Ask<'_> {
         };
         let encoder = |_| -> BoxedEncoder {
             let (encoder, trick) = (Arc::clone(&self.stage.encoder), Arc::clone(&self.trick));
-            Box::new(Shared { encoder, trick })
+            Box::new(Shared { encoder, trick, is_broken: self.is_broken })
         };
         let encoders = (0..self.threads).map(encoder).collect();
         bulk::run(files, &job, encoders, observer, interrupt)
