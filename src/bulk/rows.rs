@@ -7,6 +7,7 @@ use csv::ByteRecord;
 
 use super::{
     Format, cells,
+    columnar::Stretch,
     columns::{FieldColumn, Layout, shown},
     excerpt::excerpt,
     json::{Entries, Entry},
@@ -58,8 +59,12 @@ pub fn parse(piece: Piece, input: Format, layout: &Layout) -> Parsed {
 
 fn take_apart(piece: Piece, input: Format, layout: &Layout) -> Parsed {
     match piece {
-        Piece::Arrow(batches) => {
-            let examples = batches.iter().flat_map(|batch| of_batch(batch, layout)).collect();
+        Piece::Arrow(Stretch { batches, faults }) => {
+            let mut examples: Vec<_> =
+                batches.iter().flat_map(|batch| of_batch(batch, layout)).collect();
+            for (row, fault) in faults {
+                examples[row] = Err(fault);
+            }
             Parsed { rows: Rows::Arrow(batches), examples }
         }
         Piece::Text(records) if input == Format::Csv => parse_csv(&records, layout),

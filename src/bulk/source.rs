@@ -11,7 +11,7 @@ use arrow_array::RecordBatch;
 
 use super::{
     BulkError, Format,
-    columnar::ArrowRows,
+    columnar::{ArrowRows, Stretch},
     records::{Grammar, Position, Record, Records},
     survey::BUFFER_BYTES,
 };
@@ -32,7 +32,7 @@ pub struct Place {
 /// Some rows as they are read.
 pub enum Piece {
     Text(Vec<Record>),
-    Arrow(Vec<RecordBatch>),
+    Arrow(Stretch),
 }
 
 /// Consecutive rows.
@@ -123,9 +123,9 @@ impl<'a> Source<'a> {
                 (Piece::Text(found), rows, records.position())
             }
             Reader::Arrow(arrow) => {
-                let batches = arrow.next(most, CHUNK_BYTES)?;
-                let rows = batches.iter().map(RecordBatch::num_rows).sum();
-                (Piece::Arrow(batches), rows, Position::default())
+                let found = arrow.next(most, CHUNK_BYTES)?;
+                let rows = found.batches.iter().map(RecordBatch::num_rows).sum();
+                (Piece::Arrow(found), rows, Position::default())
             }
         };
         if rows == 0 {

@@ -1,5 +1,6 @@
 //! Files are scored: every format, rows that fail, runs that are killed, shards.
 
+mod columnar;
 mod failures;
 mod formats;
 mod hostile;

@@ -80,6 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("arrow_array", &["bulk"]),
     ("arrow_schema", &["bulk"]),
+    ("arrow_select", &["bulk"]),
     ("memmap2", &["inference/encoder"]),
     ("ort", &["inference/encoder"]),
     ("http_body_util", &["server"]),

@@ -1,9 +1,10 @@
 //! Rows of a Parquet file as Arrow batches.
 
-use std::{collections::VecDeque, fmt::Display, fs::File, ops::Range, path::Path, sync::Arc};
+use std::{fmt::Display, fs::File, ops::Range, path::Path, sync::Arc};
 
-use arrow_array::{Array, RecordBatch, cast::AsArray};
-use arrow_schema::{DataType, SchemaRef};
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use arrow_select::concat::concat_batches;
 use parquet::{
     arrow::arrow_reader::{
         ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
@@ -13,7 +14,11 @@ use parquet::{
     file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
 };
 
-use super::window::Window;
+use super::{
+    sizes::row_bytes,
+    text::{Faults, as_bytes, as_said},
+    window::Window,
+};
 use crate::{
     bulk::{
         BulkError,
@@ -22,8 +27,11 @@ use crate::{
     panics::catch_panic,
 };
 
-/// Rows that are unfolded at a time. A page may hold one value that stands in each of them.
+/// Rows that are unfolded at a time at most. Each may hold pages in memory.
 const BATCH_ROWS: usize = 256;
+
+/// Bytes of rows that are unfolded at a time, if the footer is right about them.
+const BATCH_BYTES: i64 = 8 << 20;
 
 struct Opened {
     window: Window,
@@ -44,7 +52,8 @@ impl Opened {
     }
 }
 
-/// Says so at once if there is a column that could not be read later.
+/// Says so at once if there is a column that could not be read later. Of GZIP the library unfolds
+/// pages to whatever they hold, with no limit.
 fn check_compression(metadata: &ParquetMetaData) -> Result<(), String> {
     let columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
     let is_read = |codec: &Compression| {
@@ -88,11 +97,22 @@ pub fn schema(path: &Path) -> Result<SchemaRef, BulkError> {
     Ok(Arc::clone(Opened::new(path)?.metadata.schema()))
 }
 
-/// Reads a stretch of rows.
+/// Consecutive rows.
+#[derive(Default)]
+pub struct Stretch {
+    /// One batch as a rule.
+    pub batches: Vec<RecordBatch>,
+    /// Rows of them all that have what is no text.
+    pub faults: Faults,
+}
+
+/// Reads rows stretch by stretch.
 pub struct ArrowRows {
     batches: ParquetRecordBatchReader,
-    /// What was unfolded and not yet taken.
-    ready: VecDeque<RecordBatch>,
+    /// The types that the file says.
+    schema: SchemaRef,
+    /// What was unfolded and not yet taken, and the bytes of each row.
+    ready: Option<(RecordBatch, Vec<usize>)>,
     name: String,
     /// Rows that are to come.
     left: u64,
@@ -108,50 +128,68 @@ impl ArrowRows {
         let Opened { window, metadata, name } = Opened::new(path)?;
         let left = rows.end.saturating_sub(rows.start);
         let size = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
+        let batch_rows = batch_rows(metadata.metadata());
+        let schema = Arc::clone(metadata.schema());
+        let load = || ArrowReaderMetadata::load(&window, as_bytes(&metadata)?);
+        let metadata = tried(&name, load)?;
         let builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(window.of_pages(), metadata)
-                .with_batch_size(BATCH_ROWS)
+                .with_batch_size(batch_rows)
                 .with_offset(size(rows.start))
                 .with_limit(size(left));
         let batches = tried(&name, || builder.build())?;
-        Ok(Self { batches, ready: VecDeque::new(), name, left })
+        Ok(Self { batches, schema, ready: None, name, left })
     }
 
-    /// The next rows: so many, or fewer if their texts take `max_bytes` before. None at the end.
-    /// Where a stretch ends depends on its rows alone, not on where reading began.
+    /// The next rows: so many, or fewer if they take `max_bytes` before. None at the end. Where a
+    /// stretch ends, and how its rows lie in memory, depends on its rows alone, not on where reading
+    /// began.
     ///
     /// # Errors
     ///
     /// If the file is damaged or a page too large.
-    pub fn next(
-        &mut self,
-        max_rows: usize,
-        max_bytes: usize,
-    ) -> Result<Vec<RecordBatch>, BulkError> {
-        let (mut taken, mut rows, mut bytes) = (Vec::new(), 0, 0);
+    pub fn next(&mut self, max_rows: usize, max_bytes: usize) -> Result<Stretch, BulkError> {
+        let (mut stretch, mut rows, mut bytes) = (Stretch::default(), 0, 0);
         while rows < max_rows && bytes < max_bytes {
-            let Some(batch) = self.unfold()? else { break };
-            let mut fitting = 0;
-            while fitting < batch.num_rows() && rows < max_rows && bytes < max_bytes {
-                bytes += row_bytes(&batch, fitting);
-                fitting += 1;
+            let Some((batch, sizes)) = self.unfold()? else { break };
+            let before = rows;
+            for size in &sizes {
+                if rows == max_rows || bytes >= max_bytes {
+                    break;
+                }
+                bytes += size;
                 rows += 1;
             }
-            if fitting < batch.num_rows() {
-                self.ready.push_front(batch.slice(fitting, batch.num_rows() - fitting));
+            let taken = rows - before;
+            let (part, faults) =
+                tried(&self.name, || as_said(&batch.slice(0, taken), &self.schema))?;
+            stretch.batches.push(part);
+            stretch.faults.extend(faults.into_iter().map(|(row, fault)| (before + row, fault)));
+            if taken < batch.num_rows() {
+                let rest = batch.slice(taken, batch.num_rows() - taken);
+                self.ready = Some((rest, sizes[taken..].to_vec()));
             }
-            taken.push(batch.slice(0, fitting));
         }
         self.left = self.left.saturating_sub(rows as u64);
-        Ok(taken)
+        // Pages of an output end where rows are handed to its writer. Dictionaries that do not go
+        // together stay apart.
+        if stretch.batches.len() > 1
+            && let Ok(Ok(one)) = catch_panic(|| concat_batches(&self.schema, &stretch.batches))
+        {
+            stretch.batches = vec![one];
+        }
+        Ok(stretch)
     }
 
-    fn unfold(&mut self) -> Result<Option<RecordBatch>, BulkError> {
-        if let Some(batch) = self.ready.pop_front() {
-            return Ok(Some(batch));
+    fn unfold(&mut self) -> Result<Option<(RecordBatch, Vec<usize>)>, BulkError> {
+        if let Some(ready) = self.ready.take() {
+            return Ok(Some(ready));
         }
         match tried(&self.name, || self.batches.next().transpose())? {
-            Some(batch) => Ok(Some(batch)),
+            Some(batch) => {
+                let sizes = row_bytes(&batch);
+                Ok(Some((batch, sizes)))
+            }
             None if self.left > 0 => Err(BulkError::Parquet {
                 path: self.name.clone(),
                 message: format!("{} rows are missing", self.left),
@@ -161,14 +199,92 @@ impl ArrowRows {
     }
 }
 
-/// Bytes of a row's texts; everything else is small.
-fn row_bytes(batch: &RecordBatch, row: usize) -> usize {
-    let bytes = |column: &Arc<dyn Array>| match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().value_length(row) as usize,
-        DataType::LargeUtf8 => column.as_string::<i64>().value_length(row) as usize,
-        DataType::Binary => column.as_binary::<i32>().value_length(row) as usize,
-        DataType::LargeBinary => column.as_binary::<i64>().value_length(row) as usize,
-        _ => 0,
+/// Rows that are unfolded at a time: fewer if they are long, as far as the footer says.
+fn batch_rows(metadata: &ParquetMetaData) -> usize {
+    let row_bytes = |group: &RowGroupMetaData| {
+        let bytes: i64 = group
+            .columns()
+            .iter()
+            .map(|column| column.uncompressed_size().max(0))
+            .fold(0, i64::saturating_add);
+        bytes / group.num_rows().max(1)
     };
-    batch.columns().iter().map(bytes).sum()
+    let longest = metadata.row_groups().iter().map(row_bytes).max().unwrap_or(0);
+    usize::try_from(BATCH_BYTES / longest.max(1)).unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::{ArrayRef, LargeStringArray, StringViewArray};
+    use parquet::{
+        arrow::ArrowWriter,
+        basic::{BrotliLevel, GzipLevel},
+        file::metadata::FileMetaData,
+    };
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// Reads a file with one column.
+    fn rows(column: ArrayRef) -> ArrowRows {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("in.parquet");
+        let count = column.len() as u64;
+        let batch = RecordBatch::try_from_iter([("text", column)]).expect("one column");
+        let file = File::create(&path).expect("a place");
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a known type");
+        writer.write(&batch).expect("written");
+        writer.close().expect("closed");
+        ArrowRows::new(&path, 0..count).expect("readable")
+    }
+
+    fn count(stretch: &Stretch) -> usize {
+        stretch.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    #[test]
+    fn a_stretch_ends_where_its_bytes_do_whatever_the_type() {
+        let texts: Vec<String> = (0..100).map(|row| format!("{row:04}").repeat(50_000)).collect();
+        let mut rows = rows(Arc::new(StringViewArray::from_iter_values(texts)));
+        // Of 200 KB each.
+        for expected in [6, 6] {
+            let stretch = rows.next(2048, MIB).expect("readable");
+            assert_eq!((count(&stretch), stretch.batches.len()), (expected, 1));
+        }
+        assert_eq!(count(&rows.next(3, MIB).expect("readable")), 3);
+    }
+
+    #[test]
+    fn a_value_that_stands_in_many_rows_is_in_memory_once() {
+        // A little less than what writers put into a dictionary.
+        let long = "x".repeat(MIB / 8 * 7);
+        let texts = LargeStringArray::from_iter_values((0..200).map(|_| &long));
+        let mut rows = rows(Arc::new(texts));
+        assert_eq!(count(&rows.next(2048, 2 * MIB).expect("readable")), 3);
+        let (ready, _) = rows.ready.as_ref().expect("some are left");
+        assert!(ready.num_rows() > 100 && ready.get_array_memory_size() < 4 * MIB);
+    }
+
+    #[test]
+    fn a_compression_that_is_not_read_is_said_with_what_to_do() {
+        let message = "message m { optional binary text; }";
+        let message = parquet::schema::parser::parse_message_type(message).expect("a schema");
+        let schema = Arc::new(parquet::schema::types::SchemaDescriptor::new(Arc::new(message)));
+        let check = |codec| {
+            let column = ColumnChunkMetaData::builder(schema.column(0)).set_compression(codec);
+            let group = RowGroupMetaData::builder(Arc::clone(&schema));
+            let group = group.add_column_metadata(column.build().expect("a column")).build();
+            let file = FileMetaData::new(2, 0, None, None, Arc::clone(&schema), None);
+            check_compression(&ParquetMetaData::new(file, vec![group.expect("a group")]))
+        };
+        assert_eq!(check(Compression::UNCOMPRESSED), Ok(()));
+        let gzip = Compression::GZIP(GzipLevel::default());
+        let brotli = Compression::BROTLI(BrotliLevel::default());
+        for codec in [gzip, brotli, Compression::LZ4, Compression::LZ4_RAW] {
+            let error = check(codec).expect_err("refused");
+            let name = format!("{codec:?}");
+            assert!(error.contains(&name) && error.contains("write it with Snappy"), "{error}");
+        }
+    }
 }

@@ -13,13 +13,18 @@ use parquet::{
     file::reader::{ChunkReader, Length},
 };
 
+use super::footer::check_schema;
+
 /// Bytes of the largest page, compressed or not. Most writers make pages of 1 MiB.
 pub const MAX_PAGE_BYTES: u64 = 64 << 20;
 
 /// Bytes of the largest footer.
 const MAX_FOOTER_BYTES: u32 = 64 << 20;
 
-/// What ends a Parquet file, after the footer's length.
+/// What a Parquet file begins and ends with.
+const MAGIC: &[u8] = b"PAR1";
+
+/// Bytes that end a Parquet file: the footer's length and those.
 const TAIL_BYTES: u64 = 8;
 
 /// First bytes of a page's header that hold its sizes: three tagged numbers of at most 6 bytes.
@@ -46,7 +51,8 @@ impl Window {
         Self { reads_pages: true, ..self.clone() }
     }
 
-    /// Says so if the footer is larger than any real one, before it is read.
+    /// Says so if the footer is larger than any real one, before it is read, or has a schema that the
+    /// library had better not take in.
     pub fn check_footer(&self) -> Result<()> {
         let Some(at) = self.length.checked_sub(TAIL_BYTES) else {
             return Err(general("it is too short to be a Parquet file".to_owned()));
@@ -54,11 +60,17 @@ impl Window {
         let mut tail = [0; TAIL_BYTES as usize];
         self.file.read_exact_at(&mut tail, self.start + at)?;
         let bytes = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
-        match bytes > MAX_FOOTER_BYTES {
-            true => Err(general(format!(
+        if bytes > MAX_FOOTER_BYTES {
+            return Err(general(format!(
                 "its footer has {bytes} bytes, and no more than {MAX_FOOTER_BYTES} are taken"
-            ))),
-            false => Ok(()),
+            )));
+        }
+        match at.checked_sub(u64::from(bytes)) {
+            Some(start) if tail.ends_with(MAGIC) => {
+                check_schema(&self.get_bytes(start, bytes as usize)?).map_err(general)
+            }
+            // No Parquet file, or an encrypted one: the library says so.
+            _ => Ok(()),
         }
     }
 }
@@ -131,15 +143,16 @@ impl Reader {
         let mut head = [0; HEAD_BYTES];
         let read = self.file.read_at(&mut head, self.at)?;
         match uncompressed_bytes(&head[..read]) {
-            Some(bytes) if bytes > MAX_PAGE_BYTES => Err(io::Error::other(too_large(bytes))),
-            _ => Ok(()),
+            Some(bytes) if bytes <= MAX_PAGE_BYTES => Ok(()),
+            Some(bytes) => Err(io::Error::other(too_large(bytes))),
+            // The library may read what cannot be read here, and would then make room for it.
+            None => Err(io::Error::other("a page that does not say how large it is")),
         }
     }
 }
 
 /// What a page unfolds to, from the beginning of its header (Thrift's compact protocol: the type and
-/// the size are its first two fields, each a tag and a number). What is written otherwise the library
-/// reads, or refuses.
+/// the size are its first two fields, each a tag and a number). No writer writes it otherwise.
 fn uncompressed_bytes(head: &[u8]) -> Option<u64> {
     /// The next field, a number of 32 bits.
     const NEXT_NUMBER: u8 = 0x15;
@@ -174,6 +187,22 @@ mod tests {
         assert_eq!(uncompressed_bytes(&huge), Some((1 << 31) - 1));
         assert_eq!(uncompressed_bytes(&[0x15, 0x00, 0x25, 0x08]), None);
         assert_eq!(uncompressed_bytes(&[]), None);
+    }
+
+    #[test]
+    fn a_page_that_does_not_say_its_size_is_refused() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("bytes");
+        let read = |head: &[u8]| {
+            std::fs::write(&path, head).expect("written");
+            let file = Arc::new(File::open(&path).expect("there"));
+            let pages = Window::new(file, 0, head.len() as u64).of_pages();
+            pages.get_read(0).expect("inside").read(&mut [0; 4])
+        };
+        assert_eq!(read(&[0x15, 0x00, 0x15, 0x08, 0x15, 0x08]).ok(), Some(4));
+        // The same fields with their numbers written out.
+        let error = read(&[0x05, 0x02, 0x00, 0x05, 0x04, 0x08]).expect_err("refused").to_string();
+        assert!(error.contains("does not say"), "{error}");
     }
 
     #[test]
