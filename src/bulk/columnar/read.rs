@@ -33,6 +33,12 @@ const BATCH_ROWS: usize = 256;
 /// Bytes of rows that are unfolded at a time, if the footer is right about them.
 const BATCH_BYTES: i64 = 8 << 20;
 
+/// Bytes that the pages of rows that are unfolded at a time may take, whatever the footer says.
+const MAX_BATCH_BYTES: u64 = 1 << 30;
+
+/// And in addition for each column, of which a dictionary and a page are read at least.
+const MAX_COLUMN_BYTES: u64 = 4 << 20;
+
 struct Opened {
     window: Window,
     metadata: ArrowReaderMetadata,
@@ -108,6 +114,7 @@ pub struct Stretch {
 
 /// Reads rows stretch by stretch.
 pub struct ArrowRows {
+    pages: Window,
     batches: ParquetRecordBatchReader,
     /// The types that the file says.
     schema: SchemaRef,
@@ -130,15 +137,18 @@ impl ArrowRows {
         let size = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let batch_rows = batch_rows(metadata.metadata());
         let schema = Arc::clone(metadata.schema());
+        let columns = metadata.parquet_schema().num_columns() as u64;
+        let pages = window.of_pages(MAX_BATCH_BYTES + columns * MAX_COLUMN_BYTES);
+        let (groups, passed) = groups_from(metadata.metadata(), rows.start);
         let load = || ArrowReaderMetadata::load(&window, as_bytes(&metadata)?);
         let metadata = tried(&name, load)?;
-        let builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(window.of_pages(), metadata)
-                .with_batch_size(batch_rows)
-                .with_offset(size(rows.start))
-                .with_limit(size(left));
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(pages.clone(), metadata)
+            .with_row_groups(groups)
+            .with_batch_size(batch_rows)
+            .with_offset(size(rows.start - passed))
+            .with_limit(size(left));
         let batches = tried(&name, || builder.build())?;
-        Ok(Self { batches, schema, ready: None, name, left })
+        Ok(Self { pages, batches, schema, ready: None, name, left })
     }
 
     /// The next rows: so many, or fewer if they take `max_bytes` before. None at the end. Where a
@@ -185,6 +195,7 @@ impl ArrowRows {
         if let Some(ready) = self.ready.take() {
             return Ok(Some(ready));
         }
+        self.pages.begin();
         match tried(&self.name, || self.batches.next().transpose())? {
             Some(batch) => {
                 let sizes = row_bytes(&batch);
@@ -197,6 +208,20 @@ impl ArrowRows {
             None => Ok(None),
         }
     }
+}
+
+/// The row groups from the one on that has a row, and how many rows are before them.
+fn groups_from(metadata: &ParquetMetaData, row: u64) -> (Vec<usize>, u64) {
+    let (mut groups, mut passed) = (Vec::new(), 0);
+    for (at, group) in metadata.row_groups().iter().enumerate() {
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0);
+        if groups.is_empty() && rows <= row - passed {
+            passed += rows;
+        } else {
+            groups.push(at);
+        }
+    }
+    (groups, passed)
 }
 
 /// Rows that are unfolded at a time: fewer if they are long, as far as the footer says.

@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io::{self, BufReader, Read},
     os::unix::fs::FileExt,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -36,19 +39,37 @@ pub struct Window {
     file: Arc<File>,
     start: u64,
     length: u64,
-    /// Whether only pages are read, so that their headers can be looked at.
-    reads_pages: bool,
+    /// If only pages are read, so that their headers can be looked at, what they unfold to.
+    pages: Option<Arc<Pages>>,
+}
+
+/// Pages that are read one after the other.
+struct Pages {
+    /// What the page unfolds to whose header was read last.
+    last: AtomicU64,
+    /// What all pages do that were read since somebody began.
+    sum: AtomicU64,
+    limit: u64,
 }
 
 impl Window {
     /// `length` bytes from `start` on. The file is read by position, so others may share it.
     pub fn new(file: Arc<File>, start: u64, length: u64) -> Self {
-        Self { file, start, length, reads_pages: false }
+        Self { file, start, length, pages: None }
     }
 
-    /// The same for reading pages, none of which may unfold to more than the limit.
-    pub fn of_pages(&self) -> Self {
-        Self { reads_pages: true, ..self.clone() }
+    /// The same for reading pages, none of which may unfold to more than the limit, nor all together to
+    /// more than `limit` bytes between one [`Self::begin`] and the next.
+    pub fn of_pages(&self, limit: u64) -> Self {
+        let (last, sum) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { pages: Some(Arc::new(Pages { last, sum, limit })), ..self.clone() }
+    }
+
+    /// Counts anew what pages unfold to.
+    pub fn begin(&self) {
+        if let Some(pages) = &self.pages {
+            pages.sum.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Says so if the footer is larger than any real one, before it is read, or has a schema that the
@@ -89,14 +110,24 @@ impl ChunkReader for Window {
             file: Arc::clone(&self.file),
             at: self.start + start.min(self.length),
             end: self.start + self.length,
-            checks: self.reads_pages,
+            pages: self.pages.clone(),
         };
         Ok(BufReader::new(reader))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        if self.reads_pages && length as u64 > MAX_PAGE_BYTES {
-            return Err(general(too_large(length as u64)));
+        if let Some(pages) = &self.pages {
+            if length as u64 > MAX_PAGE_BYTES {
+                return Err(general(too_large(length as u64)));
+            }
+            let bytes = pages.last.load(Ordering::Relaxed);
+            let sum = pages.sum.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if sum > pages.limit {
+                let limit = pages.limit;
+                return Err(general(format!(
+                    "pages of a few rows that unfold to {sum} bytes, and no more than {limit} are taken"
+                )));
+            }
         }
         let fits = start.checked_add(length as u64).is_some_and(|end| end <= self.length);
         if !fits {
@@ -122,13 +153,13 @@ pub struct Reader {
     file: Arc<File>,
     at: u64,
     end: u64,
-    checks: bool,
+    pages: Option<Arc<Pages>>,
 }
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if std::mem::take(&mut self.checks) {
-            self.check_page()?;
+        if let Some(pages) = self.pages.take() {
+            pages.last.store(self.page_bytes()?, Ordering::Relaxed);
         }
         let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
@@ -139,11 +170,12 @@ impl Read for Reader {
 }
 
 impl Reader {
-    fn check_page(&self) -> io::Result<()> {
+    /// What the page unfolds to whose header is here.
+    fn page_bytes(&self) -> io::Result<u64> {
         let mut head = [0; HEAD_BYTES];
         let read = self.file.read_at(&mut head, self.at)?;
         match uncompressed_bytes(&head[..read]) {
-            Some(bytes) if bytes <= MAX_PAGE_BYTES => Ok(()),
+            Some(bytes) if bytes <= MAX_PAGE_BYTES => Ok(bytes),
             Some(bytes) => Err(io::Error::other(too_large(bytes))),
             // The library may read what cannot be read here, and would then make room for it.
             None => Err(io::Error::other("a page that does not say how large it is")),
@@ -196,13 +228,31 @@ mod tests {
         let read = |head: &[u8]| {
             std::fs::write(&path, head).expect("written");
             let file = Arc::new(File::open(&path).expect("there"));
-            let pages = Window::new(file, 0, head.len() as u64).of_pages();
+            let pages = Window::new(file, 0, head.len() as u64).of_pages(100);
             pages.get_read(0).expect("inside").read(&mut [0; 4])
         };
         assert_eq!(read(&[0x15, 0x00, 0x15, 0x08, 0x15, 0x08]).ok(), Some(4));
         // The same fields with their numbers written out.
         let error = read(&[0x05, 0x02, 0x00, 0x05, 0x04, 0x08]).expect_err("refused").to_string();
         assert!(error.contains("does not say"), "{error}");
+    }
+
+    #[test]
+    fn pages_together_unfold_to_no_more_than_they_may() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("bytes");
+        // 4 bytes each.
+        std::fs::write(&path, [0x15, 0x00, 0x15, 0x08, 0x15, 0x08]).expect("written");
+        let file = Arc::new(File::open(&path).expect("there"));
+        let pages = Window::new(file, 0, 6).of_pages(10);
+        let read = || {
+            pages.get_read(0).expect("inside").read_exact(&mut [0; 6]).expect("a header");
+            pages.get_bytes(0, 4).map(|bytes| bytes.len())
+        };
+        assert!((0..2).all(|_| read().is_ok()));
+        assert!(read().expect_err("refused").to_string().contains("12 bytes, and no more than 10"));
+        pages.begin();
+        assert!((0..2).all(|_| read().is_ok()));
     }
 
     #[test]
