@@ -18,6 +18,7 @@ pub struct StoppableRead<'a> {
     /// The block that is being taken, and how far.
     block: Vec<u8>,
     taken: usize,
+    has_ended: bool,
     stop: Stop<'a>,
 }
 
@@ -34,7 +35,7 @@ impl<'a> StoppableRead<'a> {
             .name("stream".to_owned())
             .spawn(move || read_all(stream, &sender))
             .map_err(|error| BulkError::Threads(error.to_string()))?;
-        Ok(Self { blocks, block: Vec::new(), taken: 0, stop })
+        Ok(Self { blocks, block: Vec::new(), taken: 0, has_ended: false, stop })
     }
 
     /// The next block; empty at the end.
@@ -42,7 +43,9 @@ impl<'a> StoppableRead<'a> {
         loop {
             match self.blocks.recv_timeout(LOOK_EVERY) {
                 Ok(block) => return block,
-                Err(RecvTimeoutError::Disconnected) => return Ok(Vec::new()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(io::Error::other("its thread has ended before it did"));
+                }
                 Err(RecvTimeoutError::Timeout) if self.stop.is_set() => {
                     return Err(io::Error::other("nobody wants the rest"));
                 }
@@ -80,13 +83,40 @@ impl Read for StoppableRead<'_> {
 
 impl BufRead for StoppableRead<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.taken == self.block.len() {
+        if self.taken == self.block.len() && !self.has_ended {
             (self.block, self.taken) = (self.wait()?, 0);
+            self.has_ended = self.block.is_empty();
         }
         Ok(&self.block[self.taken..])
     }
 
     fn consume(&mut self, amount: usize) {
         self.taken += amount;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            panic!("a broken stream")
+        }
+    }
+
+    #[test]
+    fn a_stream_ends_where_it_ends_and_not_where_its_reader_is_lost() {
+        let interrupt = AtomicBool::new(false);
+        let open = |stream| StoppableRead::new(stream, Stop::new(&interrupt)).expect("a thread");
+        let mut text = String::new();
+        let mut whole = open(Box::new(io::Cursor::new("a\nb")));
+        whole.read_to_string(&mut text).expect("read");
+        assert_eq!((text.as_str(), whole.read(&mut [0]).ok()), ("a\nb", Some(0)));
+        assert!(open(Box::new(Broken)).read(&mut [0]).is_err());
     }
 }
