@@ -1,31 +1,24 @@
 //! Rows of a Parquet file as Arrow batches.
 
-use std::{fmt::Display, fs::File, ops::Range, path::Path, sync::Arc};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
 use parquet::{
     arrow::arrow_reader::{
-        ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-        ParquetRecordBatchReaderBuilder,
+        ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
     },
-    basic::Compression,
-    file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData},
+    file::metadata::{ParquetMetaData, RowGroupMetaData},
 };
 
 use super::{
+    open::{Opened, tried},
     sizes::row_bytes,
     text::{Faults, as_bytes, as_said},
     window::Window,
 };
-use crate::{
-    bulk::{
-        BulkError,
-        columns::{Column, ColumnKind},
-    },
-    panics::catch_panic,
-};
+use crate::{bulk::BulkError, panics::catch_panic};
 
 /// Rows that are unfolded at a time at most. Each may hold pages in memory.
 const BATCH_ROWS: usize = 256;
@@ -38,70 +31,6 @@ const MAX_BATCH_BYTES: u64 = 1 << 30;
 
 /// And in addition for each column, of which a dictionary and a page are read at least.
 const MAX_COLUMN_BYTES: u64 = 4 << 20;
-
-struct Opened {
-    window: Window,
-    metadata: ArrowReaderMetadata,
-    name: String,
-}
-
-impl Opened {
-    fn new(path: &Path) -> Result<Self, BulkError> {
-        let name = path.display().to_string();
-        let file = File::open(path).map_err(BulkError::read(&name))?;
-        let length = file.metadata().map_err(BulkError::read(&name))?.len();
-        let window = Window::new(Arc::new(file), 0, length);
-        let load = || ArrowReaderMetadata::load(&window, ArrowReaderOptions::new());
-        let metadata = tried(&name, || window.check_footer().and_then(|()| load()))?;
-        tried(&name, || check_compression(metadata.metadata()))?;
-        Ok(Self { window, metadata, name })
-    }
-}
-
-/// Says so at once if there is a column that could not be read later. Of GZIP the library unfolds
-/// pages to whatever they hold, with no limit.
-fn check_compression(metadata: &ParquetMetaData) -> Result<(), String> {
-    let columns = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
-    let is_read = |codec: &Compression| {
-        matches!(codec, Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_))
-    };
-    match columns.map(ColumnChunkMetaData::compression).find(|codec| !is_read(codec)) {
-        Some(codec) => Err(format!(
-            "it is compressed with {codec:?}; write it with Snappy, Zstandard or without"
-        )),
-        None => Ok(()),
-    }
-}
-
-/// What the library makes of a file. One that is damaged can make it panic, after which nothing of
-/// what it was at is used any more.
-fn tried<T, E: Display>(name: &str, work: impl FnOnce() -> Result<T, E>) -> Result<T, BulkError> {
-    let message = match catch_panic(work) {
-        Ok(Ok(made)) => return Ok(made),
-        Ok(Err(error)) => error.to_string(),
-        Err(panic) => format!("it makes the library panic: {panic}"),
-    };
-    Err(BulkError::Parquet { path: name.to_owned(), message })
-}
-
-/// The number of rows, and the columns.
-pub fn survey(path: &Path) -> Result<(u64, Vec<Column>), BulkError> {
-    let opened = Opened::new(path)?;
-    let rows: i64 = opened.metadata.metadata().row_groups().iter().map(|g| g.num_rows()).sum();
-    let rows = u64::try_from(rows).map_err(|_| BulkError::Parquet {
-        path: opened.name.clone(),
-        message: format!("it says that it has {rows} rows"),
-    })?;
-    let columns = opened.metadata.schema().fields().iter();
-    let columns =
-        columns.map(|field| Column { name: field.name().clone(), kind: ColumnKind::Arrow });
-    Ok((rows, columns.collect()))
-}
-
-/// The types of the columns.
-pub fn schema(path: &Path) -> Result<SchemaRef, BulkError> {
-    Ok(Arc::clone(Opened::new(path)?.metadata.schema()))
-}
 
 /// Consecutive rows.
 #[derive(Default)]
@@ -240,12 +169,10 @@ fn batch_rows(metadata: &ParquetMetaData) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use arrow_array::{ArrayRef, LargeStringArray, StringViewArray};
-    use parquet::{
-        arrow::ArrowWriter,
-        basic::{BrotliLevel, GzipLevel},
-        file::metadata::FileMetaData,
-    };
+    use parquet::arrow::ArrowWriter;
 
     use super::*;
 
@@ -289,27 +216,5 @@ mod tests {
         assert_eq!(count(&rows.next(2048, 2 * MIB).expect("readable")), 3);
         let (ready, _) = rows.ready.as_ref().expect("some are left");
         assert!(ready.num_rows() > 100 && ready.get_array_memory_size() < 4 * MIB);
-    }
-
-    #[test]
-    fn a_compression_that_is_not_read_is_said_with_what_to_do() {
-        let message = "message m { optional binary text; }";
-        let message = parquet::schema::parser::parse_message_type(message).expect("a schema");
-        let schema = Arc::new(parquet::schema::types::SchemaDescriptor::new(Arc::new(message)));
-        let check = |codec| {
-            let column = ColumnChunkMetaData::builder(schema.column(0)).set_compression(codec);
-            let group = RowGroupMetaData::builder(Arc::clone(&schema));
-            let group = group.add_column_metadata(column.build().expect("a column")).build();
-            let file = FileMetaData::new(2, 0, None, None, Arc::clone(&schema), None);
-            check_compression(&ParquetMetaData::new(file, vec![group.expect("a group")]))
-        };
-        assert_eq!(check(Compression::UNCOMPRESSED), Ok(()));
-        let gzip = Compression::GZIP(GzipLevel::default());
-        let brotli = Compression::BROTLI(BrotliLevel::default());
-        for codec in [gzip, brotli, Compression::LZ4, Compression::LZ4_RAW] {
-            let error = check(codec).expect_err("refused");
-            let name = format!("{codec:?}");
-            assert!(error.contains(&name) && error.contains("write it with Snappy"), "{error}");
-        }
     }
 }
