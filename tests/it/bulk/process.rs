@@ -98,6 +98,29 @@ fn streams_shards_and_figures() {
 }
 
 #[test]
+fn the_first_signal_ends_a_run_over_a_silent_pipe() {
+    let stage = Stage::new();
+    let directory = stage.path("model");
+    let mut child = dynamar(&["predict", "--model", text(&directory), "--task", "polarity"])
+        .args(["--in", "-", "--out", "-", "--in-format", "csv", "--out-format", "csv"])
+        .args(["--chunk-rows", "1"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut stdin = child.stdin.take().expect("piped");
+    stdin.write_all(b"id,text\n1,Good.\n").expect("taken");
+    let stdout = BufReader::new(child.stdout.take().expect("piped"));
+    // With the row it is beyond doubt that it listens to signals.
+    assert_eq!(stdout.lines().take(2).map_while(Result::ok).count(), 2);
+    let killed = Command::new("kill").arg(child.id().to_string()).status().expect("it runs");
+    assert!(killed.success());
+    check(&child.wait_with_output().expect("ended"), 1, &["interrupted after 1 rows"]);
+    drop(stdin);
+}
+
+#[test]
 fn shells_and_the_manual_know_every_verb() {
     for shell in ["bash", "zsh", "fish"] {
         let output = dynamar(&["completions", shell]).output().expect("it runs");
