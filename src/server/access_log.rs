@@ -54,6 +54,7 @@ impl AccessLine {
             caller = field::Empty,
             task = field::Empty,
             examples = field::Empty,
+            answered = field::Empty,
             trace_id = field::Empty,
             span_id = field::Empty,
         );
@@ -101,7 +102,7 @@ impl Drop for AccessLine {
     fn drop(&mut self) {
         // One that has not ended was dropped: its caller has gone, or its time was over.
         let ended = self.outcome.unwrap_or_else(|| self.end(Code::Cancelled));
-        let (code, ms) = (field::debug(ended.code), ended.ms);
+        let (code, ms) = (status::code_name(ended.code), ended.ms);
         if self.is_inference {
             tracing::info!(parent: &self.span, code, ms, "answered");
         } else {

@@ -214,8 +214,13 @@ fn failed(reason: &str, request: &RequestId) -> Status {
 /// The status of one request of a stream, counted from 0, as that of the stream.
 pub(super) fn of_request(status: Status, at: usize) -> Status {
     let message = format!("request {at} of the stream: {}", status.message());
-    let details = status.details().to_vec().into();
-    Status::with_details_and_metadata(status.code(), message, details, status.metadata().clone())
+    let (code, metadata) = (status.code(), status.metadata().clone());
+    if status.details().is_empty() {
+        return Status::with_details_and_metadata(code, message, Default::default(), metadata);
+    }
+    // They have the message once more, and that is the one that many clients show.
+    let details = status.get_error_details();
+    Status::with_error_details_and_metadata(code, message, details, metadata)
 }
 
 /// Our fault. The client learns under which id the log says more.

@@ -1,5 +1,6 @@
 //! Streams of requests against a real server.
 
+use prost::Message;
 use tokio_stream::StreamExt;
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -56,6 +57,9 @@ async fn an_error_ends_the_stream_after_the_answers_before_it_and_names_its_requ
     assert_eq!(error.code(), Code::InvalidArgument);
     assert!(error.message().starts_with("request 3 of the stream: examples: "), "{error:?}");
     assert!(error.get_error_details().bad_request().is_some());
+    // Many clients show the message in there, and not the other.
+    let shown = tonic_types::pb::Status::decode(error.details()).expect("a status");
+    assert_eq!(shown.message, error.message());
     stage.stop().await;
 }
 
