@@ -159,6 +159,8 @@ pub(super) async fn serve(
                     service: service.clone(),
                     stopping: stopping.clone(),
                 };
+                // Before the peer hears of it.
+                metrics.set_open(count + 1);
                 open.spawn(served.connection(stream, peer, Instant::now()));
             }
         }

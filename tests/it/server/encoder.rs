@@ -20,7 +20,6 @@ pub enum Mode {
     Fail,
     Panic,
     /// Answer with what is no number.
-    #[allow(dead_code)] // not tests/chaos
     Garble,
 }
 

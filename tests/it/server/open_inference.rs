@@ -1,6 +1,6 @@
 //! The Open Inference Protocol says what Classify and Regress say.
 
-mod tensors;
+pub mod tensors;
 
 use dynamar::server::{
     open_inference::proto::{

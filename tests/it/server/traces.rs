@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dynamar::server::open_inference::proto::{
-    GrpcInferenceServiceClient, InferTensorContents, ModelInferRequest,
-    model_infer_request::InferInputTensor,
-};
+use dynamar::server::open_inference::proto::GrpcInferenceServiceClient;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -18,7 +15,10 @@ use tokio::{net::TcpListener, sync::mpsc};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 
-use super::stage::{self, Stage, classify, regress, soon, texts};
+use super::{
+    open_inference::tensors::{infer, tensor},
+    stage::{self, Stage, classify, regress, soon, texts},
+};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER: &str = "00f067aa0ba902b7";
@@ -280,19 +280,7 @@ async fn inferences_of_the_open_protocol_are_traced_too() {
     let (received, endpoint) = collector().await;
     let stage = traced(endpoint, 0.0).await;
     let mut client = GrpcInferenceServiceClient::new(stage.channel().await);
-    let text = InferTensorContents { bytes_contents: vec![b"fine".to_vec()], ..Default::default() };
-    let input = InferInputTensor {
-        name: "text".to_owned(),
-        datatype: "BYTES".to_owned(),
-        shape: vec![1],
-        contents: Some(text),
-        ..Default::default()
-    };
-    let asked = ModelInferRequest {
-        model_name: "intensity".to_owned(),
-        inputs: vec![input],
-        ..Default::default()
-    };
+    let asked = infer("intensity", vec![tensor("text", &["fine"])]);
     soon(client.model_infer(with_parent(asked, "01"))).await.expect("answered");
     stage.stop().await;
     let spans = sent(received).await;
