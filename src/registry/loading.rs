@@ -79,6 +79,7 @@ pub(super) fn load(
     previous: Option<&Registry>,
     new_encoder: &NewEncoder,
 ) -> Result<Loaded, RegistryError> {
+    memory::keep_large_apart();
     let listing = list(directory, previous.is_some())?;
     let mut loading = Loading {
         config,

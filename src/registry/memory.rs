@@ -1,5 +1,35 @@
 //! What loading took and freed goes back to the system.
 
+/// Bytes from which what is allocated lies in a mapping of its own, which goes back when it is freed:
+/// the weights of an encoder, but hardly anything that a request takes.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const LARGE: libc::c_int = 256 << 10;
+
+/// Bytes at the end of a heap that are kept for what comes next.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const KEPT: libc::c_int = 16 << 20;
+
+/// Lets what is large lie apart from now on. The C library does so by itself only until the first of a
+/// size is freed, and then puts the next one among what is small: an encoder that serves no more leaves
+/// gaps between what is still in use, and a server that changes its checkpoints often takes ever more.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(super) fn keep_large_apart() {
+    // SAFETY: the calls take numbers, of which no value is dangerous, at any time from any thread.
+    #[allow(unsafe_code)] // there is no safe way to tell the C library
+    let is_set = unsafe {
+        // Setting one of them ends that the C library adapts both.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) == 1
+            && libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT) == 1
+    };
+    if !is_set {
+        tracing::debug!("the C library does not let itself be told where to put what is large");
+    }
+}
+
+/// Other C libraries do as they like.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(super) fn keep_large_apart() {}
+
 /// Gives freed memory back. Loading parses, hashes and packs the weights, and the C library keeps
 /// what that freed for itself: a sixth of what a small server takes.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -14,3 +44,21 @@ pub(super) fn give_back() {
 /// Other C libraries give it back by themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(super) fn give_back() {}
+
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod tests {
+    use super::*;
+
+    /// Bytes of a page, and where in its first one the C library begins what has a mapping of its own.
+    const PAGE: usize = 4096;
+    const BEGINS: usize = 16;
+
+    #[test]
+    fn what_is_large_lies_apart_however_often_its_like_was_freed() {
+        keep_large_apart();
+        for _ in 0..8 {
+            let large = vec![1u8; 4 << 20];
+            assert_eq!(large.as_ptr() as usize % PAGE, BEGINS);
+        }
+    }
+}

@@ -24,6 +24,8 @@ const LOOKS: usize = 40;
 pub struct Vitals {
     /// Resident memory, in KiB.
     pub rss: u64,
+    /// Of it what is allocated and not freed, in KiB; 0 with a C library that does not tell.
+    pub in_use: u64,
     /// But for those of the runtime: its threads for blocking work take turns, so that none of them
     /// is idle long enough to end, and how many there are is what was needed at once some time ago.
     pub threads: u64,
@@ -43,7 +45,7 @@ impl Vitals {
         let threads = thread_names().iter().filter(|name| *name != RUNTIME_THREAD).count() as u64;
         // The one of reading the directory is not counted.
         let files = fs::read_dir("/proc/self/fd").expect("Linux").count() as u64 - 1;
-        Self { rss: number("VmRSS:"), threads, files }
+        Self { rss: number("VmRSS:"), in_use: in_use() >> 10, threads, files }
     }
 
     /// What is taken when nothing is asked of the server: the least of a few seconds.
@@ -56,8 +58,9 @@ impl Vitals {
         let mut least = Self::read();
         for _ in 0..LOOKS {
             looks.tick().await;
-            let Self { rss, threads, files } = Self::read();
+            let Self { rss, in_use, threads, files } = Self::read();
             least.rss = least.rss.min(rss);
+            least.in_use = least.in_use.min(in_use);
             least.threads = least.threads.min(threads);
             least.files = least.files.min(files);
         }
@@ -80,6 +83,21 @@ fn give_back() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn give_back() {}
 
+/// Bytes that are allocated and not freed, in the heaps and in mappings of their own.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn in_use() -> u64 {
+    // SAFETY: the call has no arguments to get wrong and may be made at any time from any thread.
+    #[allow(unsafe_code)] // there is no safe way to ask the C library
+    let told = unsafe { libc::mallinfo2() };
+    (told.uordblks + told.hblkhd) as u64
+}
+
+/// Other C libraries do not tell.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn in_use() -> u64 {
+    0
+}
+
 /// The threads that there are, by their names.
 fn thread_names() -> Vec<String> {
     let tasks = fs::read_dir("/proc/self/task").expect("Linux").flatten();
@@ -90,8 +108,9 @@ fn thread_names() -> Vec<String> {
 
 impl fmt::Display for Vitals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { rss, threads, files } = self;
-        let mib = *rss as f64 / 1024.0;
-        write!(f, "{mib:.1} MiB, {threads} threads, {files} files")
+        let Self { rss, in_use, threads, files } = self;
+        let mib = |kib: &u64| *kib as f64 / 1024.0;
+        let (rss, in_use) = (mib(rss), mib(in_use));
+        write!(f, "{rss:.1} MiB, {in_use:.1} MiB in use, {threads} threads, {files} files")
     }
 }
