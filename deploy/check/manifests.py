@@ -12,8 +12,10 @@ import wiring
 CONFINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "runAsNonRoot": True}
 # These compute nothing.
 SMALL = ("health",)
-HEALTH = ["/usr/local/bin/dynamar", "health"]
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+# By their names in manifests, the sections of whose addresses the image says where it listens.
+PORTS = {"grpc": "SERVER", "health": "HEALTH", "metrics": "METRICS"}
+DOCKERFILE = Path(__file__).resolve().parents[2] / "Dockerfile"
 
 
 def load(path: Path) -> list[dict]:
@@ -55,12 +57,8 @@ def containers(pod: dict) -> list[dict]:
 
 
 def command_lines(pod: dict) -> Iterator[list[str]]:
-    """The verbs and options with which the program is called, by the pod or by its probes."""
-    for container in pod["containers"]:
-        if "args" in container:
-            yield container["args"]
-        commands = [container.get(name, {}).get("exec", {}).get("command", []) for name in PROBES]
-        yield from (command[1:] for command in commands if command[:1] == HEALTH[:1])
+    """The verbs and options with which the program is called."""
+    yield from (container["args"] for container in pod["containers"] if "args" in container)
 
 
 def confinement(pod: dict) -> Iterator[str]:
@@ -95,27 +93,17 @@ def resources(name: str, given: dict) -> Iterator[str]:
 
 
 def probes(pod: dict, defaults: dict) -> Iterator[str]:
-    """All three, on the port that there is; none but `dynamar health` with TLS; patience with workers that are replaced."""
+    """All three, on the port that is theirs alone, with patience with workers that are replaced."""
     container = pod["containers"][0]
-    port = next(port["containerPort"] for port in container["ports"] if port["name"] == "grpc")
-    given = {variable["name"] for variable in container.get("env", [])}
-    tls, shows = "DYNAMAR_TLS__CERTIFICATE" in given, "DYNAMAR_TLS__CLIENT_CA" in given
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    for name, port in ports.items():
+        if f"DYNAMAR_{PORTS[name]}__ADDRESS=0.0.0.0:{port} " not in DOCKERFILE.read_text(encoding="utf-8"):
+            yield f"port {name}: the image does not listen on {port}"
+    port = ports["health"]
     for name in PROBES:
-        probe = container.get(name, {})
-        command = probe.get("exec", {}).get("command", [])
-        if tls and (command[:2] != HEALTH or "grpc" in probe):
-            yield f"{name}: the kubelet's probes speak no TLS"
-        if tls and shows != (len(command) > 2):
-            yield f"{name}: with tls.client_ca, and only then, it has to show a certificate"
-        yield from (f"{name}: nothing is mounted for {option}" for option in command[2:] if not is_mounted(container, option))
-        if not tls and probe.get("grpc") != {"port": port, "service": "dynamar.v1.Inference"}:
+        if container.get(name, {}).get("grpc") != {"port": port, "service": "dynamar.v1.Inference"}:
             yield f"{name}: does not ask dynamar.v1.Inference on port {port}"
     liveness = container.get("livenessProbe", {})
     patience = liveness.get("periodSeconds", 10) * liveness.get("failureThreshold", 3)
     if patience <= 3 * defaults["health"]["stall_timeout_ms"] / 1000:
         yield f"livenessProbe: restarts after {patience} s what may still be replacing a worker"
-
-
-def is_mounted(container: dict, option: str) -> bool:
-    """Whether the file of --NAME=FILE lies where something is mounted."""
-    return any(option.split("=")[-1].startswith(mount["mountPath"] + "/") for mount in container["volumeMounts"])

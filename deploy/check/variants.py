@@ -6,7 +6,7 @@ VARIANTS = {
     "image": ["models.from=image"],
     "gpu": ["gpu.enabled=true"],
     "tls": ["tls.secretName=dynamar-tls", "traces.endpoint=http://otel-collector.monitoring.svc:4317"],
-    "mtls": ["tls.secretName=dynamar-tls", "tls.clientCa=ca.crt", "tls.probeSecretName=dynamar-probe"],
+    "mtls": ["tls.secretName=dynamar-tls", "tls.clientCa=ca.crt"],
     "autoscaling": ["autoscaling.enabled=true"],
     "autoscaling-wait": ["autoscaling.enabled=true", "autoscaling.wait.enabled=true", "podMonitor.enabled=true"],
 }
@@ -39,6 +39,6 @@ REFUSED = [
     "replicas=0", "replica=3", "models.from=nowhere", "resources.limits.cpu=1500m", "models.volume.subPath=../x",
     "autoscaling.cpu=200", "image.digest=sha256:12", "env.dynamar_x=1", "env.X={1}",
     "traces.endpoint=collector:4317", "traces.endpoint=https://collector:4317", "traces.endpoint=http://collector",
-    "tls.clientCa=ca.crt,tls.secretName=t", "tls.probeSecretName=p", "tls.secretName=t,env.DYNAMAR_TLS__CLIENT_CA=/ca.crt",
+    "tls.clientCa=ca.crt", "tls.secretName=t,tls.probeSecretName=p",
     "extraVolumeMounts[0].name=x", "podMonitor.labels=x",
 ]  # fmt: skip

@@ -100,7 +100,7 @@ def check_settings(image: Image) -> None:
     want(settings["Entrypoint"] == ["/usr/local/bin/dynamar"], f"entrypoint {settings['Entrypoint']}")
     want(settings["Cmd"] == ["serve"], f"command {settings['Cmd']}")
     ports = sorted(settings.get("ExposedPorts") or {})
-    want(ports == ["50051/tcp", "9090/tcp"], f"exposes {', '.join(ports)}")
+    want(ports == ["50051/tcp", "50052/tcp", "9090/tcp"], f"exposes {', '.join(ports)}")
     want(not settings.get("Volumes"), "declares no volume")
     want("ORT_DISABLE_TELEMETRY=1" in settings["Env"], "switches ONNX Runtime's telemetry off")
     labels = settings.get("Labels") or {}

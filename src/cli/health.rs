@@ -1,6 +1,6 @@
 //! `dynamar health`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use tokio::runtime::Builder;
@@ -16,14 +16,15 @@ use crate::{
 
 /// Asks a running server whether it answers calls; the exit code is for probes
 ///
-/// Where the configuration has tls.certificate, its own server is asked over TLS, whatever certificate it
-/// shows; with --tls-ca the server must show one of that authority's.
+/// Without --addr the server of the configuration is asked, where it has health.address there. Where it has
+/// not, but tls.certificate, it is asked over TLS, whatever certificate it shows; with --tls-ca the server
+/// must show one of that authority's, and is asked at server.address.
 ///
 /// Example: dynamar health --addr 127.0.0.1:50051
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The server [default: server.address of the configuration]
+    /// The server [default: health.address of the configuration, else server.address]
     #[arg(long, value_name = "HOST:PORT")]
     addr: Option<String>,
     /// How long to wait for an answer
@@ -46,15 +47,26 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         (Some(_), Some(_)) => None,
         _ => Some(Config::load(global.config.as_deref(), &[])?.config),
     };
-    let own = config.as_ref().map(|config| config.server.address.to_string());
-    let address = args.addr.clone().or(own).unwrap_or_default();
-    let tls = tls(args, config.as_ref().map(|config| &config.tls))?;
+    let (address, tls) = match for_probes(args, config.as_ref()) {
+        Some(address) => (address.to_string(), None),
+        None => {
+            let own = config.as_ref().map(|config| config.server.address.to_string());
+            let tls = tls(args, config.as_ref().map(|config| &config.tls))?;
+            (args.addr.clone().or(own).unwrap_or_default(), tls)
+        }
+    };
     let patience = Duration::from_millis(args.timeout_ms);
     let runtime = Builder::new_current_thread().enable_all().build().context("starting tokio")?;
     if !runtime.block_on(health::probe_over(&address, tls, patience))? {
         bail!("{address} is NOT_SERVING");
     }
     output::text(&format!("{address} is SERVING\n"))
+}
+
+/// Where the server of the configuration answers probes alone, if that is where to ask.
+fn for_probes(args: &Args, config: Option<&Config>) -> Option<SocketAddr> {
+    let encrypts = args.tls_ca.is_some() || args.tls_cert.is_some();
+    config.filter(|_| args.addr.is_none() && !encrypts)?.health.address
 }
 
 /// How to encrypt, if at all.

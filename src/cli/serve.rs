@@ -1,6 +1,6 @@
 //! `dynamar serve`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -110,13 +110,23 @@ async fn serve(config: Config, needs_metrics: bool) -> Result<()> {
     let calls = TcpListener::bind(address)
         .await
         .map_err(|error| anyhow!("cannot listen on {address}: {error}"))?;
+    let health = listen_for_probes(config.health.address).await?;
     let metrics = listen_for_metrics(&config.metrics, needs_metrics).await?;
     tracing::info!(address = %calls.local_addr()?, "listening");
-    let listeners = Listeners { calls, metrics };
+    let listeners = Listeners { calls, metrics, health };
     tokio::spawn(signals);
     let loader = Loader::new(config.clone());
     Ok(server::run(&config, access, move |previous| loader.load(previous), listeners, control)
         .await?)
+}
+
+async fn listen_for_probes(address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        anyhow!("cannot listen on {address} for probes (health.address): {error}")
+    })?;
+    tracing::info!(address = %listener.local_addr()?, "health for probes");
+    Ok(Some(listener))
 }
 
 async fn listen_for_metrics(

@@ -51,6 +51,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("cuda.device", Rule::Count(0, 1023)),
     Key::new("cuda.memory_limit_bytes", Rule::Count(0, 1024 * GIB)),
     Key::new("cuda.max_batch_tokens", Rule::Count(1, 1 << 20)),
+    Key::new("health.address", Rule::AddressOrEmpty),
     Key::new("health.probe_interval_ms", Rule::Count(100, HOUR_MS)),
     Key::new("health.stall_timeout_ms", Rule::Count(100, HOUR_MS)),
     Key::new("metrics.address", Rule::AddressOrEmpty),
@@ -90,10 +91,10 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 
-    /// The known key whose name is nearest to an unknown one.
+    /// The known key whose name is nearest to an unknown one; of several the first.
     pub fn nearest(unknown: &str) -> &'static str {
-        KEYS.iter()
-            .map(|key| (similarity(key.name, unknown), key.name))
+        let keys = KEYS.iter().rev(); // of equals `max_by` takes the last
+        keys.map(|key| (similarity(key.name, unknown), key.name))
             .max_by(|(a, _), (b, _)| a.total_cmp(b))
             .map_or("", |(_, name)| name) // "" only if there were no keys at all
     }

@@ -253,6 +253,9 @@ fn available_cpus() -> NonZeroUsize {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthConfig {
+    /// Address to listen on for probes alone; `None` (empty in the file) if there is none.
+    #[serde(deserialize_with = "empty_is_no_address")]
+    pub address: Option<SocketAddr>,
     /// After which an idle encoder is asked for a prediction, in milliseconds.
     pub probe_interval_ms: u64,
     /// How long a worker may take for one batch, in milliseconds.
@@ -287,6 +290,12 @@ fn zero_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroUsiz
 
 fn zero_is_unlimited<'de, D: Deserializer<'de>>(from: D) -> Result<Option<NonZeroU64>, D::Error> {
     u64::deserialize(from).map(NonZeroU64::new)
+}
+
+fn empty_is_no_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    let parse = |text: &str| text.parse().map_err(serde::de::Error::custom);
+    (!text.is_empty()).then(|| parse(&text)).transpose()
 }
 
 fn empty_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {

@@ -31,6 +31,7 @@ pub(super) struct Health {
 }
 
 /// Where callers learn it.
+#[derive(Clone)]
 pub(super) struct HealthService {
     serving: watch::Receiver<bool>,
 }

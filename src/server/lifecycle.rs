@@ -22,6 +22,7 @@ use super::{
     health,
     layers::EveryCall,
     monitoring::{self, Metrics, Sources},
+    probes,
     reload::{self, Outlets},
     routes,
     transport::{self, Entrance},
@@ -44,12 +45,14 @@ pub struct Listeners {
     pub calls: TcpListener,
     /// For whoever collects metrics.
     pub metrics: Option<TcpListener>,
+    /// For probes alone.
+    pub health: Option<TcpListener>,
 }
 
 /// For calls alone.
 impl From<TcpListener> for Listeners {
     fn from(calls: TcpListener) -> Self {
-        Self { calls, metrics: None }
+        Self { calls, metrics: None, health: None }
     }
 }
 
@@ -81,12 +84,12 @@ pub async fn run(
     let metrics = Metrics::default();
     let (log, writer) = PredictionLog::open(&config.prediction_log)?.unzip();
     let answerer = Answerer::new(&config.server, current.clone(), metrics.clone(), log.clone());
-    let routes = routes::all(&config.server, answerer, stopping, health_service)?;
+    let routes = routes::all(&config.server, answerer, stopping, health_service.clone())?;
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
     let look_at_access = access.reload();
     let (traces, sending) = telemetry::start(&config.traces)?;
-    let Listeners { calls, metrics: metrics_listener } = listeners.into();
+    let listeners: Listeners = listeners.into();
     let sources = Sources {
         metrics: metrics.clone(),
         current: current.clone(),
@@ -95,18 +98,16 @@ pub async fn run(
         access: access.clone(),
         log,
     };
-    let entrance = Entrance {
-        access,
-        every_call: EveryCall::new(metrics.calls)?,
-        traces,
-        metrics: metrics.connections,
-    };
-    let server = transport::serve(&config.server, entrance, routes, calls, stopped);
+    let every_call = EveryCall::new(metrics.calls)?;
+    let probed = probes::serve(listeners.health, health_service, every_call.clone());
+    let entrance = Entrance { access, every_call, traces, metrics: metrics.connections };
+    let server = transport::serve(&config.server, entrance, routes, listeners.calls, stopped);
     // What is told about the server is told to its end.
     let server = async {
         tokio::select! {
             () = server => {}
-            never = monitoring::serve(metrics_listener, sources) => match never {},
+            never = monitoring::serve(listeners.metrics, sources) => match never {},
+            never = probed => match never {},
         }
     };
     let mut server = Box::pin(server);

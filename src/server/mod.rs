@@ -22,6 +22,7 @@ mod layers;
 mod lifecycle;
 mod monitoring;
 pub mod open_inference;
+mod probes;
 mod record;
 mod reload;
 mod request_id;

@@ -28,9 +28,11 @@ PRAISE = "Absolutely wonderful, I love it, great quality."
 BLAME = "Terrible, it broke after two days, a waste of money."
 
 
-def dynamar(*arguments):
-    """Runs a verb to its end and returns what it printed."""
-    done = subprocess.run([DYNAMAR, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+def dynamar(*arguments, **settings):
+    """Runs a verb to its end, with settings as environment variables have them, and returns what it printed."""
+    done = subprocess.run(
+        [DYNAMAR, *map(str, arguments)], cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True,
+    )
     if done.returncode != 0:
         raise AssertionError(f"dynamar {arguments[0]}: {done.stderr}")
     return done.stdout
@@ -60,6 +62,7 @@ class Server:
     def __init__(self, models, **settings):
         environment = {
             **os.environ,
+            "DYNAMAR_HEALTH__ADDRESS": "127.0.0.1:0",
             "DYNAMAR_LOG__FORMAT": "json",
             "DYNAMAR_METRICS__ADDRESS": "127.0.0.1:0",
             "DYNAMAR_SERVER__STOP_DELAY_MS": "0",
@@ -73,6 +76,7 @@ class Server:
         self.log = queue.SimpleQueue()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
+        self.probes = self.line("health for probes")["address"]
         self.metrics = self.line("metrics at /metrics")["address"]
         self.address = self.line("listening")["address"]
         self.line("serving")

@@ -265,6 +265,21 @@ tasks = ["review-polarity"]
         with self.assertRaisesRegex(AssertionError, "no server answers|does not tell its health"):
             dynamar(*asked)
 
+    def test_probes_have_a_port_of_their_own_without_certificates(self):
+        asked = {"DYNAMAR_HEALTH__ADDRESS": self.server.probes}
+        self.assertEqual(dynamar("health", **asked), f"{self.server.probes} is SERVING\n")
+        # As the configuration of the server itself has it.
+        with_tls = {"DYNAMAR_TLS__CERTIFICATE": str(self.home / "server.pem")}
+        with_tls["DYNAMAR_TLS__PRIVATE_KEY"] = str(self.home / "server.key")
+        self.assertEqual(dynamar("health", **asked, **with_tls), f"{self.server.probes} is SERVING\n")
+        with grpc.insecure_channel(self.server.probes) as channel:
+            request = health_pb2.HealthCheckRequest(service=SERVICE)
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=30)
+            self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING)
+            with self.assertRaises(grpc.RpcError) as caught:
+                channel.unary_unary(f"/{SERVICE}/ListTasks")(b"", timeout=30)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+
 
 class Stop(unittest.TestCase):
     def test_sigterm_ends_the_server_cleanly(self):

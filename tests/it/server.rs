@@ -18,6 +18,7 @@ mod open_inference;
 mod overload;
 mod predict;
 mod prediction_log;
+mod probes;
 mod questions;
 mod reference;
 mod refusals;

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::empty_is_none;
+use super::{empty_is_no_address, empty_is_none};
 
 /// `[metrics]`: where metrics are told.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -113,12 +113,6 @@ impl Ratio {
     pub fn get(self) -> f64 {
         self.0
     }
-}
-
-fn empty_is_no_address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
-    let text = String::deserialize(from)?;
-    let parse = |text: &str| text.parse().map_err(serde::de::Error::custom);
-    (!text.is_empty()).then(|| parse(&text)).transpose()
 }
 
 fn empty_is_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

@@ -65,6 +65,7 @@ memory_limit_bytes = 0          # default
 max_batch_tokens = 8192         # default
 
 [health]
+address = ""                    # default
 probe_interval_ms = 5000        # default
 stall_timeout_ms = 20000        # default
 

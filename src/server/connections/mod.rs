@@ -4,6 +4,7 @@
 //! that a peer can make grow or keep waiting has a limit here, and because deadlines of calls are
 //! answered by our own layers.
 //!
+//! - `limits`: how much there may be of what, and how long it may take.
 //! - `accept`: errors of the listener, and connections over the limit.
 //! - `connection`: what is known of one connection, and when it is overdue.
 //! - `watched`: the bytes of one, with the beginning of HTTP/2 and stalled writing noticed.
@@ -14,6 +15,7 @@ mod accept;
 mod answer;
 mod calls;
 mod connection;
+mod limits;
 mod request;
 mod watched;
 mod zstd;
@@ -45,9 +47,10 @@ use tower::Service;
 pub(super) use accept::Accept;
 pub(super) use answer::keep_until_sent;
 pub(super) use connection::Connection;
+pub(super) use limits::Limits;
 
 use super::access::Tls;
-use crate::{config::ServerConfig, metrics::ConnectionMetrics};
+use crate::metrics::ConnectionMetrics;
 use accept::{Arrivals, Arrived};
 use answer::AnswerBody;
 use calls::Calls;
@@ -69,43 +72,6 @@ const MAX_SEND_BUFFER_BYTES: usize = 64 << 10;
 /// breaks the protocol. Well-behaved clients cause one now and then, when data crosses with an
 /// early answer; each costs a frame that waits to be sent.
 const MAX_LOCAL_RESETS: usize = 8192;
-
-/// Limits on connections.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// Connections at a time.
-    connections: usize,
-    /// Calls at a time on one of them.
-    streams: u32,
-    /// Bytes of a call's headers.
-    header_bytes: u32,
-    /// Bytes of a message.
-    message_bytes: usize,
-    handshake: Duration,
-    first_call: Duration,
-    idle: Duration,
-    age: Option<Duration>,
-    receive: Duration,
-    send: Duration,
-}
-
-impl Limits {
-    pub(super) fn new(config: &ServerConfig) -> Self {
-        let ms = Duration::from_millis;
-        Self {
-            connections: config.max_connections.get(),
-            streams: config.max_connection_streams.get(),
-            header_bytes: config.max_header_bytes.get(),
-            message_bytes: config.max_message_bytes.get(),
-            handshake: ms(config.handshake_timeout_ms),
-            first_call: ms(config.first_call_timeout_ms),
-            idle: ms(config.idle_timeout_ms),
-            age: config.max_connection_age(),
-            receive: ms(config.receive_timeout_ms),
-            send: ms(config.send_timeout_ms),
-        }
-    }
-}
 
 /// What answers calls, on every connection.
 pub(super) trait Answers:

@@ -80,6 +80,8 @@ pub struct Stage {
     pub address: SocketAddr,
     /// Where it tells its metrics.
     metrics: SocketAddr,
+    /// For probes alone.
+    pub probes: SocketAddr,
     /// Of the first encoders.
     pub control: Arc<Control>,
     /// Of encoders that are made from now on.
@@ -136,10 +138,10 @@ impl Stage {
         control: Arc<Control>,
     ) -> Self {
         let bind = || async { TcpListener::bind("127.0.0.1:0").await.expect("a port") };
-        let (calls, for_metrics) = (bind().await, bind().await);
-        let address = calls.local_addr().expect("an address");
-        let metrics = for_metrics.local_addr().expect("an address");
-        let listeners = Listeners { calls, metrics: Some(for_metrics) };
+        let (calls, for_metrics, for_probes) = (bind().await, bind().await, bind().await);
+        let [address, metrics, probes] = [&calls, &for_metrics, &for_probes]
+            .map(|listener| listener.local_addr().expect("an address"));
+        let listeners = Listeners { calls, metrics: Some(for_metrics), health: Some(for_probes) };
         let (operator, server_end) = server::control();
         let config = config.clone();
         let access = Access::open(&config).expect("access");
@@ -149,7 +151,7 @@ impl Stage {
             outcome.inspect_err(|error| eprintln!("the server has ended: {error}"))
         });
         let making = Arc::new(Mutex::new(Arc::clone(&control)));
-        Self { address, metrics, control, making, models, operator, tls: None, running }
+        Self { address, metrics, probes, control, making, models, operator, tls: None, running }
     }
 
     /// Another control for the encoders that are made from now on.

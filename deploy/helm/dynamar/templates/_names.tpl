@@ -26,22 +26,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.models.volume.existingClaim | default (printf "%s-models" (include "dynamar.name" .)) }}
 {{- end -}}
 
-{{- /* How a probe asks: the kubelet's gRPC probes speak no TLS. */ -}}
+{{- /* How a probe asks: on a port of its own, since the kubelet speaks no TLS. */ -}}
 {{- define "dynamar.probe" -}}
-{{- if .Values.tls.secretName -}}
-exec:
-  command:
-    - /usr/local/bin/dynamar
-    - health
-    {{- if .Values.tls.probeSecretName }}
-    - --tls-cert=/run/dynamar/probe/tls.crt
-    - --tls-key=/run/dynamar/probe/tls.key
-    {{- end }}
-{{- else -}}
 grpc:
-  port: 50051
+  port: 50052
   service: dynamar.v1.Inference
-{{- end -}}
 {{- end -}}
 
 {{- define "dynamar.confined" -}}

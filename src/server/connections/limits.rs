@@ -1,0 +1,59 @@
+//! How much there may be of what on connections, and how long it may take.
+
+use std::time::Duration;
+
+use crate::config::ServerConfig;
+
+/// Limits on connections.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Calls at a time on one of them.
+    pub streams: u32,
+    /// Bytes of a call's headers.
+    pub header_bytes: u32,
+    /// Bytes of a message.
+    pub message_bytes: usize,
+    pub handshake: Duration,
+    pub first_call: Duration,
+    pub idle: Duration,
+    pub age: Option<Duration>,
+    pub receive: Duration,
+    pub send: Duration,
+}
+
+impl Limits {
+    /// For whoever calls.
+    pub fn new(config: &ServerConfig) -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            connections: config.max_connections.get(),
+            streams: config.max_connection_streams.get(),
+            header_bytes: config.max_header_bytes.get(),
+            message_bytes: config.max_message_bytes.get(),
+            handshake: ms(config.handshake_timeout_ms),
+            first_call: ms(config.first_call_timeout_ms),
+            idle: ms(config.idle_timeout_ms),
+            age: config.max_connection_age(),
+            receive: ms(config.receive_timeout_ms),
+            send: ms(config.send_timeout_ms),
+        }
+    }
+
+    /// For probes alone, of which there are few: each connects, asks and goes, or asks again soon.
+    pub fn for_probes() -> Self {
+        Self {
+            connections: 64,
+            streams: 16,
+            header_bytes: 8 << 10,
+            message_bytes: 4 << 10,
+            handshake: Duration::from_secs(2),
+            first_call: Duration::from_secs(2),
+            idle: Duration::from_secs(60),
+            age: None,
+            receive: Duration::from_secs(2),
+            send: Duration::from_secs(2),
+        }
+    }
+}
