@@ -99,11 +99,16 @@ impl Crew {
                 all_there &= self.replace(worker);
             }
         }
-        if workers.iter().all(|worker| worker.post.is_given_up() || worker.thread.is_finished()) {
+        if is_deserted(&workers) {
             // Whoever waits would do so until there is one, which may be never.
             self.queue.turn_away("no worker is left");
         }
         all_there
+    }
+
+    /// Whether there is no worker: all are lost, and none was replaced.
+    pub(super) fn is_deserted(&self) -> bool {
+        is_deserted(&self.workers())
     }
 
     fn answer_for(&self, worker: &Worker, running: Running, has_ended: bool) {
@@ -167,6 +172,10 @@ impl Crew {
         // Each place is changed in one step: a panic in between leaves a valid list.
         self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_deserted(workers: &[Worker]) -> bool {
+    workers.iter().all(|worker| worker.post.is_given_up() || worker.thread.is_finished())
 }
 
 /// Tells the queue when a worker has ended, in whatever way.

@@ -263,6 +263,11 @@ impl Batcher {
         self.crew.is_whole(patience)
     }
 
+    /// Whether no worker is there: all are lost, and could not be replaced.
+    pub fn is_deserted(&self) -> bool {
+        self.crew.is_deserted()
+    }
+
     /// Gives up workers that have been at one batch for longer than `patience` or have died, and puts
     /// others in their places. Returns whether all are there. Takes a while: not for an async thread.
     pub fn tend(&self, patience: Duration) -> bool {

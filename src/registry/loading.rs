@@ -235,15 +235,22 @@ impl Loading<'_> {
             groups.entry(held.model.encoder_digest.clone()).or_default().push(at);
         }
         for (digest, group) in groups {
+            let new: Vec<usize> =
+                group.iter().copied().filter(|&at| !self.candidates[at].is_warm).collect();
             let tried = match self.lease(&digest) {
-                Some(lease) => self.warm_up(&group, &lease),
+                // All workers are lost, as where others for their places cannot be had from the old files:
+                // they can be had from the new ones.
+                Some(lease) if lease.batcher().is_deserted() && !new.is_empty() => {
+                    self.start(&digest, &new)
+                }
+                Some(lease) => self.warm_up(&new, &lease),
                 None => self.start(&digest, &group),
             };
             if let Err(Fault { of, error }) = tried {
                 self.refuse(&of, *error)?;
                 return Ok(true);
             }
-            group.iter().for_each(|&at| self.candidates[at].is_warm = true);
+            new.iter().for_each(|&at| self.candidates[at].is_warm = true);
         }
         Ok(false)
     }
@@ -254,10 +261,9 @@ impl Loading<'_> {
     }
 
     /// Tries tasks on an encoder that is there.
-    fn warm_up(&self, group: &[usize], lease: &Lease) -> Result<(), Fault> {
-        for &at in group {
-            let candidate = &self.candidates[at];
-            if let Some(held) = candidate.held.as_ref().filter(|_| !candidate.is_warm) {
+    fn warm_up(&self, new: &[usize], lease: &Lease) -> Result<(), Fault> {
+        for &at in new {
+            if let Some(held) = &self.candidates[at].held {
                 warm_up::run_through(held, lease.batcher())
                     .map_err(|error| Fault { of: vec![at], error: Box::new(error) })?;
             }

@@ -61,6 +61,28 @@ async fn a_worker_is_replaced_also_when_heads_have_changed_since() {
     stage.stop().await;
 }
 
+/// New heads on the old encoder are tried on its workers, and here there are none.
+#[tokio::test(flavor = "multi_thread")]
+async fn new_heads_bring_workers_where_all_were_lost_with_their_files_away() {
+    let stage = stage_that_probes_after(3_600_000).await;
+    let place = |name: &str| stage.models.path().join(name);
+    for name in ["reviews", "shop"] {
+        std::fs::rename(place(name), place(&format!(".{name}"))).expect("renamed");
+    }
+    stage.control.set(Mode::Hold);
+    let mut client = stage.client().await;
+    let stuck = soon(client.classify(classify("polarity", texts(&["fine"])))).await;
+    assert_eq!(stuck.expect_err("its worker was given up").code(), Code::Internal);
+    stage.control.set(Mode::Work);
+    for (name, task) in [("reviews", POLARITY), ("shop", MATCH)] {
+        checkpoints::write_as(&place(name), &[task], Variant { seed: 7.0, ..Variant::default() });
+    }
+    stage.reload().await;
+    stage.until(ServingStatus::Serving).await;
+    soon(client.classify(classify("polarity", texts(&["fine"])))).await.expect("answered");
+    stage.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn encoders_that_only_fail_are_found_out_though_nobody_calls() {
     let stage = stage().await;
