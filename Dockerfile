@@ -48,7 +48,7 @@ COPY --from=files /files /
 # The environment goes over /etc/dynamar/dynamar.toml, so that no mounted file has to repeat these. The last is ONNX Runtime's:
 # its telemetry otherwise begins with the library, before it can be told not to.
 ENV DYNAMAR_SERVER__ADDRESS=0.0.0.0:50051 \
-    DYNAMAR_HEALTH__ADDRESS=0.0.0.0:50052 \
+    DYNAMAR_HEALTH__ADDRESS=0.0.0.0:8081 \
     DYNAMAR_METRICS__ADDRESS=0.0.0.0:9090 \
     DYNAMAR_MODELS__DIRECTORY=/models \
     DYNAMAR_ONNXRUNTIME__PATH=/usr/local/lib/onnxruntime/libonnxruntime.so \
@@ -58,7 +58,7 @@ ENV DYNAMAR_SERVER__ADDRESS=0.0.0.0:50051 \
 WORKDIR /etc/dynamar
 # In numbers: Kubernetes cannot see of a name that it is not root.
 USER 65532:65532
-EXPOSE 50051 50052 9090
+EXPOSE 8081 9090 50051
 # No VOLUME: an image made of this one may have its models in /models (deploy/examples/Dockerfile.with-models).
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 CMD ["/usr/local/bin/dynamar", "health"]
 STOPSIGNAL SIGTERM

@@ -97,9 +97,12 @@ def probes(pod: dict, defaults: dict) -> Iterator[str]:
     container = pod["containers"][0]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     for name, port in ports.items():
-        if f"DYNAMAR_{PORTS[name]}__ADDRESS=0.0.0.0:{port} " not in DOCKERFILE.read_text(encoding="utf-8"):
+        if f"DYNAMAR_{PORTS.get(name)}__ADDRESS=0.0.0.0:{port} " not in DOCKERFILE.read_text(encoding="utf-8"):
             yield f"port {name}: the image does not listen on {port}"
-    port = ports["health"]
+    for variable in container.get("env", []):
+        if variable["name"].endswith("__ADDRESS"):
+            yield f"{variable['name']} is the image's"
+    port = ports.get("health")
     for name in PROBES:
         if container.get(name, {}).get("grpc") != {"port": port, "service": "dynamar.v1.Inference"}:
             yield f"{name}: does not ask dynamar.v1.Inference on port {port}"

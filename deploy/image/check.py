@@ -100,7 +100,7 @@ def check_settings(image: Image) -> None:
     want(settings["Entrypoint"] == ["/usr/local/bin/dynamar"], f"entrypoint {settings['Entrypoint']}")
     want(settings["Cmd"] == ["serve"], f"command {settings['Cmd']}")
     ports = sorted(settings.get("ExposedPorts") or {})
-    want(ports == ["50051/tcp", "50052/tcp", "9090/tcp"], f"exposes {', '.join(ports)}")
+    want(ports == ["50051/tcp", "8081/tcp", "9090/tcp"], f"exposes {', '.join(ports)}")
     want(not settings.get("Volumes"), "declares no volume")
     want("ORT_DISABLE_TELEMETRY=1" in settings["Env"], "switches ONNX Runtime's telemetry off")
     labels = settings.get("Labels") or {}
@@ -174,14 +174,16 @@ def check_health(image: Image, home: Path) -> None:
 
 def check_calls(image: Image, home: Path, grpcurl: str) -> None:
     """From outside, as a client and as Prometheus; then the stop."""
-    port, metrics = free_ports(2)
+    port, health, metrics = free_ports(3)
     container = image.serve(
         home, "--network=host", f"--env=DYNAMAR_SERVER__ADDRESS=127.0.0.1:{port}",
-        f"--env=DYNAMAR_METRICS__ADDRESS=127.0.0.1:{metrics}",
+        f"--env=DYNAMAR_HEALTH__ADDRESS=127.0.0.1:{health}", f"--env=DYNAMAR_METRICS__ADDRESS=127.0.0.1:{metrics}",
     )  # fmt: skip
     command = [sys.executable, grpcurl, "-plaintext", "-max-time", "5", "-d", json.dumps(QUESTION), f"127.0.0.1:{port}",
                "dynamar.v1.Inference/Classify"]  # fmt: skip
     answers = until(image, container, lambda: answer(command))
+    told = image.call("exec", container, "/usr/local/bin/dynamar", "health", f"--addr=127.0.0.1:{health}").stdout.strip()
+    want(told.endswith(" is SERVING"), f"where probes ask, {told}")
     labels = {label["label"] for label in answers["results"][0]["labels"]}
     want(labels == {"positive", "negative"}, f"Classify answers {json.dumps(answers['results'][0]['labels'])}")
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as page:

@@ -18,7 +18,7 @@ use crate::inference::MaskEncoder;
 /// How long workers may take to end; more than the longest batch does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Most workers that were given up and are still at their batches. Each holds an encoder, and where
+/// Most workers of a crew that were given up and are still at their batches. Each holds an encoder, and where
 /// all that take their places are lost too, more of them would only fill the memory.
 const MAX_LOST: usize = 8;
 

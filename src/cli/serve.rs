@@ -17,8 +17,9 @@ use crate::{
     server::{self, Listeners, Operator, access::Access},
 };
 
-/// Files that are open beside connections: checkpoints while they are loaded, logs, what threads wait on.
-const OTHER_FILES: u64 = 64;
+/// Files that are open beside the connections of callers: checkpoints while they are loaded, logs, what
+/// threads wait on, and connections of probes and for metrics.
+const OTHER_FILES: u64 = 160;
 
 /// How long a checkpoint that is still being loaded may hold up the end.
 const LOADING_PATIENCE: Duration = Duration::from_secs(1);

@@ -16,7 +16,10 @@ pub struct ConnectionMetrics {
 impl Default for ConnectionMetrics {
     fn default() -> Self {
         Self {
-            open: level("dynamar_connections", "Connections that are open, those of probes too."),
+            open: level(
+                "dynamar_connections",
+                "Connections that are open, those of probes too but at health.address.",
+            ),
             refused: counter(
                 "dynamar_connections_refused_total",
                 "Connections that were closed at once because too many were open.",

@@ -1,5 +1,8 @@
 //! What loading took and freed goes back to the system.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::sync::Once;
+
 /// Bytes from which what is allocated lies in a mapping of its own, which goes back when it is freed:
 /// the weights of an encoder, but hardly anything that a request takes.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -14,16 +17,20 @@ const KEPT: libc::c_int = 16 << 20;
 /// gaps between what is still in use, and a server that changes its checkpoints often takes ever more.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(super) fn keep_large_apart() {
-    // SAFETY: the calls take numbers, of which no value is dangerous, at any time from any thread.
-    #[allow(unsafe_code)] // there is no safe way to tell the C library
-    let is_set = unsafe {
-        // Setting one of them ends that the C library adapts both.
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) == 1
-            && libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT) == 1
-    };
-    if !is_set {
-        tracing::debug!("the C library does not let itself be told where to put what is large");
-    }
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        // SAFETY: any values do. Each is a word that the C library writes under the lock of its main heap
+        // and reads without; other threads that allocate meanwhile go by the old one or the new one.
+        #[allow(unsafe_code)] // there is no safe way to tell the C library
+        let is_set = unsafe {
+            // Setting one of them ends that the C library adapts both.
+            libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) == 1
+                && libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT) == 1
+        };
+        if !is_set {
+            tracing::debug!("the C library does not let itself be told where to put what is large");
+        }
+    });
 }
 
 /// Other C libraries do as they like.

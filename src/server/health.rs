@@ -25,6 +25,9 @@ use super::{
 /// The server as a whole, as the health protocol names it.
 const WHOLE_SERVER: &str = "";
 
+/// Bytes of a question, which is the name of a service.
+const MAX_QUESTION_BYTES: usize = 4 << 10;
+
 /// Where the server says how it is. In the beginning it does not serve.
 pub(super) struct Health {
     serving: watch::Sender<bool>,
@@ -68,7 +71,7 @@ impl HealthService {
     }
 
     pub(super) fn into_server(self) -> health_server::HealthServer<Self> {
-        health_server::HealthServer::new(self)
+        health_server::HealthServer::new(self).max_decoding_message_size(MAX_QUESTION_BYTES)
     }
 }
 

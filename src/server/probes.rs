@@ -1,6 +1,7 @@
 //! Health on a port of its own, for probes: without TLS, without certificates of clients, and beside
 //! the connections of callers. A probe that callers can crowd out has servers restarted when there is
-//! most to do, and their callers go to the next.
+//! most to do, and their callers go to the next. Nor can anybody crowd it out here: who connects is let
+//! in, and if need be the oldest connection ends.
 
 use std::{convert::Infallible, future::pending, sync::Arc};
 

@@ -24,7 +24,7 @@ const LOOKS: usize = 40;
 pub struct Vitals {
     /// Resident memory, in KiB.
     pub rss: u64,
-    /// Of it what is allocated and not freed, in KiB; 0 with a C library that does not tell.
+    /// What is allocated of the C library and not freed, in KiB; 0 with a C library that does not tell.
     pub in_use: u64,
     /// But for those of the runtime: its threads for blocking work take turns, so that none of them
     /// is idle long enough to end, and how many there are is what was needed at once some time ago.
@@ -86,7 +86,7 @@ fn give_back() {}
 /// Bytes that are allocated and not freed, in the heaps and in mappings of their own.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn in_use() -> u64 {
-    // SAFETY: the call has no arguments to get wrong and may be made at any time from any thread.
+    // SAFETY: the call has no arguments to get wrong, and counts each heap under its lock.
     #[allow(unsafe_code)] // there is no safe way to ask the C library
     let told = unsafe { libc::mallinfo2() };
     (told.uordblks + told.hblkhd) as u64

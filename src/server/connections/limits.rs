@@ -4,11 +4,25 @@ use std::time::Duration;
 
 use crate::config::ServerConfig;
 
+/// Connections of probes at a time.
+pub(in crate::server) const PROBE_CONNECTIONS: usize = 64;
+
+/// What becomes of a connection that is one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum WhenFull {
+    /// It is closed: those that are open have calls.
+    RefuseNew,
+    /// It is let in, and the oldest is closed: who is new has a question, and who is old has had its
+    /// answer.
+    EndOldest,
+}
+
 /// Limits on connections.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::server) struct Limits {
     /// Connections at a time.
     pub connections: usize,
+    pub when_full: WhenFull,
     /// Calls at a time on one of them.
     pub streams: u32,
     /// Bytes of a call's headers.
@@ -29,6 +43,7 @@ impl Limits {
         let ms = Duration::from_millis;
         Self {
             connections: config.max_connections.get(),
+            when_full: WhenFull::RefuseNew,
             streams: config.max_connection_streams.get(),
             header_bytes: config.max_header_bytes.get(),
             message_bytes: config.max_message_bytes.get(),
@@ -44,8 +59,9 @@ impl Limits {
     /// For probes alone, of which there are few: each connects, asks and goes, or asks again soon.
     pub fn for_probes() -> Self {
         Self {
-            connections: 64,
-            streams: 16,
+            connections: PROBE_CONNECTIONS,
+            when_full: WhenFull::EndOldest,
+            streams: 4,
             header_bytes: 8 << 10,
             message_bytes: 4 << 10,
             handshake: Duration::from_secs(2),

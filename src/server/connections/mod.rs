@@ -5,6 +5,7 @@
 //! answered by our own layers.
 //!
 //! - `limits`: how much there may be of what, and how long it may take.
+//! - `room`: which connection goes where a new one is one too many.
 //! - `accept`: errors of the listener, and connections over the limit.
 //! - `connection`: what is known of one connection, and when it is overdue.
 //! - `watched`: the bytes of one, with the beginning of HTTP/2 and stalled writing noticed.
@@ -17,6 +18,7 @@ mod calls;
 mod connection;
 mod limits;
 mod request;
+mod room;
 mod watched;
 mod zstd;
 
@@ -56,6 +58,7 @@ use answer::AnswerBody;
 use calls::Calls;
 use connection::Overdue;
 use request::RequestBody;
+use room::Room;
 use watched::{Stream, Watched};
 
 /// A connection is asked for a sign of life this often, so that clients that vanished without a
@@ -107,7 +110,8 @@ pub(super) async fn serve(
 ) {
     let mut open = JoinSet::new();
     let (stop, stopping) = watch::channel(false);
-    let mut arrivals = Arrivals::new(listener, limits.connections, Arc::clone(&metrics));
+    let mut room = Room::new(&limits);
+    let mut arrivals = Arrivals::new(listener, room.max_open(), Arc::clone(&metrics));
     let mut stopped = pin!(stopped);
     loop {
         let count = open.len();
@@ -127,7 +131,7 @@ pub(super) async fn serve(
                 };
                 // Before the peer hears of it.
                 metrics.set_open(count + 1);
-                open.spawn(served.connection(stream, peer, Instant::now()));
+                room.take(|| open.spawn(served.connection(stream, peer, Instant::now())));
             }
         }
     }
@@ -141,7 +145,10 @@ pub(super) async fn serve(
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
+    // One that made room for another was cancelled.
+    if let Err(error) = ended
+        && !error.is_cancelled()
+    {
         tracing::error!(%error, "a connection ended with a panic");
     }
 }

@@ -46,6 +46,26 @@ async fn probes_are_answered_when_callers_have_all_connections() {
     stage.stop().await;
 }
 
+/// More than are let in at a time, each with a call that does not end.
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_are_answered_when_others_have_all_connections_of_probes() {
+    let stage = Stage::ready().await;
+    let mut watchers = Vec::new();
+    for _ in 0..100 {
+        let mut client = HealthClient::new(channel(stage.probes).await);
+        let watched = soon(client.watch(HealthCheckRequest::default())).await.expect("watched");
+        watchers.push(watched.into_inner());
+    }
+    assert!(is_serving(stage.probes).await);
+    // The first one has made room.
+    let oldest = &mut watchers[0];
+    soon(async { while let Ok(Some(_)) = oldest.message().await {} }).await;
+    let large = HealthCheckRequest { service: "x".repeat(5000) };
+    let refused = soon(HealthClient::new(channel(stage.probes).await).check(large)).await;
+    assert_eq!(refused.expect_err("too large").code(), Code::OutOfRange);
+    stage.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn probes_need_no_certificate_and_nothing_else_is_to_be_had_there() {
     let home = tempfile::tempdir().expect("a directory");

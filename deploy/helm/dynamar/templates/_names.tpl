@@ -29,7 +29,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- /* How a probe asks: on a port of its own, since the kubelet speaks no TLS. */ -}}
 {{- define "dynamar.probe" -}}
 grpc:
-  port: 50052
+  port: 8081
   service: dynamar.v1.Inference
 {{- end -}}
 
