@@ -18,8 +18,8 @@ use crate::inference::MaskEncoder;
 /// How long workers may take to end; more than the longest batch does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Most workers of a crew that were given up and are still at their batches. Each holds an encoder, and where
-/// all that take their places are lost too, more of them would only fill the memory.
+/// Most workers of a crew that were given up and are still at their batches. Each holds an encoder,
+/// and where all that take their places are lost too, more of them would only fill the memory.
 const MAX_LOST: usize = 8;
 
 /// Makes an encoder for a worker that takes the place of another; the error is for the log.
