@@ -60,18 +60,24 @@ mod tests {
     const PAGE: usize = 4096;
     const BEGINS: usize = 16;
 
+    /// Set where the test runs alone.
+    const ALONE: &str = "DYNAMAR_TEST_OF_MEMORY_ALONE";
+
+    /// In a process of its own: what other tests have freed would be used.
     #[test]
     fn what_is_large_lies_apart_however_often_its_like_was_freed() {
+        if std::env::var_os(ALONE).is_some() {
+            return is_apart();
+        }
         let own = std::env::current_exe().expect("this program");
-        let alone = ["--exact", "--ignored", "registry::memory::tests::alone"];
-        let tried = std::process::Command::new(own).args(alone).output().expect("started");
+        let name = "what_is_large_lies_apart_however_often_its_like_was_freed";
+        let mut alone = std::process::Command::new(own);
+        let tried = alone.arg(name).env(ALONE, "1").output().expect("started");
         let said = String::from_utf8_lossy(&tried.stdout);
         assert!(tried.status.success() && said.contains("1 passed"), "{said}");
     }
 
-    #[test]
-    #[ignore = "in a process of its own: what other tests have freed would be used"]
-    fn alone() {
+    fn is_apart() {
         keep_large_apart();
         for _ in 0..8 {
             let large = vec![1u8; 4 << 20];
