@@ -10,29 +10,13 @@ use std::{
 use dynamar::{
     checkpoint::{Draft, EncoderEntry, Provenance, TOKENIZER_FILE},
     config::Config,
-    inference::{Head, MaskEncoder, PredictError},
+    inference::Head,
     registry::{NewEncoder, Registry},
     server::fuzzing,
-    tokenization::Prompt,
     weights::{Architecture, Precision},
 };
-use dynamar_fuzz::{TASK, TOKENIZER, directory};
+use dynamar_fuzz::{HIDDEN, TASK, TOKENIZER, Zeros, directory};
 use libfuzzer_sys::fuzz_target;
-
-const HIDDEN: usize = 4;
-
-/// Stands for an encoder: no prompt gets that far.
-struct Zeros;
-
-impl MaskEncoder for Zeros {
-    fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
-        Ok(vec![0.0; prompts.len() * HIDDEN])
-    }
-
-    fn hidden_size(&self) -> usize {
-        HIDDEN
-    }
-}
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let home = directory();

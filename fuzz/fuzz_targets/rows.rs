@@ -13,29 +13,14 @@ use std::{
 
 use dynamar::{
     bulk::{self, Files, Format, Input, Job, Naming, Observer, Progress, Target, Unfinished},
-    inference::{Head, MaskEncoder, PredictError, TaskPredictor},
-    tokenization::{Prompt, PromptTokenizer},
+    inference::{Head, TaskPredictor},
+    tokenization::PromptTokenizer,
 };
-use dynamar_fuzz::{TOKENIZER, directory, task, written};
+use dynamar_fuzz::{HIDDEN, TOKENIZER, Zeros, directory, task, written};
 use libfuzzer_sys::fuzz_target;
-
-const HIDDEN: usize = 4;
 
 /// Positions of the encoder that there is none of.
 const POSITIONS: usize = 64;
-
-/// The same for every prompt: what is tried is the way of the rows.
-struct Zeros;
-
-impl MaskEncoder for Zeros {
-    fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
-        Ok(vec![0.0; prompts.len() * HIDDEN])
-    }
-
-    fn hidden_size(&self) -> usize {
-        HIDDEN
-    }
-}
 
 /// Counts what it is told.
 #[derive(Default)]

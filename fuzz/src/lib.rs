@@ -6,7 +6,11 @@ use std::{
     sync::LazyLock,
 };
 
-use dynamar::{prompt::TaskFile, tokenization::PromptTokenizer};
+use dynamar::{
+    inference::{MaskEncoder, PredictError},
+    prompt::TaskFile,
+    tokenization::{Prompt, PromptTokenizer},
+};
 use tempfile::TempDir;
 
 /// A small tokenizer of BERT's kind: every printable ASCII character is a piece.
@@ -37,6 +41,22 @@ text = "{title}{sep}{text} It was {mask}."
 static LOADED: LazyLock<PromptTokenizer> = LazyLock::new(|| {
     PromptTokenizer::from_bytes(TOKENIZER, Path::new("tokenizer.json")).expect("a good tokenizer")
 });
+
+/// Numbers in a mask vector of [`Zeros`].
+pub const HIDDEN: usize = 4;
+
+/// Stands for an encoder, where what is tried is the way to it and from it.
+pub struct Zeros;
+
+impl MaskEncoder for Zeros {
+    fn mask_vectors(&mut self, prompts: &[&Prompt]) -> Result<Vec<f32>, PredictError> {
+        Ok(vec![0.0; prompts.len() * HIDDEN])
+    }
+
+    fn hidden_size(&self) -> usize {
+        HIDDEN
+    }
+}
 
 /// [`TOKENIZER`], loaded once.
 pub fn tokenizer() -> &'static PromptTokenizer {
