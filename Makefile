@@ -39,7 +39,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -171,6 +171,10 @@ chaos: fetch ## Serves through faults of every kind for CHAOS_SECONDS (600), all
 study: fetch build $(ENCODER)/manifest.json $(SETFIT_VENV)/.complete ## Runs the study of docs/results.md (DATA=DIR with its four tasks; hours)
 	@test -n '$(DATA)' || { echo "make study: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }
 	@$(PYTHON) studies/study.py --data '$(DATA)'
+
+study-defaults: fetch build $(ENCODER)/manifest.json ## Trains every task of DATA=DIR without a setting, beside a bag of words
+	@test -n '$(DATA)' || { echo "make study-defaults: say DATA=DIR, a directory with the tasks' folders" >&2; exit 2; }
+	@$(PYTHON) studies/defaults.py --data '$(DATA)'
 
 study-precision: fetch build $(ENCODER)/manifest.json ## Measures what fewer bits cost four tasks (DATA=DIR)
 	@test -n '$(DATA)' || { echo "make study-precision: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }

@@ -24,7 +24,7 @@ use crate::{
     dataset::{check_overlap, read_csv},
     prompt::TaskFile,
     report::{Shot, Style, comparison_page, comparison_tables},
-    training::{Length, Settings},
+    training::{JobTask, Length, Settings, Tune},
 };
 
 /// Steps of a few-shot run, where nothing is said.
@@ -210,7 +210,8 @@ fn design(args: &Args) -> Result<Design> {
     if let Some(flag) = args.settings.not_for_compare() {
         bail!("{flag} cannot be: all methods are trained alike, each with its own input and head");
     }
-    let mut settings = args.settings.settings();
+    let requested = args.settings.requested();
+    let mut settings = requested.over(Settings::new(Tune::Full));
     if let Length::Epochs(_) = settings.length {
         settings.length = Length::Steps(DEFAULT_STEPS);
     }
@@ -287,11 +288,13 @@ fn tasks(args: &Args) -> Result<Vec<ComparedTask>> {
         let name = &file.task.name;
         let taken = tasks.iter().any(|task: &ComparedTask| task.file.task.name == *name);
         ensure!(!taken, "two tasks are called {name:?}");
-        let usual = if file.labels().is_empty() { "spearman" } else { "accuracy" };
+        let usual = JobTask::usual_metric(&file, &train).name();
         let metric = metrics.remove(file.task.name.as_str()).unwrap_or(usual).to_owned();
         let shots = shots(own_shots.remove(file.task.name.as_str()).unwrap_or(&args.shots))?;
         let path = args.task[at].display().to_string();
-        tasks.push(ComparedTask { file, path, train, dev, test, metric, shots });
+        let class_weights = args.settings.requested().class_weights;
+        let class_weights = class_weights.or(file.class_weights).unwrap_or_default();
+        tasks.push(ComparedTask { file, path, train, dev, test, metric, class_weights, shots });
     }
     if let Some(task) = metrics.keys().next() {
         return Err(anyhow!("--metric {task}=…: there is no such task"));

@@ -15,6 +15,7 @@ mod predict;
 mod predict_progress;
 mod pretrain;
 mod progress;
+mod search_progress;
 mod serve;
 mod settings;
 mod templates;

@@ -1,64 +1,73 @@
-//! The knobs of training on the command line.
+//! The settings of training on the command line.
+
+use std::time::Duration;
 
 use crate::{
-    training::{ClassWeights, HeadShape, Length, Settings, Tune, Unfinished},
+    evaluation::Metric,
+    prompt::ClassWeights,
+    training::{HeadShape, Length, Requested, Tune, Unfinished},
     weights::Precision,
 };
 
-/// How to train.
+/// The longest search.
+const MAX_BUDGET: Duration = Duration::from_secs(240 * 3600);
+
+/// How to train. A setting that is not given is chosen by the data, which `train` explains; `compare`
+/// takes the ones that are said here.
 #[derive(clap::Args)]
 pub struct SettingsArgs {
-    /// What is trained: encoder and head, or the head alone on the encoder as it is
-    #[arg(long, value_enum, default_value = "full")]
-    tune: TuneArg,
+    /// What is trained: encoder and head, or the head alone on the encoder as it is [default: full]
+    #[arg(long, value_enum)]
+    tune: Option<TuneArg>,
     /// The head's shape; label-words is the encoder's language-model head, cut down to the words of
-    /// the task file
-    #[arg(long, value_enum, default_value = "linear")]
-    head: HeadArg,
-    /// How often every example is visited [default: 3, with --tune head 20]
+    /// the task file [default: linear]
+    #[arg(long, value_enum)]
+    head: Option<HeadArg>,
+    /// How often every example is visited
     #[arg(long, conflicts_with = "steps")]
     epochs: Option<usize>,
     /// How many batches are taken, instead of --epochs; several tasks share them
     #[arg(long)]
     steps: Option<usize>,
     /// Examples of a batch
-    #[arg(long, default_value_t = 32)]
-    batch_size: usize,
-    /// The encoder's highest learning rate [default: 5e-5]
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// The encoder's highest learning rate
     #[arg(long)]
     learning_rate: Option<f64>,
     /// The head's highest learning rate [default: 10 times the encoder's; 3e-3 with --tune head]
     #[arg(long)]
     head_learning_rate: Option<f64>,
-    /// The learning rate of a layer over that of the layer above it
-    #[arg(long, default_value_t = 1.0)]
-    layer_decay: f64,
-    /// Chance of a value being dropped in training
-    #[arg(long, default_value_t = 0.1)]
-    dropout: f32,
-    /// How much the labels' examples count: as many as there are, or all labels the same
-    #[arg(long, value_enum, default_value = "even")]
-    class_weights: ClassWeightsArg,
+    /// The learning rate of a layer over that of the layer above it [default: 1]
+    #[arg(long)]
+    layer_decay: Option<f64>,
+    /// Chance of a value being dropped in training [default: 0.1]
+    #[arg(long)]
+    dropout: Option<f32>,
+    /// How much the labels' examples count: as many as there are, all labels the same, or between
+    /// the two; instead of the task file's class_weights
+    #[arg(long, value_parser = class_weights, value_name = "even|softened|balanced")]
+    class_weights: Option<ClassWeights>,
     /// Weight of the disagreement between two templates of an example, added to the loss
-    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
-    consistency: f64,
+    #[arg(long, value_name = "WEIGHT")]
+    consistency: Option<f64>,
     /// Weight of a supervised contrastive loss on mask vectors, two templates of an example being
     /// its views
-    #[arg(long, value_name = "WEIGHT", default_value_t = 0.0)]
-    contrastive: f64,
-    /// What the contrastive loss divides similarities by
-    #[arg(long, value_name = "T", default_value_t = 0.1)]
-    contrastive_temperature: f64,
-    /// Steps between two looks at the development set [default: once for every visit, or ten times
-    /// with --steps]
+    #[arg(long, value_name = "WEIGHT")]
+    contrastive: Option<f64>,
+    /// What the contrastive loss divides similarities by [default: 0.1]
+    #[arg(long, value_name = "T")]
+    contrastive_temperature: Option<f64>,
+    /// Steps between two looks at the development set
     #[arg(long, value_name = "STEPS")]
     score_every: Option<usize>,
     /// Stop after so many looks at the development set without a new best
     #[arg(long, value_name = "LOOKS")]
     patience: Option<usize>,
     /// Where randomness begins; the same seed, data and thread count give the same weights
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -74,62 +83,101 @@ enum HeadArg {
     LabelWords,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum ClassWeightsArg {
-    Even,
-    Balanced,
+/// Settings that `train` alone has.
+#[derive(clap::Args)]
+pub struct RecipeArgs {
+    /// The figure on --dev by which a step is kept: accuracy, macro_f1, average_precision,
+    /// f1_positive, spearman or rmse; instead of the task file's metric
+    #[arg(long, value_parser = metric, value_name = "NAME")]
+    metric: Option<Metric>,
+    /// Steps by which the encoder first learns to say at the mask what a text means, without
+    /// labels; 0 for none
+    #[arg(long, value_name = "STEPS")]
+    adapt_steps: Option<usize>,
+    /// Search for a better recipe before the training, for about this long (such as 20m): a few
+    /// recipes are tried on --dev, or on folds of --train where there is none, and the best is
+    /// trained. An interrupted search goes on with --resume
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub budget: Option<Duration>,
+}
+
+impl RecipeArgs {
+    /// The requested settings, together with those that other verbs have too.
+    pub fn requested(&self, settings: &SettingsArgs) -> Requested {
+        let Self { metric, adapt_steps, .. } = *self;
+        Requested { metric, adapt_steps, ..settings.requested() }
+    }
+}
+
+/// A time as people write it: 90s, 20m, 1h; a bare number is minutes.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "m"),
+    };
+    let seconds = match unit {
+        "s" => 1.0,
+        "h" => 3600.0,
+        _ => 60.0,
+    };
+    let number: f64 = number.parse().map_err(|_| "write it as 90s, 20m or 1h".to_owned())?;
+    if !(number > 0.0 && number * seconds <= MAX_BUDGET.as_secs_f64()) {
+        return Err("it must be above 0 and at most 240h".to_owned());
+    }
+    Ok(Duration::from_secs_f64(number * seconds))
+}
+
+fn metric(name: &str) -> Result<Metric, String> {
+    Metric::of_name(name)
+        .ok_or_else(|| format!("use one of {}", Metric::ALL.map(Metric::name).join(", ")))
+}
+
+fn class_weights(name: &str) -> Result<ClassWeights, String> {
+    ClassWeights::of_name(name).ok_or_else(|| format!("use one of {}", ClassWeights::names()))
 }
 
 impl SettingsArgs {
-    /// What was asked for that `compare` decides otherwise, by its flag.
+    /// The flag of a requested setting that `compare` decides otherwise.
     pub fn not_for_compare(&self) -> Option<&'static str> {
         let asked = [
-            (matches!(self.tune, TuneArg::Head), "--tune head"),
-            (matches!(self.head, HeadArg::LabelWords), "--head label-words"),
+            (matches!(self.tune, Some(TuneArg::Head)), "--tune head"),
+            (matches!(self.head, Some(HeadArg::LabelWords)), "--head label-words"),
             (self.epochs.is_some(), "--epochs (use --full-epochs)"),
             (self.head_learning_rate.is_some(), "--head-learning-rate"),
             (self.patience.is_some(), "--patience"),
-            (self.seed != 0, "--seed (use --seeds)"),
+            (self.seed.is_some_and(|seed| seed != 0), "--seed (use --seeds)"),
         ];
         asked.into_iter().find(|(is_asked, _)| *is_asked).map(|(_, flag)| flag)
     }
 
-    /// What was asked for; what was not has its default.
-    pub fn settings(&self) -> Settings {
-        let tune = match self.tune {
-            TuneArg::Full => Tune::Full,
-            TuneArg::Head => Tune::Head,
-        };
-        let defaults = Settings::new(tune);
-        let learning_rate = self.learning_rate.unwrap_or(defaults.learning_rate);
-        let head_factor = defaults.head_learning_rate / defaults.learning_rate;
-        Settings {
-            head: match self.head {
+    /// The settings that were given.
+    pub fn requested(&self) -> Requested {
+        let epochs = self.epochs.map(Length::Epochs);
+        Requested {
+            tune: self.tune.map(|tune| match tune {
+                TuneArg::Full => Tune::Full,
+                TuneArg::Head => Tune::Head,
+            }),
+            head: self.head.map(|head| match head {
                 HeadArg::Linear => HeadShape::Linear,
                 HeadArg::Mlp => HeadShape::Mlp,
                 HeadArg::LabelWords => HeadShape::LabelWords,
-            },
-            length: match (self.epochs, self.steps) {
-                (_, Some(steps)) => Length::Steps(steps),
-                (Some(epochs), None) => Length::Epochs(epochs),
-                (None, None) => defaults.length,
-            },
+            }),
+            length: self.steps.map(Length::Steps).or(epochs),
             batch_size: self.batch_size,
-            learning_rate,
-            head_learning_rate: self.head_learning_rate.unwrap_or(learning_rate * head_factor),
+            learning_rate: self.learning_rate,
+            head_learning_rate: self.head_learning_rate,
             layer_decay: self.layer_decay,
             dropout: self.dropout,
-            class_weights: match self.class_weights {
-                ClassWeightsArg::Even => ClassWeights::Even,
-                ClassWeightsArg::Balanced => ClassWeights::Balanced,
-            },
+            class_weights: self.class_weights,
+            metric: None,
             consistency: self.consistency,
             contrastive: self.contrastive,
             contrastive_temperature: self.contrastive_temperature,
             score_every: self.score_every,
             patience: self.patience,
+            adapt_steps: None,
             seed: self.seed,
-            ..defaults
         }
     }
 }

@@ -6,15 +6,15 @@ use anyhow::{Result, anyhow, bail};
 
 use super::{
     Global, interrupt, output,
-    progress::Progress,
-    progress::note,
-    settings::{PrecisionArg, ResumeArgs, SettingsArgs, precision},
+    progress::{Progress, note},
+    search_progress::SearchProgress,
+    settings::{PrecisionArg, RecipeArgs, ResumeArgs, SettingsArgs, precision},
 };
 use crate::{
     checkpoint::Checkpoint,
     dataset::{check_overlap, read_csv},
     prompt::{TaskFile, pool},
-    training::{self, Job, JobTask, Stop, Trained},
+    training::{self, Choice, Job, JobTask, Recipe, Settings, Stop, Trained},
 };
 
 /// Trains a task's head, with the encoder or on a frozen one, and writes a checkpoint to serve
@@ -50,6 +50,8 @@ pub struct Args {
     #[command(flatten)]
     settings: SettingsArgs,
     #[command(flatten)]
+    recipe: RecipeArgs,
+    #[command(flatten)]
     resume: ResumeArgs,
     /// Store the matrices of the trained encoder with fewer bits: fp16 for half the disk, int8 for a
     /// quarter of it and about twice the speed
@@ -68,22 +70,28 @@ pub struct Args {
 
 /// Trains.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
-    let settings = args.settings.settings();
-    settings.check()?;
+    let requested = args.recipe.requested(&args.settings);
+    // Mistakes of the command line come before any file is read.
+    requested.over(Settings::new(requested.tune())).check()?;
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    let tasks = tasks(args)?;
+    let mut tasks = tasks(args)?;
     let encoder = Checkpoint::open(&args.encoder)?;
     let runtime = global.runtime()?;
     let interrupt = interrupt::on_signal()?;
     tasks.iter().for_each(describe);
-    let job = Job {
+    let mut progress = Progress::new();
+    let recipe = training::recipe(&mut tasks, &encoder, &requested, &mut progress, &interrupt)?;
+    explain(&recipe);
+    let mut job = Job {
         tasks,
         encoder: &encoder,
         out: &args.out,
         replace: args.replace,
-        settings: &settings,
+        settings: &recipe.settings,
+        recipe: Some(&recipe),
+        adapted: None,
         precision: precision(args.quantize),
         runtime: &runtime,
         unfinished: args.resume.unfinished(),
@@ -95,7 +103,19 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     {
         return report_finished(args, &id);
     }
+    let adapted = training::adapt(&job, &mut progress, &interrupt)?;
+    job.adapted = adapted.as_ref();
+    let found = args.recipe.budget.map(|budget| {
+        let mut shown = SearchProgress::new(budget);
+        training::search(&job, &requested, budget, &mut shown, &interrupt)
+    });
+    let found = found.transpose()?;
+    if let Some(found) = &found {
+        note(&format!("search: trains \"{}\"", found.name));
+        job.settings = &found.settings;
+    }
     let trained = training::train(&job, &mut Progress::new(), &interrupt)?;
+    training::forget_search(&args.out)?;
     report(args, &trained)
 }
 
@@ -122,9 +142,16 @@ fn tasks(args: &Args) -> Result<Vec<JobTask>> {
             check_overlap(&train, dev)
                 .map_err(|error| anyhow!("{error}; pass --allow-overlap if that is meant"))?;
         }
-        Ok(JobTask { file, path: task.display().to_string(), train, dev })
+        Ok(JobTask::new(file, task.display().to_string(), train, dev))
     };
     files.map(read).collect()
+}
+
+/// Prints each choice of the recipe with its reason.
+fn explain(recipe: &Recipe) {
+    for Choice { setting, value, reason } in &recipe.choices {
+        note(&format!("chosen: {setting} {value} ({reason})"));
+    }
 }
 
 fn describe(task: &JobTask) {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    as_training,
+    ComparedTask, as_training,
     cells::AnswerResult,
     linear,
     method::{Answer, Method},
@@ -12,14 +12,14 @@ use super::{
 };
 use crate::{
     dataset::Dataset,
-    evaluation::{Metrics, Options, evaluate_with, is_collapsed},
+    evaluation::{Metric, Metrics, Options, evaluate_with, is_collapsed},
     inference::{Head, MaskEncoder, TaskPredictor, TemplateChoice, predict_each},
     prompt::{InferenceMode, Template},
     report::{Shot, TemplateRole, TemplateScore},
     task::Prediction,
     training::{
-        Body, Interrupt, Length, Observer, Score, Settings, StepReport, TrainableEncoder,
-        TrainableHead, Trainer, TrainerTask, TrainingError, label_word_head,
+        Body, Interrupt, Length, Quiet, Settings, TrainableEncoder, TrainableHead, Trainer,
+        TrainerTask, TrainingError, label_word_head,
     },
 };
 
@@ -80,7 +80,14 @@ impl Experiment<'_> {
         let dev = matches!(cell.shot, Shot::All).then_some(&self.scored[cell.task][0]);
         let started = Instant::now();
         let body = Body::from(TrainableEncoder::new(&self.weights)?);
-        let task = TrainerTask { predictor: &predictor, train, dev, head };
+        let ComparedTask { class_weights, ref metric, .. } = self.tasks[cell.task];
+        let kind = &predictor.file.task.kind;
+        // A report can compare figures by which no step can be kept.
+        let metric =
+            Metric::of_name(metric).filter(|metric| metric.fits(kind)).unwrap_or_else(|| {
+                Metric::for_task(kind, predictor.file.positive, &train.targets()).metric
+            });
+        let task = TrainerTask { predictor: &predictor, train, dev, head, class_weights, metric };
         let trainer = Trainer::new(&settings, body, vec![task])?;
         let (outcome, mut body) = trainer.run(None, &mut Quiet, interrupt)?;
         let seconds = started.elapsed().as_secs_f64();
@@ -166,8 +173,13 @@ impl Experiment<'_> {
             linear::mean_vectors(&mut encoder, &prompts)
         };
         let inputs = vectors(train)?;
-        let objective =
-            linear::objective(&train.targets(), file.labels().len(), &self.design.settings);
+        let class_weights = self.tasks[cell.task].class_weights;
+        let objective = linear::objective(
+            &train.targets(),
+            file.labels().len(),
+            class_weights,
+            &self.design.settings,
+        );
         let penalty = PENALTIES[cell.setting.index % PENALTIES.len()];
         let outputs = file.task.kind.outputs();
         let head = linear::fit(&inputs, &train.targets(), outputs, &objective, penalty)?;
@@ -219,14 +231,4 @@ fn metrics(
     let options = Options { threshold: predictor.threshold(), weights: None };
     let kind = &predictor.file.task.kind;
     evaluate_with(kind, &data.targets(), predictions, &options).map_err(as_training)
-}
-
-/// Training within a cell says nothing.
-struct Quiet;
-
-impl Observer for Quiet {
-    fn begin(&mut self, _: usize, _: usize) {}
-    fn step(&mut self, _: &StepReport) {}
-    fn scored(&mut self, _: usize, _: &[(&str, &Score)], _: bool) {}
-    fn end(&mut self) {}
 }

@@ -1,6 +1,7 @@
 //! What people would try first: a linear model on mean-pooled vectors of a frozen encoder.
 
 use crate::{
+    prompt::ClassWeights,
     task::Target,
     tokenization::{PackedBatch, Prompt},
     training::{
@@ -89,9 +90,14 @@ pub fn fit(
 }
 
 /// The objective of a linear model: the plain loss.
-pub fn objective(targets: &[Target], labels: usize, settings: &Settings) -> Objective {
+pub fn objective(
+    targets: &[Target],
+    labels: usize,
+    class_weights: ClassWeights,
+    settings: &Settings,
+) -> Objective {
     let plain = Settings { consistency: 0.0, contrastive: 0.0, ..settings.clone() };
-    Objective::new(targets, labels, &plain)
+    Objective::new(targets, labels, class_weights, &plain)
 }
 
 #[cfg(test)]
@@ -106,7 +112,7 @@ mod tests {
         let settings = Settings::new(Tune::Full);
         let labels: Vec<Target> =
             vectors.iter().map(|v| Target::Label(usize::from(v[0] - v[1] > 0.1))).collect();
-        let objective = objective(&labels, 2, &settings);
+        let objective = objective(&labels, 2, ClassWeights::Even, &settings);
         let head =
             fit(&vectors, &labels, 2, &objective, 0.1).expect("fitted").head(objective.scaling);
         let kind = Kind::Classification { labels: vec!["a".to_owned(), "b".to_owned()] };
@@ -120,7 +126,7 @@ mod tests {
         assert!(right.count() >= 38);
         let values: Vec<Target> =
             vectors.iter().map(|v| Target::Value(f64::from(3.0 * v[0] - v[1] + 5.0))).collect();
-        let objective = super::objective(&values, 0, &settings);
+        let objective = super::objective(&values, 0, ClassWeights::Even, &settings);
         let head = fit(&vectors, &values, 1, &objective, 0.01).expect("fitted");
         let head = head.head(objective.scaling);
         let kind = Kind::Regression { min: None, max: None };

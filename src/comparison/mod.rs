@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc};
 use crate::{
     dataset::{Dataset, DatasetError},
     inference::LoadError,
-    prompt::TaskFile,
+    prompt::{ClassWeights, TaskFile},
     report::Shot,
     training::{Settings, TrainingError},
 };
@@ -37,6 +37,7 @@ pub struct ComparedTask {
     pub test: Dataset,
     /// The name of the figure by which methods are compared and settings chosen.
     pub metric: String,
+    pub class_weights: ClassWeights,
     /// Numbers of training examples, in order.
     pub shots: Vec<Shot>,
 }

@@ -16,6 +16,7 @@ use crate::task::{Example, Target};
 pub use self::{
     csv::{read_csv, write_csv},
     few_shot::{few_shot, sample},
+    fingerprint::{Fingerprint, of as fingerprint},
     labels::check_labels,
     overlap::{Shared, check_overlap, overlap},
     text::{Split, TextLimits, Texts, read_texts, split_held_back},

@@ -2,6 +2,7 @@
 
 pub mod calibration;
 mod classification;
+mod metric;
 pub mod paired;
 mod ranking;
 mod regression;
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use classification::{Classification, LabelMetrics, PositiveMetrics};
+pub use metric::{Metric, MetricChoice};
 pub use regression::Regression;
 pub use threshold::{Decision, Threshold, fit_threshold};
 

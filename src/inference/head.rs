@@ -130,15 +130,20 @@ impl Head {
         }
     }
 
-    /// Probabilities, or a value in the target's unit, for the logits of one mask vector.
+    /// Probabilities for the logits of one mask vector, or a value in the target's unit and inside
+    /// its declared range.
     pub fn output(&self, kind: &Kind, logits: &[f32]) -> Output {
         match kind {
             Kind::Classification { .. } => {
                 Output::Probabilities(self.calibration.probabilities(logits))
             }
-            Kind::Regression { .. } => {
+            Kind::Regression { min, max } => {
                 let scaled = f64::from(logits[0]);
-                Output::Value(self.scaling.mean + scaled * self.scaling.standard_deviation)
+                let value = self.scaling.mean + scaled * self.scaling.standard_deviation;
+                // `max` and `min` of floats keep a value that is no number out of sight, which a
+                // head must not: `clamp` passes it on.
+                let (min, max) = (min.unwrap_or(f64::NEG_INFINITY), max.unwrap_or(f64::INFINITY));
+                Output::Value(if min <= max { value.clamp(min, max) } else { value })
             }
         }
     }

@@ -6,6 +6,7 @@ mod task_file;
 pub mod template;
 
 pub use task_file::{
-    InferenceMode, PromptPool, Sampling, TargetColumn, TaskFile, TaskFileError, TaskFileFault,
+    ClassWeights, InferenceMode, PromptPool, Sampling, TargetColumn, TaskFile, TaskFileError,
+    TaskFileFault,
 };
 pub use template::{Segment, Slot, Template};

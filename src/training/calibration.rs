@@ -3,14 +3,30 @@
 
 use super::{
     TrainingError,
+    random::uniform,
     score::{Score, score_of},
 };
 use crate::{
     dataset::Dataset,
-    evaluation::fit_threshold,
+    evaluation::{Metric, fit_threshold},
     inference::{Calibration, MaskEncoder, TaskPredictor, TemplateChoice, encode_all},
     task::{Output, Prediction, Target},
 };
+
+/// Examples of a development set without which nothing is fitted to it.
+const MIN_EXAMPLES: usize = 20;
+
+/// Examples of either label without which no threshold is fitted.
+const MIN_OF_LABEL: usize = 8;
+
+/// Parts of the development set by which a temperature is tried.
+const FOLDS: usize = 5;
+
+/// Resamples of the development set on which a threshold is sought; odd, to have a median.
+const RESAMPLES: u64 = 101;
+
+/// Keeps the draws of resamples apart from others.
+const RESAMPLING: u64 = 61;
 
 /// Temperatures lie between 1 over this and this.
 const MAX_TEMPERATURE: f64 = 20.0;
@@ -42,15 +58,29 @@ pub fn calibrate(
     encoder: &mut dyn MaskEncoder,
     predictor: &TaskPredictor,
     dev: &Dataset,
+    metric: Metric,
 ) -> Result<(TaskPredictor, Score), TrainingError> {
     let fit = Fit::new(encoder, predictor, dev)?;
-    let before = score_of(predictor, dev, &fit.predictions(predictor))?;
-    let mut calibration = predictor.head.calibration.clone();
-    calibration.temperature = fit.temperature(&calibration) as f32;
-    let mut calibrated = with(predictor, calibration.clone());
-    calibration.threshold = fit.threshold(&calibrated);
+    let before = score_of(predictor, dev, &fit.predictions(predictor), metric)?;
+    if !fit.is_enough() {
+        return Ok((predictor.clone(), before));
+    }
+    let mut calibrated = predictor.clone();
+    if let Some(temperature) = fit.useful_temperature(&predictor.head.calibration) {
+        let temperature = temperature as f32;
+        let calibration = Calibration { temperature, ..predictor.head.calibration.clone() };
+        let cooled = with(predictor, calibration);
+        let after = score_of(&cooled, dev, &fit.predictions(&cooled), metric)?;
+        let ece = |score: &Score| score.metrics.get("ece").copied().unwrap_or(0.0);
+        // What makes the answers right more often than they say, or less often, is left out.
+        if ece(&after) <= ece(&before) {
+            calibrated = cooled;
+        }
+    }
+    let threshold = fit.threshold(&calibrated);
+    let calibration = Calibration { threshold, ..calibrated.head.calibration.clone() };
     calibrated = with(predictor, calibration);
-    let mut score = score_of(&calibrated, dev, &fit.predictions(&calibrated))?;
+    let mut score = score_of(&calibrated, dev, &fit.predictions(&calibrated), metric)?;
     if let Some(ece) = before.metrics.get("ece") {
         score.metrics.insert(ECE_BEFORE.to_owned(), *ece);
     }
@@ -103,10 +133,30 @@ impl Fit {
         self.logits.iter().map(|logits| predictor.conclude(logits, false)).collect()
     }
 
-    /// Makes the development set most probable: a search by golden section over the logarithm. 1
-    /// where nothing else is better.
-    fn temperature(&self, before: &Calibration) -> f64 {
-        let loss = |log: f64| self.log_loss(before, log.exp());
+    /// Whether there are enough examples, of at least two labels.
+    fn is_enough(&self) -> bool {
+        let has_two = self.gold.windows(2).any(|pair| pair[0] != pair[1]);
+        self.gold.len() >= MIN_EXAMPLES && has_two
+    }
+
+    /// The temperature, if one fitted to a part of the set makes the other parts more probable too;
+    /// `None` where it does not, for then it follows the set's chances.
+    fn useful_temperature(&self, before: &Calibration) -> Option<f64> {
+        let all: Vec<usize> = (0..self.gold.len()).collect();
+        let (mut with, mut without) = (0.0, 0.0);
+        for fold in 0..FOLDS {
+            let (held, rest): (Vec<usize>, Vec<usize>) =
+                all.iter().partition(|at| **at % FOLDS == fold);
+            with += self.log_loss(&held, before, self.temperature(&rest, before));
+            without += self.log_loss(&held, before, 1.0);
+        }
+        (with < without).then(|| self.temperature(&all, before))
+    }
+
+    /// Makes these examples most probable: a search by golden section over the logarithm. 1 where
+    /// nothing else is better.
+    fn temperature(&self, examples: &[usize], before: &Calibration) -> f64 {
+        let loss = |log: f64| self.log_loss(examples, before, log.exp());
         let golden = (5f64.sqrt() - 1.0) / 2.0;
         let (mut low, mut high) = (-MAX_TEMPERATURE.ln(), MAX_TEMPERATURE.ln());
         let (mut a, mut b) = (high - golden * (high - low), low + golden * (high - low));
@@ -126,9 +176,10 @@ impl Fit {
         if loss(found) < loss(0.0) { found.exp() } else { 1.0 }
     }
 
-    fn log_loss(&self, before: &Calibration, temperature: f64) -> f64 {
+    fn log_loss(&self, examples: &[usize], before: &Calibration, temperature: f64) -> f64 {
         let calibration = Calibration { temperature: temperature as f32, ..before.clone() };
-        let losses = self.logits.iter().zip(&self.gold).enumerate().map(|(at, (logits, gold))| {
+        let losses = examples.iter().map(|&at| {
+            let (logits, gold) = (&self.logits[at], &self.gold[at]);
             let means = mean_probabilities(&calibration, logits);
             let doubt = self.doubts[at];
             let others = (means.len() - 1).max(1) as f64;
@@ -144,7 +195,9 @@ impl Fit {
         self.weights.as_ref().map_or(1.0, |weights| weights[at])
     }
 
-    /// Of two labels.
+    /// The threshold of a task with two labels: the median of the best ones on resamples of the set,
+    /// for the best one on a small set is one of many that chance made best. `None` where either
+    /// label is too rare for that.
     fn threshold(&self, predictor: &TaskPredictor) -> Option<f32> {
         let positive = predictor.file.positive?;
         let probabilities: Vec<f32> = self
@@ -156,7 +209,26 @@ impl Fit {
             })
             .collect();
         let gold: Vec<bool> = self.gold.iter().map(|gold| *gold == positive).collect();
-        Some(fit_threshold(&gold, &probabilities, self.weights.as_deref()))
+        let positives = gold.iter().filter(|gold| **gold).count();
+        if positives.min(gold.len() - positives) < MIN_OF_LABEL {
+            return None;
+        }
+        let mut found: Vec<f32> = (0..RESAMPLES)
+            .map(|resample| fit_threshold(&gold, &probabilities, Some(&self.resampled(resample))))
+            .collect();
+        found.sort_unstable_by(f32::total_cmp);
+        Some(found[found.len() / 2])
+    }
+
+    /// The weights of the examples, each times how often it was drawn with replacement.
+    fn resampled(&self, resample: u64) -> Vec<f64> {
+        let count = self.gold.len();
+        let mut weights = vec![0.0; count];
+        for draw in 0..count as u64 {
+            let at = (uniform(&[RESAMPLING, resample, draw]) * count as f64) as usize;
+            weights[at.min(count - 1)] += self.weight(at.min(count - 1));
+        }
+        weights
     }
 }
 
@@ -205,10 +277,48 @@ mod tests {
         let sure = |label: usize| vec![vec![if label == 0 { 4.0 } else { -4.0 }, 0.0]];
         let logits: Vec<Vec<Vec<f32>>> = gold.iter().map(|label| sure(*label)).collect();
         let fit = Fit { logits, gold, weights: None, doubts: vec![0.25; 4] };
-        let loss = |temperature| fit.log_loss(&Calibration::NONE, temperature);
-        let best = fit.temperature(&Calibration::NONE);
+        let all = [0, 1, 2, 3];
+        let loss = |temperature| fit.log_loss(&all, &Calibration::NONE, temperature);
+        let best = fit.temperature(&all, &Calibration::NONE);
         // A quarter of doubt: the logits' distance becomes the logarithm of 3.
         assert!((best - 4.0 / 3f64.ln()).abs() < 0.05, "{best}");
         assert!(loss(best) < loss(1.0) && loss(best) < loss(0.1));
+    }
+
+    /// Two labels, logits that are right with a chance of `right` and say so with `size`.
+    fn fit(count: usize, right: f64, size: f32) -> Fit {
+        let gold: Vec<usize> = (0..count).map(|at| at % 2).collect();
+        let logits = gold.iter().enumerate().map(|(at, gold)| {
+            let is_right = uniform(&[7, at as u64]) < right;
+            let says_first = (*gold == 0) == is_right;
+            vec![vec![if says_first { size } else { -size }, 0.0]]
+        });
+        let logits = logits.collect();
+        Fit { logits, gold, weights: None, doubts: vec![0.01; count] }
+    }
+
+    #[test]
+    fn a_temperature_is_taken_where_it_helps_on_what_it_was_not_fitted_to() {
+        let found = fit(400, 0.8, 5.0).useful_temperature(&Calibration::NONE);
+        assert!(found.is_some_and(|found| found > 2.0), "{found:?}");
+        // Right as often as it says: e^1.386 is 4 to 1.
+        let found = fit(40, 0.8, 1.386).useful_temperature(&Calibration::NONE);
+        assert!(found.is_none_or(|found| (0.5..2.0).contains(&found)), "{found:?}");
+    }
+
+    #[test]
+    fn nothing_is_fitted_to_too_few_examples_or_to_one_label() {
+        assert!(fit(MIN_EXAMPLES, 0.8, 1.0).is_enough());
+        assert!(!fit(MIN_EXAMPLES - 1, 0.8, 1.0).is_enough());
+        let one = Fit { gold: vec![1; 100], ..fit(100, 0.8, 1.0) };
+        assert!(!one.is_enough());
+    }
+
+    #[test]
+    fn resamples_have_as_many_examples_and_are_the_same_each_time() {
+        let fit = fit(30, 0.8, 1.0);
+        assert_eq!(fit.resampled(3).iter().sum::<f64>(), 30.0);
+        assert_eq!(fit.resampled(3), fit.resampled(3));
+        assert_ne!(fit.resampled(3), fit.resampled(4));
     }
 }

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     inference::Head,
+    prompt::ClassWeights,
     task::{Kind, Target},
     tokenization::Prompt,
     weights::EncoderWeights,
@@ -161,7 +162,7 @@ impl Stepper {
         let hidden = weights.architecture.hidden_size;
         let head = TrainableHead::new(settings.head, hidden, kind.outputs(), settings.seed);
         let body = Body::from(TrainableEncoder::new(weights)?);
-        let objective = Objective::new(&[], kind.outputs(), settings);
+        let objective = Objective::new(&[], kind.outputs(), ClassWeights::Even, settings);
         let learner = Learner::new(body, vec![head], settings);
         Ok(Self { learner, objective, steps, done: 0 })
     }

@@ -13,6 +13,7 @@ use super::{
     settings::{HeadShape, Settings, Tune},
 };
 use crate::{
+    prompt::ClassWeights,
     task::Target,
     tokenization::{PackedBatch, Prompt},
     weights::{Architecture, Array, EncoderWeights},
@@ -77,7 +78,8 @@ fn steps() {
     let mut head = TrainableHead::new(HeadShape::Linear, 384, LABELS, 1);
     let mut optimizer = Optimizer::new(1.0);
     let targets: Vec<Target> = (0..BATCH).map(|at| Target::Label(at % LABELS)).collect();
-    let objective = Objective::new(&targets, LABELS, &Settings::new(Tune::Full));
+    let objective =
+        Objective::new(&targets, LABELS, ClassWeights::Even, &Settings::new(Tune::Full));
     for lengths in [&[64][..], &[8, 12, 16, 22, 28, 34, 20, 36]] {
         let mut times = [const { Vec::new() }; 4];
         for step in 0..14 {

@@ -4,29 +4,33 @@ use std::{
     collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
-    ClassWeights, HeadShape, Interrupt, Length, Settings, TrainingError, Tune,
+    HeadShape, Interrupt, Length, Settings, TrainingError, Tune,
     body::{Body, FrozenEncoder},
     encoder::TrainableEncoder,
     head::TrainableHead,
     label_words::label_word_head,
-    parity, record,
+    parity, pretrain,
+    recipe::{Adaptation, Recipe},
+    record,
     saving::{Saving, Unfinished, identity},
     score::{Score, score},
-    trainer::{Observer, Outcome, Stop, Trainer, TrainerTask},
+    trainer::{Observer, Outcome, Plan, Stop, Trainer, TrainerTask},
 };
 use crate::{
     checkpoint::{
         Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, Manifest, Provenance,
     },
     dataset::{Dataset, check_labels},
+    evaluation::Metric,
     export,
     inference::{
         Encoder, EncoderSource, Head, Runtime, TaskPredictor, language_head, load_tokenizer,
     },
-    prompt::{Sampling, TaskFile},
+    prompt::{ClassWeights, Sampling, TaskFile},
     tokenization::Prompt,
     weights::{EncoderWeights, Precision},
 };
@@ -41,6 +45,24 @@ pub struct JobTask {
     pub path: String,
     pub train: Dataset,
     pub dev: Option<Dataset>,
+    pub class_weights: ClassWeights,
+    /// The figure by which a step is kept.
+    pub metric: Metric,
+}
+
+impl JobTask {
+    /// A task with the class weights and the metric of its file, or the usual ones.
+    pub fn new(file: Arc<TaskFile>, path: String, train: Dataset, dev: Option<Dataset>) -> Self {
+        let class_weights = file.class_weights.unwrap_or_default();
+        let metric = Self::usual_metric(&file, &train);
+        Self { file, path, train, dev, class_weights, metric }
+    }
+
+    /// The metric that the task file names, or the one that says most about such data.
+    pub fn usual_metric(file: &TaskFile, train: &Dataset) -> Metric {
+        let by_data = || Metric::for_task(&file.task.kind, file.positive, &train.targets()).metric;
+        file.metric.unwrap_or_else(by_data)
+    }
 }
 
 /// What is to be trained from what, and where to.
@@ -52,6 +74,10 @@ pub struct Job<'a> {
     /// Whether a checkpoint at `out` may be replaced.
     pub replace: bool,
     pub settings: &'a Settings,
+    /// The recipe that the settings come from, for the record.
+    pub recipe: Option<&'a Recipe>,
+    /// Weights to start from instead of the encoder's: those after the recipe's adaptation.
+    pub adapted: Option<&'a EncoderWeights>,
     /// How the matrices of the trained encoder are stored.
     pub precision: Precision,
     pub runtime: &'a Runtime,
@@ -83,14 +109,15 @@ pub fn train(
     job.check()?;
     let draft = job.draft()?;
     let saving = Saving::begin(job.out, job.identity(), job.unfinished, job.save_every)?;
-    let predictors =
-        job.tasks.iter().map(|task| job.predictor(task)).collect::<Result<Vec<_>, _>>()?;
+    let predictors = job.predictors()?;
     let tasks = job.tasks.iter().zip(&predictors).map(|(task, predictor)| {
         Ok(TrainerTask {
             predictor,
             train: &task.train,
             dev: task.dev.as_ref(),
-            head: job.head(task, predictor)?,
+            head: job.head(job.settings, task, predictor)?,
+            class_weights: task.class_weights,
+            metric: task.metric,
         })
     });
     let tasks = tasks.collect::<Result<Vec<_>, TrainingError>>()?;
@@ -99,6 +126,36 @@ pub fn train(
     let trained = job.publish(draft, &predictors, outcome)?;
     saving.file.remove()?;
     Ok(trained)
+}
+
+/// Runs the recipe's adaptation, if it has one and the run does not go on from a later state.
+/// Returns the weights that [`Job::adapted`] takes.
+///
+/// # Errors
+///
+/// If the adaptation fails or is interrupted, or the job cannot be run.
+pub fn adapt(
+    job: &Job<'_>,
+    observer: &mut dyn pretrain::Observer,
+    interrupt: &Interrupt,
+) -> Result<Option<EncoderWeights>, TrainingError> {
+    let Some(adaptation) = job.adaptation() else { return Ok(None) };
+    job.check()?;
+    job.draft()?;
+    let saving = Saving::begin(job.out, job.identity(), job.unfinished, job.save_every)?;
+    // A state of the training holds the encoder as it is by then.
+    if saving.file.exists() {
+        return Ok(None);
+    }
+    let course = adaptation.course(job.encoder);
+    let (unfinished, every) = (job.unfinished, job.save_every);
+    pretrain::adapt(&course, job.out, unfinished, every, observer, interrupt).map(Some)
+}
+
+impl<'a> Job<'a> {
+    fn adaptation(&self) -> Option<&'a Adaptation> {
+        self.recipe.and_then(|recipe| recipe.adaptation.as_ref())
+    }
 }
 
 impl Job<'_> {
@@ -140,7 +197,7 @@ impl Job<'_> {
             "the contrastive loss is for classification"
         } else if settings.contrastive > 0.0 && settings.tune == Tune::Head {
             "the contrastive loss changes an encoder; with a frozen one it does nothing"
-        } else if settings.class_weights != ClassWeights::Even && !is_classifier {
+        } else if task.class_weights != ClassWeights::Even && !is_classifier {
             "class weights are for classification"
         } else if settings.views() > 1 && file.prompts.sampling == Sampling::All {
             "with sampling = \"all\" there are no second views for a consistency or contrastive loss"
@@ -182,14 +239,40 @@ impl Job<'_> {
     /// What must be the same for a run to go on from a state.
     fn identity(&self) -> HashMap<String, String> {
         let mut identity = identity("train", self.encoder, self.settings);
+        if let Some(adaptation) = self.adaptation() {
+            let settings = serde_json::to_string(&adaptation.settings).unwrap_or_default();
+            identity.insert("adaptation".to_owned(), settings);
+        }
         for (at, task) in self.tasks.iter().enumerate() {
             let digest = |data: &Dataset| data.digest();
             identity.insert(format!("task file {}", at + 1), task.file.source.clone());
             identity.insert(format!("training set {}", at + 1), digest(&task.train));
             let dev = task.dev.as_ref().map_or(String::new(), digest);
             identity.insert(format!("development set {}", at + 1), dev);
+            let weights = task.class_weights.name().to_owned();
+            identity.insert(format!("class weights {}", at + 1), weights);
+            identity.insert(format!("metric {}", at + 1), task.metric.name().to_owned());
         }
         identity
+    }
+
+    /// What must be the same for a search within `budget` to go on from its record.
+    pub(super) fn search_identity(&self, budget: Duration) -> HashMap<String, String> {
+        let mut identity = self.identity();
+        identity.insert("budget".to_owned(), budget.as_secs().to_string());
+        identity
+    }
+
+    /// Steps of the whole run.
+    pub(super) fn steps(&self) -> usize {
+        let batches =
+            |task: &JobTask| task.train.examples.len().div_ceil(self.settings.batch_size.max(1));
+        Plan::new(self.settings, &self.tasks.iter().map(batches).collect::<Vec<_>>()).steps
+    }
+
+    /// The predictors of all tasks, with blank heads.
+    pub(super) fn predictors(&self) -> Result<Vec<TaskPredictor>, TrainingError> {
+        self.tasks.iter().map(|task| self.predictor(task)).collect()
     }
 
     fn predictor(&self, task: &JobTask) -> Result<TaskPredictor, TrainingError> {
@@ -205,14 +288,16 @@ impl Job<'_> {
         )?)
     }
 
-    fn head(
+    /// A fresh head as the settings ask for.
+    pub(super) fn head(
         &self,
+        settings: &Settings,
         task: &JobTask,
         predictor: &TaskPredictor,
     ) -> Result<TrainableHead, TrainingError> {
         let entry = &self.encoder.manifest.encoder;
         let (hidden, outputs) = (entry.architecture.hidden_size, task.file.task.kind.outputs());
-        let Settings { head, seed, .. } = *self.settings;
+        let Settings { head, seed, .. } = *settings;
         if head != HeadShape::LabelWords {
             return Ok(TrainableHead::new(head, hidden, outputs, seed));
         }
@@ -227,12 +312,12 @@ impl Job<'_> {
         label_word_head(&task.file, predictor.tokenizer(), &weights, &language)
     }
 
-    fn body(&self) -> Result<Body, TrainingError> {
+    pub(super) fn body(&self) -> Result<Body, TrainingError> {
         match self.settings.tune {
-            Tune::Full => {
-                let weights = export::read_weights(self.encoder)?;
-                Ok(Body::from(TrainableEncoder::new(&weights)?))
-            }
+            Tune::Full => Ok(Body::from(match self.adapted {
+                Some(weights) => TrainableEncoder::new(weights)?,
+                None => TrainableEncoder::new(&export::read_weights(self.encoder)?)?,
+            })),
             Tune::Head => {
                 let threads = rayon::current_num_threads();
                 let encoder = EncoderSource::of(self.runtime, self.encoder)?.session(threads)?;
@@ -301,7 +386,7 @@ impl Job<'_> {
             .map(|((task, predictor), head)| {
                 let predictor = predictor.with_head(head.clone());
                 let dev = task.dev.as_ref();
-                dev.map(|dev| score(&mut encoder, &predictor, dev)).transpose()
+                dev.map(|dev| score(&mut encoder, &predictor, dev, task.metric)).transpose()
             })
             .collect()
     }

@@ -29,8 +29,17 @@ pub(super) fn report(job: &Job<'_>, task: usize, outcome: &Outcome) -> Report {
 fn circumstances(job: &Job<'_>, task: usize) -> BTreeMap<String, Value> {
     let examples = job.tasks[task].train.examples.len();
     let mut told = BTreeMap::from([("train_examples".to_owned(), examples.into())]);
+    if !job.tasks[task].file.labels().is_empty() {
+        told.insert("class_weights".to_owned(), job.tasks[task].class_weights.name().into());
+    }
+    told.insert("metric".to_owned(), job.tasks[task].metric.name().into());
     if let Ok(Value::Object(settings)) = serde_json::to_value(job.settings) {
         told.extend(settings);
+    }
+    if let Some(recipe) = job.recipe {
+        told.insert("chosen".to_owned(), serde_json::json!(recipe.record()));
+        let adaptation = recipe.adaptation.as_ref().map(|adaptation| &adaptation.settings);
+        told.insert("adaptation".to_owned(), serde_json::json!(adaptation));
     }
     if job.tasks.len() > 1 {
         let names = job.tasks.iter().map(|task| task.file.task.name.as_str());

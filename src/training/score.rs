@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{TrainingError, calibration::importance};
 use crate::{
     dataset::Dataset,
-    evaluation::{Metrics, Options, evaluate_with},
+    evaluation::{Metric, Metrics, Options, evaluate_with},
     inference::{MaskEncoder, TaskPredictor, TemplateChoice, predict},
     task::{Prediction, Target},
 };
@@ -33,7 +33,8 @@ pub fn beats(scores: &[Option<Score>], others: &[Option<Score>]) -> bool {
     mean_rank(scores) > mean_rank(others)
 }
 
-fn mean_rank(scores: &[Option<Score>]) -> [f64; 2] {
+/// The mean over the tasks that have a score.
+pub fn mean_rank(scores: &[Option<Score>]) -> [f64; 2] {
     let known = scores.iter().flatten();
     let count = known.clone().count().max(1) as f64;
     known.fold([0.0; 2], |[first, second], score| {
@@ -46,12 +47,13 @@ pub fn score(
     encoder: &mut dyn MaskEncoder,
     predictor: &TaskPredictor,
     data: &Dataset,
+    metric: Metric,
 ) -> Result<Score, TrainingError> {
     let templates = predictor
         .select(&TemplateChoice::Default)
         .map_err(|error| TrainingError::Settings(error.to_string()))?;
     let predictions = predict(encoder, predictor, &data.inputs(), &templates)?;
-    score_of(predictor, data, &predictions)
+    score_of(predictor, data, &predictions, metric)
 }
 
 /// Compares predictions for the set.
@@ -59,6 +61,7 @@ pub fn score_of(
     predictor: &TaskPredictor,
     data: &Dataset,
     predictions: &[Prediction],
+    metric: Metric,
 ) -> Result<Score, TrainingError> {
     let kind = &predictor.file.task.kind;
     let priors = predictor.file.priors.as_deref();
@@ -66,19 +69,31 @@ pub fn score_of(
     let options = Options { threshold: predictor.threshold(), weights: weights.as_deref() };
     let metrics = evaluate_with(kind, &data.targets(), predictions, &options)
         .map_err(|error| TrainingError::Settings(error.to_string()))?;
-    let rank = match &metrics {
-        // The set stands for other shares than it has, which accuracy does not know.
-        Metrics::Classification(metrics) if weights.is_some() => {
-            [-metrics.log_loss, metrics.accuracy]
-        }
-        // Among equally accurate ones the surer is better.
-        Metrics::Classification(metrics) => [metrics.accuracy, -metrics.log_loss],
-        // In units of the training targets' spread, to be comparable with other tasks.
-        Metrics::Regression(metrics) => {
-            [-metrics.rmse / predictor.head.scaling.standard_deviation, metrics.spearman]
-        }
-    };
+    let spread = predictor.head.scaling.standard_deviation;
+    let rank = rank(&metrics, metric, weights.is_some(), spread);
     Ok(Score { metrics: metrics.summary(), rank })
+}
+
+/// What two looks are compared by: the metric, and among equals the loss. `spread` is that of the
+/// training targets.
+fn rank(metrics: &Metrics, metric: Metric, is_weighted: bool, spread: f64) -> [f64; 2] {
+    match metrics {
+        // The set stands for other shares than it has, which the metric does not know.
+        Metrics::Classification(metrics) if is_weighted => [-metrics.log_loss, metrics.accuracy],
+        Metrics::Classification(classification) => {
+            // A development set that does not define the metric is compared by accuracy.
+            let value = metric.value(metrics).unwrap_or(classification.accuracy);
+            [value, -classification.log_loss]
+        }
+        // In units of the training targets' spread, to be comparable with other tasks.
+        Metrics::Regression(regression) => {
+            let error = -regression.rmse / spread;
+            match metric {
+                Metric::Spearman => [regression.spearman, error],
+                _ => [error, regression.spearman],
+            }
+        }
+    }
 }
 
 fn labels(data: &Dataset) -> Vec<usize> {

@@ -30,16 +30,6 @@ pub enum HeadShape {
     LabelWords,
 }
 
-/// How much the examples of a label count in the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassWeights {
-    /// As many as there are.
-    Even,
-    /// All labels the same, however many examples each has.
-    Balanced,
-}
-
 /// How long to train.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,7 +60,6 @@ pub struct Settings {
     pub max_gradient_norm: f64,
     /// Chance of a value being dropped, in the encoder and before the head.
     pub dropout: f32,
-    pub class_weights: ClassWeights,
     /// Weight of the disagreement between two templates of an example; 0 for none.
     pub consistency: f64,
     /// Weight of the supervised contrastive loss on mask vectors; 0 for none.
@@ -106,7 +95,6 @@ impl Settings {
             layer_decay: 1.0,
             max_gradient_norm: 1.0,
             dropout: 0.1,
-            class_weights: ClassWeights::Even,
             consistency: 0.0,
             contrastive: 0.0,
             contrastive_temperature: 0.1,

@@ -63,6 +63,11 @@ impl StateFile {
         Self { path: out.with_file_name(format!(".{name}.training-state")), identity }
     }
 
+    /// Whether there is a state.
+    pub fn exists(&self) -> bool {
+        self.path.exists()
+    }
+
     /// Refuses a state that is there: of a run that was not ended.
     pub fn refuse_unfinished(&self) -> Result<(), StateError> {
         let Some(bytes) = self.bytes()? else { return Ok(()) };

@@ -9,6 +9,7 @@ use super::{
     settings::{HeadShape, Settings, Tune},
 };
 use crate::{
+    prompt::ClassWeights,
     task::Target,
     tokenization::{PackedBatch, Prompt},
     weights::tests::small,
@@ -63,7 +64,8 @@ impl Network {
         // Far from the head's small beginning, so that gradients are not tiny.
         outputs.iter_mut().for_each(|output| *output *= 30.0);
         let targets = [2, 0, 1].map(Target::Label);
-        let objective = Objective::new(&targets, OUTPUTS, &Settings::new(Tune::Full));
+        let objective =
+            Objective::new(&targets, OUTPUTS, ClassWeights::Even, &Settings::new(Tune::Full));
         let evaluated = objective.evaluate(&outputs, OUTPUTS, &vectors, &targets);
         let (value, mut gradient) = (evaluated.loss, evaluated.by_outputs);
         gradient.iter_mut().for_each(|slope| *slope *= 30.0);

@@ -21,7 +21,9 @@ use super::{
 };
 use crate::{
     dataset::Dataset,
+    evaluation::Metric,
     inference::{Head, TaskPredictor},
+    prompt::ClassWeights,
     task::Target,
     weights::EncoderWeights,
 };
@@ -52,6 +54,16 @@ pub trait Observer {
     fn scored(&mut self, step: usize, scores: &[(&str, &Score)], best: bool);
     /// Once, after the last step.
     fn end(&mut self);
+}
+
+/// Says nothing of a training.
+pub struct Quiet;
+
+impl Observer for Quiet {
+    fn begin(&mut self, _: usize, _: usize) {}
+    fn step(&mut self, _: &StepReport) {}
+    fn scored(&mut self, _: usize, _: &[(&str, &Score)], _: bool) {}
+    fn end(&mut self) {}
 }
 
 /// Why training ended before its last step with something to show.
@@ -87,6 +99,9 @@ pub struct TrainerTask<'a> {
     pub dev: Option<&'a Dataset>,
     /// Fresh.
     pub head: TrainableHead,
+    pub class_weights: ClassWeights,
+    /// The figure by which a step is kept.
+    pub metric: Metric,
 }
 
 /// A training run.
@@ -95,6 +110,7 @@ pub struct Trainer<'a> {
     predictors: Vec<&'a TaskPredictor>,
     train: Vec<&'a Dataset>,
     dev: Vec<Option<&'a Dataset>>,
+    metrics: Vec<Metric>,
     objectives: Vec<Objective>,
     learner: Learner,
     progress: Progress,
@@ -120,10 +136,11 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, TrainingError> {
         let mut heads = Vec::new();
         let (mut predictors, mut train, mut dev) = (Vec::new(), Vec::new(), Vec::new());
-        let mut objectives = Vec::new();
+        let (mut objectives, mut metrics) = (Vec::new(), Vec::new());
         for task in tasks {
             let labels = task.predictor.file.labels().len();
-            let objective = Objective::new(&task.train.targets(), labels, settings);
+            let objective =
+                Objective::new(&task.train.targets(), labels, task.class_weights, settings);
             let scaling = objective.scaling;
             if !(scaling.mean.is_finite() && scaling.standard_deviation.is_finite()) {
                 return Err(TrainingError::Targets);
@@ -133,10 +150,21 @@ impl<'a> Trainer<'a> {
             predictors.push(task.predictor);
             train.push(task.train);
             dev.push(task.dev);
+            metrics.push(task.metric);
         }
         let learner = Learner::new(body, heads, settings);
         let progress = Progress::default();
-        Ok(Self { settings, predictors, train, dev, objectives, learner, progress, best: None })
+        Ok(Self {
+            settings,
+            predictors,
+            train,
+            dev,
+            metrics,
+            objectives,
+            learner,
+            progress,
+            best: None,
+        })
     }
 
     /// Trains the heads, and with them the body if that can be trained. With `saving` the run goes
@@ -291,7 +319,9 @@ impl<'a> Trainer<'a> {
         for task in 0..self.dev.len() {
             let predictor = self.predictor(task);
             let encoder = self.learner.body.encoder();
-            scores.push(self.dev[task].map(|dev| score(encoder, &predictor, dev)).transpose()?);
+            let metric = self.metrics[task];
+            let score = |dev| score(encoder, &predictor, dev, metric);
+            scores.push(self.dev[task].map(score).transpose()?);
         }
         if scores.iter().all(Option::is_none) {
             return Ok(());
@@ -329,7 +359,9 @@ impl<'a> Trainer<'a> {
             let mut predictor = self.predictor(task);
             let fits = self.settings.calibrate && !predictor.file.labels().is_empty();
             if let (Some(dev), true) = (self.dev[task], fits) {
-                let (calibrated, after) = calibrate(self.learner.body.encoder(), &predictor, dev)?;
+                let metric = self.metrics[task];
+                let (calibrated, after) =
+                    calibrate(self.learner.body.encoder(), &predictor, dev, metric)?;
                 (predictor, *score) = (calibrated, Some(after));
             }
             heads.push(predictor.head);
@@ -340,8 +372,8 @@ impl<'a> Trainer<'a> {
 }
 
 /// How long a run is.
-struct Plan {
-    steps: usize,
+pub struct Plan {
+    pub steps: usize,
     of_tasks: Vec<usize>,
     /// Between two looks at the development sets.
     score_every: usize,
@@ -349,7 +381,7 @@ struct Plan {
 
 impl Plan {
     /// `visits` are the steps that take each task through its examples once.
-    fn new(settings: &Settings, visits: &[usize]) -> Self {
+    pub fn new(settings: &Settings, visits: &[usize]) -> Self {
         let of_tasks: Vec<usize> = match settings.length {
             Length::Epochs(epochs) => visits.iter().map(|visit| epochs * visit).collect(),
             // The tasks share the steps; the first ones take what is left.

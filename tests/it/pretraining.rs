@@ -180,7 +180,7 @@ fn train_label_words(encoder: &Checkpoint, out: &Path) {
         .map(|(word, label)| example(word, label))
         .into();
     let train = Dataset { path: "made-up.csv".to_owned(), examples };
-    let tasks = vec![JobTask { file, path: "task.toml".to_owned(), train, dev: None }];
+    let tasks = vec![JobTask::new(file, "task.toml".to_owned(), train, None)];
     let job = training::Job {
         tasks,
         encoder,
@@ -191,6 +191,8 @@ fn train_label_words(encoder: &Checkpoint, out: &Path) {
             length: Length::Steps(2),
             ..training::Settings::new(Tune::Full)
         },
+        recipe: None,
+        adapted: None,
         precision: Precision::Fp32,
         runtime: &fixtures::runtime(),
         unfinished: Unfinished::Refuse,

@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("evaluation", &["task"]),
     ("report", &["evaluation", "task"]),
     ("weights", &[]),
-    ("prompt", &["task"]),
+    ("prompt", &["evaluation", "task"]),
     ("checkpoint", &["weights"]),
     ("export", &["checkpoint", "weights"]),
     ("metrics", &["task"]),

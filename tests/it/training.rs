@@ -3,6 +3,7 @@
 use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 mod options;
+mod recipe;
 
 use dynamar::{
     checkpoint::Checkpoint,
@@ -77,7 +78,7 @@ fn settings(tune: Tune, steps: usize) -> Settings {
 }
 
 fn job_task(kind: &str, train: Dataset, dev: Option<Dataset>) -> JobTask {
-    JobTask { file: task(kind), path: "task.toml".to_owned(), train, dev }
+    JobTask::new(task(kind), "task.toml".to_owned(), train, dev)
 }
 
 fn run(
@@ -95,6 +96,8 @@ fn run(
         out,
         replace,
         settings,
+        recipe: None,
+        adapted: None,
         precision: Precision::Fp32,
         runtime: &runtime,
         unfinished: Unfinished::Refuse,
@@ -200,6 +203,8 @@ fn targets_that_cannot_be_computed_with_are_refused() {
         out: &home.path().join("out"),
         replace: false,
         settings: &settings,
+        recipe: None,
+        adapted: None,
         precision: Precision::Fp32,
         runtime: &runtime,
         unfinished: Unfinished::Refuse,

@@ -107,3 +107,21 @@ fn head_files_survive_and_are_checked() {
     bytes[at..at + 4].copy_from_slice(&infinite);
     assert!(matches!(Head::from_bytes(&bytes, 2, 3), Err(HeadError::NotFinite)));
 }
+
+#[test]
+fn values_stay_inside_the_declared_range() {
+    let mut head = Head::blank(1, 1);
+    head.output.weight.data[0] = 1.0;
+    let value = |min, max, at: f32| {
+        let kind = Kind::Regression { min, max };
+        let Output::Value(value) = head.output(&kind, &head.logits(&[at])) else {
+            panic!("a value")
+        };
+        value
+    };
+    assert_eq!(value(Some(-4.0), Some(4.0), 9.0), 4.0);
+    assert_eq!(value(Some(-4.0), Some(4.0), -9.0), -4.0);
+    assert_eq!(value(Some(-4.0), Some(4.0), 1.5), 1.5);
+    assert_eq!((value(None, Some(4.0), -9.0), value(Some(1.0), None, 9.0)), (-9.0, 9.0));
+    assert!(value(Some(-4.0), Some(4.0), f32::NAN).is_nan());
+}

@@ -7,7 +7,7 @@ mod validate;
 use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path};
 
 use super::template::Template;
-use crate::task::Task;
+use crate::{evaluation::Metric, task::Task};
 
 /// A task file holds no more than this many bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -41,6 +41,42 @@ pub enum InferenceMode {
     Single,
     /// All templates of the pool, their predictions averaged.
     Ensemble,
+}
+
+/// How much the examples of a label count in the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// Every example counts the same.
+    #[default]
+    Even,
+    /// Labels count in proportion to the square root of their numbers: between the two others.
+    Softened,
+    /// All labels count the same, however many examples each has.
+    Balanced,
+}
+
+impl ClassWeights {
+    pub const ALL: [Self; 3] = [Self::Even, Self::Softened, Self::Balanced];
+
+    /// The weights of this name; `None` if there are none.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|weights| weights.name() == name)
+    }
+
+    /// All names, for messages.
+    pub fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
+    /// The name in task files and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Even => "even",
+            Self::Softened => "softened",
+            Self::Balanced => "balanced",
+        }
+    }
 }
 
 /// The templates of a task and their parts in training and inference.
@@ -77,6 +113,10 @@ pub struct TaskFile {
     pub positive: Option<usize>,
     /// The labels' shares where the task will serve, in their order; they sum to 1.
     pub priors: Option<Vec<f64>>,
+    /// The figure by which a step of training is kept; `None` to choose it by the data.
+    pub metric: Option<Metric>,
+    /// `None` to choose them by the data.
+    pub class_weights: Option<ClassWeights>,
     pub prompts: PromptPool,
     /// The file's text, kept with the checkpoint as it is.
     pub source: String,

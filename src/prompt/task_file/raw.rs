@@ -23,6 +23,8 @@ pub struct TaskTable {
     pub name: Spanned<String>,
     pub kind: Spanned<String>,
     pub max_length: Option<Spanned<usize>>,
+    pub metric: Option<Spanned<String>>,
+    pub class_weights: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

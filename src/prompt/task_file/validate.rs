@@ -5,8 +5,9 @@ use std::{
     ops::Range,
 };
 
-use super::{PromptPool, TargetColumn, TaskFile, TaskFileFault, labels, raw};
+use super::{ClassWeights, PromptPool, TargetColumn, TaskFile, TaskFileFault, labels, raw};
 use crate::{
+    evaluation::Metric,
     prompt::{pool, template, template::Template},
     task::{Field, Kind, Task},
 };
@@ -72,6 +73,9 @@ pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFa
     let max_length = max_length(&mut faults, &raw.task);
     let (fields, field_columns) = fields(&mut faults, raw.fields, max_length);
     let outputs = outputs(&mut faults, &raw.task.kind, raw.labels, raw.target);
+    let kind = outputs.as_ref().map(|outputs| &outputs.kind);
+    let metric = metric(&mut faults, raw.task.metric.as_ref(), kind);
+    let class_weights = class_weights(&mut faults, raw.task.class_weights.as_ref(), kind);
     let prompts = prompts(&mut faults, &raw.prompt, &fields);
     match (outputs, prompts) {
         (Some(outputs), Some(prompts)) if faults.found.is_empty() => Ok(TaskFile {
@@ -82,6 +86,8 @@ pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFa
             label_words: outputs.label_words,
             positive: outputs.positive,
             priors: outputs.priors,
+            metric,
+            class_weights,
             prompts,
             source: source.to_owned(),
         }),
@@ -115,6 +121,41 @@ fn max_length(faults: &mut Faults, task: &raw::TaskTable) -> usize {
         faults.add(&length.span(), format!("max_length must lie between 4 and {MAX_LENGTH}"));
     }
     *length.get_ref()
+}
+
+/// The figure that the file names, if it names one.
+fn metric(
+    faults: &mut Faults,
+    named: Option<&toml::Spanned<String>>,
+    kind: Option<&Kind>,
+) -> Option<Metric> {
+    let (named, kind) = (named?, kind?);
+    let found = Metric::of_name(named.get_ref()).filter(|metric| metric.fits(kind));
+    if found.is_none() {
+        let known = Metric::names_for(kind);
+        faults.add(&named.span(), format!("metric {:?}: use one of {known}", named.get_ref()));
+    }
+    found
+}
+
+/// The class weights that the file names, if it names any.
+fn class_weights(
+    faults: &mut Faults,
+    named: Option<&toml::Spanned<String>>,
+    kind: Option<&Kind>,
+) -> Option<ClassWeights> {
+    let (named, kind) = (named?, kind?);
+    if matches!(kind, Kind::Regression { .. }) {
+        faults.add(&named.span(), "class_weights are for classification");
+        return None;
+    }
+    let found = ClassWeights::of_name(named.get_ref());
+    if found.is_none() {
+        let message =
+            format!("class_weights {:?}: use one of {}", named.get_ref(), ClassWeights::names());
+        faults.add(&named.span(), message);
+    }
+    found
 }
 
 fn fields(

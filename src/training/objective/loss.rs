@@ -1,7 +1,6 @@
 //! The task's own loss: of the prediction against the target.
 
-use super::super::settings::ClassWeights;
-use crate::{inference::Scaling, task::Target};
+use crate::{inference::Scaling, prompt::ClassWeights, task::Target};
 
 /// How much the labels count.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,17 +25,20 @@ impl Weighting {
         if total == 0.0 {
             return Self { weights: Vec::new(), shares: Vec::new() };
         }
-        match class_weights {
+        // What a label counts in all, by the number of its examples.
+        let of_label: fn(f64) -> f64 = match class_weights {
             ClassWeights::Even => {
                 let shares = counts.iter().map(|count| count / total).collect();
-                Self { weights: Vec::new(), shares }
+                return Self { weights: Vec::new(), shares };
             }
-            // Such that every label counts the same in all, and an example 1 on average.
-            ClassWeights::Balanced => Self {
-                weights: counts.iter().map(|n| total / (labels as f64 * n.max(1.0))).collect(),
-                shares: vec![1.0 / labels as f64; labels],
-            },
-        }
+            ClassWeights::Softened => f64::sqrt,
+            ClassWeights::Balanced => |_| 1.0,
+        };
+        let sum: f64 = counts.iter().map(|count| of_label(*count)).sum();
+        let shares: Vec<f64> = counts.iter().map(|count| of_label(*count) / sum).collect();
+        // Such that an example counts 1 on average.
+        let each = counts.iter().zip(&shares).map(|(count, share)| share * total / count.max(1.0));
+        Self { weights: each.collect(), shares }
     }
 
     fn of(&self, target: &Target) -> f64 {

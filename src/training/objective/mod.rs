@@ -10,6 +10,7 @@ use self::{consistency::consistency, contrastive::contrastive, loss::loss};
 use super::{calibration::prior_shift, settings::Settings};
 use crate::{
     inference::{Calibration, Scaling},
+    prompt::ClassWeights,
     task::Target,
 };
 
@@ -35,11 +36,16 @@ pub struct Evaluated {
 }
 
 impl Objective {
-    /// Of a task with these training targets.
-    pub fn new(targets: &[Target], labels: usize, settings: &Settings) -> Self {
+    /// The objective of a task with these training targets.
+    pub fn new(
+        targets: &[Target],
+        labels: usize,
+        class_weights: ClassWeights,
+        settings: &Settings,
+    ) -> Self {
         Self {
             scaling: z_score(targets),
-            weighting: Weighting::new(settings.class_weights, targets, labels),
+            weighting: Weighting::new(class_weights, targets, labels),
             consistency: settings.consistency,
             contrastive: settings.contrastive,
             contrastive_temperature: settings.contrastive_temperature,
@@ -112,7 +118,8 @@ mod tests {
         let vectors = [1.0, 0.2, 0.1, 1.0, 0.9, -0.3, 0.2, 0.8];
         let evaluate = |consistency, contrastive| {
             let settings = Settings { consistency, contrastive, ..Settings::new(Tune::Full) };
-            Objective::new(&targets, 2, &settings).evaluate(&outputs, 2, &vectors, &targets)
+            Objective::new(&targets, 2, ClassWeights::Even, &settings)
+                .evaluate(&outputs, 2, &vectors, &targets)
         };
         let plain = evaluate(0.0, 0.0);
         assert!(plain.by_vectors.is_empty());

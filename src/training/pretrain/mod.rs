@@ -6,7 +6,9 @@
 //! similarity pulls the vector at a prompt's mask to the mean of the bare text's token vectors in the
 //! encoder as it was, so that an encoder of sentences keeps at the mask what it knows.
 
+mod adaptation;
 mod corpus;
+mod course;
 mod decoder;
 mod held_back;
 mod language_model;
@@ -15,37 +17,32 @@ mod similarity;
 mod trainer;
 mod wrappers;
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use super::{
-    Interrupt, Masking, StepReport, TrainingError,
-    encoder::TrainableEncoder,
+    Interrupt, StepReport, TrainingError,
     parity::check_parity,
-    saving::{Saving, Unfinished, identity},
+    saving::{Saving, Unfinished},
 };
 use crate::{
     checkpoint::{
         Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, LANGUAGE_HEAD_FILE,
         Manifest, Provenance,
     },
-    dataset::{Split, Texts, split_held_back},
+    dataset::Texts,
     export,
-    inference::{Runtime, language_head, load_tokenizer},
+    inference::Runtime,
     prompt::TaskFile,
-    tokenization::{Pieces, Prompt, PromptTokenizer},
-    weights::{EncoderWeights, Precision},
+    tokenization::Prompt,
+    weights::Precision,
 };
-use corpus::{Corpus, prompt};
-use held_back::{HeldBack, spread};
+use course::Learned;
 use language_model::LanguageModel;
-use trainer::{Material, Pull, Trainer};
-use wrappers::Wrappers;
 
+pub use adaptation::{adapt, mask_similarity};
+pub use course::Course;
 pub use held_back::Measures;
 pub use settings::Settings;
-
-/// Windows on which the exported graph is compared with the trainer's own forward pass.
-const PARITY_WINDOWS: usize = 16;
 
 /// Is told how pretraining goes.
 pub trait Observer {
@@ -110,125 +107,21 @@ pub fn pretrain(
     observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<Pretrained, TrainingError> {
-    job.check()?;
+    let course = job.course();
+    course.check()?;
     let draft = Draft::new(job.out, job.replace)?;
-    let saving = Saving::begin(job.out, job.identity(), job.unfinished, job.save_every)?;
-    let weights = export::read_weights(job.encoder)?;
-    let (material, amounts) = job.material(&weights, observer, interrupt)?;
-    let (model, fresh) = job.model(&weights)?;
-    drop(weights);
-    let trainer = Trainer::new(job.settings, &material, model, fresh);
-    let steps = trainer.steps();
-    let (model, progress) = trainer.run(&saving, observer, interrupt)?;
-    let windows = material.corpus.len().min(PARITY_WINDOWS);
-    let windows = (0..windows).map(|at| prompt(material.corpus.window(at).to_vec(), 0));
-    let manifest = job.publish(draft, &model, steps, amounts, &windows.collect::<Vec<_>>())?;
+    let saving = Saving::begin(job.out, course.identity(), job.unfinished, job.save_every)?;
+    let Learned { model, progress, steps, amounts, windows } =
+        course.run(&saving, observer, interrupt)?;
+    let manifest = job.publish(draft, &model, steps, amounts, &windows)?;
     saving.file.remove()?;
     Ok(Pretrained { manifest, steps, amounts, before: progress.before, after: progress.after })
 }
 
 impl Job<'_> {
-    fn check(&self) -> Result<(), TrainingError> {
-        self.settings.check()?;
-        let positions = self.encoder.manifest.encoder.architecture.max_positions;
-        let length = self.settings.max_length;
-        if length > positions {
-            return Err(TrainingError::Settings(format!(
-                "windows of {length} tokens are longer than the encoder's {positions} positions"
-            )));
-        }
-        if !self.tasks.is_empty() && !self.settings.pulls() {
-            let message = "task files are for the similarity, which has no weight".to_owned();
-            return Err(TrainingError::Settings(message));
-        }
-        Ok(())
-    }
-
-    /// What must be the same for a run to go on from a state.
-    fn identity(&self) -> HashMap<String, String> {
-        let mut identity = identity("pretrain", self.encoder, self.settings);
-        identity.insert("text".to_owned(), self.texts.digest());
-        let sources = self.tasks.iter().map(|(_, file)| file.source.clone()).enumerate();
-        identity.extend(sources.map(|(at, source)| (format!("task file {}", at + 1), source)));
-        identity
-    }
-
-    /// Reads the texts and, for the similarity, what they mean to the encoder now.
-    fn material(
-        &self,
-        weights: &EncoderWeights,
-        observer: &mut dyn Observer,
-        interrupt: &Interrupt,
-    ) -> Result<(Material<'_>, Amounts), TrainingError> {
-        let settings = self.settings;
-        let tokenizer = load_tokenizer(self.encoder)?;
-        let pieces = tokenizer.pieces();
-        let Split { train, held_back } = split_held_back(self.texts, settings.held_back);
-        let held_back = spread(held_back.len()).into_iter().map(|at| held_back[at]).collect();
-        let corpus = self.corpus(train, &tokenizer, &pieces)?;
-        let held_back = self.corpus(held_back, &tokenizer, &pieces)?;
-        if corpus.is_empty() {
-            let message = "the texts hold no word to train on".to_owned();
-            return Err(TrainingError::Settings(message));
-        }
-        let amounts = Amounts {
-            texts: corpus.texts.len(),
-            windows: corpus.len(),
-            held_back: held_back.texts.len(),
-            duplicates: self.texts.dropped_duplicates,
-            empty: self.texts.skipped_empty,
-        };
-        observer.read(&amounts);
-        let pull = self.pull(&corpus, tokenizer, weights, observer, interrupt)?;
-        let (pull, encoder) = pull.unzip();
-        let meanings = |mut encoder: TrainableEncoder| {
-            similarity::meanings(&mut encoder, &held_back, observer, interrupt)
-        };
-        let meanings = encoder.map(meanings).transpose()?;
-        let held_back = HeldBack::new(&held_back, settings, &pieces, pull.as_ref().zip(meanings))?;
-        let masking =
-            Masking::new(pieces, settings.mask_share, settings.whole_words, settings.seed);
-        Ok((Material { corpus, masking, held_back, pull }, amounts))
-    }
-
-    fn corpus<'t>(
-        &self,
-        texts: Vec<&'t str>,
-        tokenizer: &PromptTokenizer,
-        pieces: &Pieces,
-    ) -> Result<Corpus<'t>, TrainingError> {
-        Corpus::new(texts, tokenizer, pieces, self.settings.max_length)
-    }
-
-    /// For the similarity: its targets, and the encoder that gave them.
-    fn pull(
-        &self,
-        corpus: &Corpus<'_>,
-        tokenizer: PromptTokenizer,
-        weights: &EncoderWeights,
-        observer: &mut dyn Observer,
-        interrupt: &Interrupt,
-    ) -> Result<Option<(Pull, TrainableEncoder)>, TrainingError> {
-        if !self.settings.pulls() {
-            return Ok(None);
-        }
-        let wrappers = Wrappers::new(self.tasks, &tokenizer, self.settings.max_length)?;
-        similarity::check_room(corpus.texts.len(), weights.architecture.hidden_size)?;
-        let mut encoder = TrainableEncoder::new(weights)?;
-        let meanings = similarity::meanings(&mut encoder, corpus, observer, interrupt)?;
-        Ok(Some((Pull { tokenizer, wrappers, meanings }, encoder)))
-    }
-
-    /// The model to train, and whether its language head is a fresh one.
-    fn model(&self, weights: &EncoderWeights) -> Result<(LanguageModel, bool), TrainingError> {
-        if !self.settings.masks() {
-            return Ok((LanguageModel::new(weights, None)?, false));
-        }
-        let known = language_head(self.encoder)?;
-        let fresh = known.is_none();
-        let seed = self.settings.seed;
-        let head = known.unwrap_or_else(|| decoder::fresh_head(&weights.architecture, seed));
-        Ok((LanguageModel::new(weights, Some(&head))?, fresh))
+    fn course(&self) -> Course<'_> {
+        let Job { texts, tasks, encoder, settings, .. } = *self;
+        Course { texts, tasks, encoder, settings }
     }
 
     fn publish(

@@ -9,9 +9,10 @@ use dynamar::{
     dataset::Dataset,
     export,
     inference::{Model, TemplateChoice, load_tokenizer, predict},
+    prompt::ClassWeights,
     training::{
-        ClassWeights, HeadShape, Interrupt, Job, JobTask, Observer, Score, Settings, StepReport,
-        Stop, Trained, TrainingError, Tune, Unfinished, train,
+        HeadShape, Interrupt, Job, JobTask, Observer, Score, Settings, StepReport, Stop, Trained,
+        TrainingError, Tune, Unfinished, train,
     },
     weights::{Array, EncoderWeights, Precision},
 };
@@ -50,6 +51,8 @@ impl<'a> Run<'a> {
             out: self.out,
             replace: false,
             settings: &self.settings,
+            recipe: None,
+            adapted: None,
             precision: self.precision,
             runtime: &fixtures::runtime(),
             unfinished: self.unfinished,
@@ -242,6 +245,8 @@ fn a_loss_that_is_no_number_ends_the_run_and_keeps_the_best_so_far() {
             out: &out,
             replace: false,
             settings: &settings,
+            recipe: None,
+            adapted: None,
             precision: Precision::Fp32,
             runtime: &fixtures::runtime(),
             unfinished: Unfinished::Refuse,
@@ -273,10 +278,14 @@ fn options_that_mean_nothing_for_a_task_are_refused() {
         assert!(files(home.path()).is_empty());
     };
     check(&|settings| settings.contrastive = 1.0, "for classification");
-    check(&|settings| settings.class_weights = ClassWeights::Balanced, "for classification");
     check(&|settings| settings.head = HeadShape::LabelWords, "for classification");
     check(&|settings| settings.layer_decay = 0.0, "above 0");
     check(&|settings| settings.consistency = -1.0, "between 0 and 1000");
+    let mut task = job_task("intensity", dataset("intensity"), None);
+    task.class_weights = ClassWeights::Balanced;
+    let run = Run { tasks: vec![task], ..Run::new(&out, settings(Tune::Full, 4)) };
+    let error = run.quietly().expect_err("class weights").to_string();
+    assert!(error.contains("for classification"), "{error}");
 }
 
 #[test]
@@ -351,6 +360,8 @@ fn an_encoder_stored_in_8_bits_is_measured_as_it_serves_and_takes_further_heads(
             out,
             replace: false,
             settings: &settings(tune, 2),
+            recipe: None,
+            adapted: None,
             precision: Precision::Fp32,
             runtime: &fixtures::runtime(),
             unfinished: Unfinished::Refuse,

@@ -1,0 +1,339 @@
+//! The rules. Pure: facts in, settings and reasons out. The numbers come from trainings on the four
+//! tasks of docs/results.md and on variants of them, judged on development sets.
+
+use super::{Choice, Requested, TaskFacts};
+use crate::{
+    evaluation::Metric,
+    prompt::ClassWeights,
+    training::{
+        pretrain,
+        settings::{Length, Settings, Tune},
+    },
+};
+
+/// Below this similarity the vector at the mask says little of its text.
+const WEAK_MASK: f64 = 0.5;
+
+/// Steps of an adaptation at least and at most; an epoch of the texts lies between them.
+const ADAPTATION_STEPS: (usize, usize) = (60, 300);
+
+/// Visits of a text in an adaptation on few texts.
+const ADAPTATION_EPOCHS: usize = 4;
+
+/// Peak rate of an adaptation of a small encoder.
+const ADAPTATION_RATE: f64 = 1e-4;
+
+/// Steps below which a head has hardly moved.
+const MIN_STEPS: usize = 120;
+
+/// Visits of an example at most, however few there are.
+const MAX_EPOCHS: usize = 40;
+
+/// Examples of all tasks up to which a contrastive loss helps: it takes twice the time.
+const FEW_ROWS: usize = 1000;
+
+/// Looks at the development set in a run.
+const LOOKS: usize = 10;
+
+/// How much more frequent the most frequent label is before weights are softened.
+const UNEVEN: f64 = 3.0;
+
+/// The encoder, as far as the rules ask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EncoderFacts {
+    pub hidden_size: usize,
+    /// Of the vector at the mask and the bare text's mean vector; `None` if the encoder has a
+    /// language head, and so a mask that was trained, or if it was not looked at.
+    pub similarity: Option<f64>,
+    /// Texts that an adaptation would have.
+    pub texts: usize,
+}
+
+/// What was chosen.
+pub struct Chosen {
+    pub settings: Settings,
+    /// For each task its class weights and metric, where they are not the task file's.
+    pub of_tasks: Vec<(Option<ClassWeights>, Option<Metric>)>,
+    /// Steps of the adaptation.
+    pub adaptation: Option<usize>,
+    pub choices: Vec<Choice>,
+}
+
+/// Notes choices as they are made.
+#[derive(Default)]
+struct Notes(Vec<Choice>);
+
+impl Notes {
+    fn add(&mut self, setting: &str, value: impl ToString, reason: impl Into<String>) {
+        let (setting, value) = (setting.to_owned(), value.to_string());
+        self.0.push(Choice { setting, value, reason: reason.into() });
+    }
+}
+
+/// Chooses everything that was not requested.
+pub fn choose(tasks: &[TaskFacts], encoder: &EncoderFacts, requested: &Requested) -> Chosen {
+    let mut notes = Notes::default();
+    let of_tasks = tasks.iter().map(|task| of_task(task, requested, &mut notes)).collect();
+    let mut settings = Settings::new(requested.tune());
+    let mut adaptation = None;
+    if requested.tune() == Tune::Full {
+        adaptation = adaptation_steps(encoder, requested, &mut notes);
+        choose_rate(&mut settings, tasks, encoder, requested, &mut notes);
+        choose_length(&mut settings, tasks, requested, &mut notes);
+        choose_loss(&mut settings, tasks, requested, &mut notes);
+    }
+    let mut settings = requested.over(settings);
+    choose_looks(&mut settings, tasks, &mut notes);
+    Chosen { settings, of_tasks, adaptation, choices: notes.0 }
+}
+
+/// The settings of an adaptation of so many steps, beside those of the training.
+pub fn adaptation_settings(
+    base: pretrain::Settings,
+    steps: usize,
+    training: &Settings,
+) -> pretrain::Settings {
+    let learning_rate = ADAPTATION_RATE.min(training.learning_rate);
+    pretrain::Settings {
+        length: Length::Steps(steps),
+        learning_rate,
+        dropout: training.dropout,
+        seed: training.seed,
+        ..base
+    }
+}
+
+/// The class weights and the metric of a task, unless the user or its file named them.
+fn of_task(
+    task: &TaskFacts,
+    requested: &Requested,
+    notes: &mut Notes,
+) -> (Option<ClassWeights>, Option<Metric>) {
+    let name = |setting: &str| match task.is_alone {
+        true => setting.to_owned(),
+        false => format!("{} {setting}", task.name),
+    };
+    if requested.metric.is_none() && !task.has_metric {
+        notes.add(&name("metric"), task.metric.metric.name(), task.metric.reason);
+    }
+    let metric = requested.metric.or_else(|| (!task.has_metric).then_some(task.metric.metric));
+    if let Some(weights) = requested.class_weights {
+        return (Some(weights), metric);
+    }
+    if task.has_class_weights || task.is_regression() {
+        return (None, metric);
+    }
+    let is_ranked = metric == Some(Metric::AveragePrecision);
+    let weights = if task.unevenness() > UNEVEN && !is_ranked {
+        let reason = "some labels are rare, and each counts in the metric";
+        notes.add(&name("class-weights"), ClassWeights::Softened.name(), reason);
+        ClassWeights::Softened
+    } else {
+        ClassWeights::Even
+    };
+    (Some(weights), metric)
+}
+
+fn adaptation_steps(
+    encoder: &EncoderFacts,
+    requested: &Requested,
+    notes: &mut Notes,
+) -> Option<usize> {
+    if let Some(steps) = requested.adapt_steps {
+        return (steps > 0).then_some(steps);
+    }
+    let similarity = encoder.similarity.filter(|similarity| *similarity < WEAK_MASK)?;
+    let batch = pretrain::Settings::default().batch_size;
+    let (least, most) = ADAPTATION_STEPS;
+    let steps = (encoder.texts * ADAPTATION_EPOCHS).div_ceil(batch).clamp(least, most);
+    let reason = format!(
+        "the encoder's vector at the mask says little of its text (cosine {similarity:.2}); it \
+         learns that first, from {} texts without their labels",
+        encoder.texts
+    );
+    notes.add("adapt-steps", steps, reason);
+    Some(steps)
+}
+
+/// A larger encoder takes a lower rate; a prompt of two texts too, for it learns slowly and falls
+/// back to the frequent label at a high one.
+fn choose_rate(
+    settings: &mut Settings,
+    tasks: &[TaskFacts],
+    encoder: &EncoderFacts,
+    requested: &Requested,
+    notes: &mut Notes,
+) {
+    let (for_width, width) = match encoder.hidden_size {
+        0..=256 => (5e-4, "a very small"),
+        257..=512 => (2e-4, "a small"),
+        _ => (5e-5, "a large"),
+    };
+    let is_pair = tasks.iter().any(|task| task.is_pair);
+    let rate = if is_pair { for_width / 2.0 } else { for_width };
+    let head_factor = settings.head_learning_rate / settings.learning_rate;
+    (settings.learning_rate, settings.head_learning_rate) = (rate, rate * head_factor);
+    if requested.learning_rate.is_none() {
+        let of_prompts = if is_pair { ", and its prompts compare two texts" } else { "" };
+        let size = encoder.hidden_size;
+        let reason = format!("the encoder is {width} one ({size} wide){of_prompts}");
+        notes.add("learning-rate", format!("{rate:e}"), reason);
+    }
+}
+
+/// Fewer examples are visited more often.
+fn choose_length(
+    settings: &mut Settings,
+    tasks: &[TaskFacts],
+    requested: &Requested,
+    notes: &mut Notes,
+) {
+    let rows: usize = tasks.iter().map(|task| task.rows).sum();
+    let is_pair = tasks.iter().any(|task| task.is_pair);
+    settings.batch_size = if is_pair && rows < 12_000 { 16 } else { 32 };
+    if requested.batch_size.is_none() {
+        let reason = if is_pair { "prompts compare two texts" } else { "prompts have one text" };
+        notes.add("batch-size", settings.batch_size, reason);
+    }
+    let batch_size = requested.batch_size.unwrap_or(settings.batch_size);
+    let usual: usize = match rows {
+        0..1_000 => 10,
+        1_000..4_000 => 5,
+        4_000..12_000 => 3,
+        12_000..100_000 => 2,
+        _ => 1,
+    };
+    let steps_per_epoch = rows.div_ceil(batch_size).max(1);
+    let epochs = usual.max(MIN_STEPS.div_ceil(steps_per_epoch)).min(MAX_EPOCHS);
+    settings.length = Length::Epochs(epochs);
+    if requested.length.is_none() {
+        let reason = format!("{rows} examples give {} steps", epochs * steps_per_epoch);
+        notes.add("epochs", epochs, reason);
+    }
+}
+
+fn choose_loss(
+    settings: &mut Settings,
+    tasks: &[TaskFacts],
+    requested: &Requested,
+    notes: &mut Notes,
+) {
+    let rows: usize = tasks.iter().map(|task| task.rows).sum();
+    let fits = tasks.iter().all(|task| !task.is_regression() && !task.is_pair && !task.draws_all);
+    if fits && rows < FEW_ROWS && requested.contrastive.is_none() {
+        settings.contrastive = 1.0;
+        notes.add("contrastive", "1", format!("{rows} examples are few, and it uses each twice"));
+    }
+}
+
+fn choose_looks(settings: &mut Settings, tasks: &[TaskFacts], notes: &mut Notes) {
+    let with_dev: Vec<&TaskFacts> = tasks.iter().filter(|task| task.dev_rows > 0).collect();
+    if with_dev.is_empty() {
+        notes.add("kept step", "last", "there is no --dev to find the best one on");
+        return;
+    }
+    let reason = format!("the best on --dev by the metric; looked at about {LOOKS} times");
+    notes.add("kept step", "best", reason);
+    if settings.score_every.is_none()
+        && let Length::Epochs(epochs) = settings.length
+    {
+        let per_epoch: usize =
+            tasks.iter().map(|task| task.rows.div_ceil(settings.batch_size)).sum();
+        settings.score_every = Some((epochs * per_epoch).div_ceil(LOOKS).max(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{evaluation::MetricChoice, task::Kind};
+
+    fn facts(rows: usize, label_counts: &[usize], is_pair: bool) -> TaskFacts {
+        let labels = label_counts.iter().enumerate().map(|(at, _)| at.to_string()).collect();
+        let kind = match label_counts {
+            [] => Kind::Regression { min: None, max: None },
+            _ => Kind::Classification { labels },
+        };
+        let targets = label_counts.iter().enumerate();
+        let targets = targets.flat_map(|(at, count)| vec![crate::task::Target::Label(at); *count]);
+        let positive = (label_counts.len() == 2).then_some(1);
+        let metric: MetricChoice = Metric::for_task(&kind, positive, &targets.collect::<Vec<_>>());
+        TaskFacts {
+            name: "task".to_owned(),
+            is_alone: true,
+            rows,
+            dev_rows: 100,
+            label_counts: label_counts.to_vec(),
+            is_pair,
+            draws_all: false,
+            metric,
+            has_metric: false,
+            has_class_weights: false,
+        }
+    }
+
+    const ENCODER: EncoderFacts =
+        EncoderFacts { hidden_size: 384, similarity: Some(0.1), texts: 1000 };
+
+    fn chosen(facts: TaskFacts, requested: &Requested) -> Chosen {
+        choose(&[facts], &ENCODER, requested)
+    }
+
+    #[test]
+    fn settings_follow_from_the_data() {
+        let few = chosen(facts(384, &[200, 184], false), &Requested::default());
+        assert_eq!(few.settings.length, Length::Epochs(10));
+        assert_eq!((few.settings.contrastive, few.settings.learning_rate), (1.0, 2e-4));
+        let many = chosen(facts(21_000, &[2000; 10], false), &Requested::default());
+        assert_eq!(many.settings.length, Length::Epochs(2));
+        assert_eq!(many.settings.contrastive, 0.0);
+        let pairs = chosen(facts(6144, &[5568, 576], true), &Requested::default());
+        assert_eq!((pairs.settings.learning_rate, pairs.settings.batch_size), (1e-4, 16));
+        assert_eq!(pairs.of_tasks, [(Some(ClassWeights::Even), Some(Metric::AveragePrecision))]);
+        let stars = chosen(facts(2752, &[132, 405, 891, 732, 592], false), &Requested::default());
+        assert_eq!(stars.of_tasks, [(Some(ClassWeights::Softened), Some(Metric::MacroF1))]);
+        let tiny = chosen(facts(20, &[10, 10], false), &Requested::default());
+        assert_eq!(tiny.settings.length, Length::Epochs(MAX_EPOCHS));
+    }
+
+    #[test]
+    fn requested_settings_are_kept_and_not_explained() {
+        let requested = Requested {
+            learning_rate: Some(1e-5),
+            length: Some(Length::Steps(7)),
+            batch_size: Some(8),
+            contrastive: Some(0.0),
+            adapt_steps: Some(0),
+            class_weights: Some(ClassWeights::Balanced),
+            metric: Some(Metric::Accuracy),
+            ..Requested::default()
+        };
+        let found = chosen(facts(384, &[300, 84], false), &requested);
+        let settings = &found.settings;
+        assert_eq!((settings.learning_rate, settings.head_learning_rate), (1e-5, 1e-4));
+        assert_eq!((settings.length, settings.batch_size), (Length::Steps(7), 8));
+        assert_eq!((settings.contrastive, found.adaptation), (0.0, None));
+        assert_eq!(found.of_tasks, [(Some(ClassWeights::Balanced), Some(Metric::Accuracy))]);
+        let named: Vec<&str> = found.choices.iter().map(|c| c.setting.as_str()).collect();
+        assert_eq!(named, ["kept step"]);
+    }
+
+    #[test]
+    fn a_weak_mask_is_taught_first_and_a_good_one_is_not() {
+        let steps = |similarity| {
+            let encoder = EncoderFacts { similarity, ..ENCODER };
+            choose(&[facts(384, &[200, 184], false)], &encoder, &Requested::default()).adaptation
+        };
+        assert_eq!(steps(Some(0.1)), Some(125));
+        assert_eq!((steps(Some(0.9)), steps(None)), (None, None));
+    }
+
+    #[test]
+    fn a_frozen_encoder_keeps_the_usual_settings() {
+        let requested = Requested { tune: Some(Tune::Head), ..Requested::default() };
+        let found = chosen(facts(384, &[200, 184], false), &requested);
+        let usual =
+            Settings { score_every: found.settings.score_every, ..Settings::new(Tune::Head) };
+        assert_eq!((found.settings, found.adaptation), (usual, None));
+    }
+}

@@ -1,0 +1,94 @@
+//! What the data and the encoder show before training.
+
+use std::collections::HashSet;
+
+use crate::{
+    dataset::{Dataset, Fingerprint, fingerprint},
+    evaluation::{Metric, MetricChoice},
+    prompt::{Sampling, Segment, TaskFile},
+    task::{Kind, Target},
+    training::publish::JobTask,
+};
+
+/// What a task's examples show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskFacts {
+    pub name: String,
+    /// Whether it is the only task of the run.
+    pub is_alone: bool,
+    pub rows: usize,
+    pub dev_rows: usize,
+    /// Examples of each label; empty for a regression.
+    pub label_counts: Vec<usize>,
+    /// Whether a prompt compares two texts.
+    pub is_pair: bool,
+    /// Whether every visit of an example takes all templates at once.
+    pub draws_all: bool,
+    /// The metric that says most about it.
+    pub metric: MetricChoice,
+    /// Whether the task file names a metric, and class weights.
+    pub has_metric: bool,
+    pub has_class_weights: bool,
+}
+
+impl TaskFacts {
+    /// The facts of a task, which may be the only one of its run.
+    pub fn of(task: &JobTask, is_alone: bool) -> Self {
+        let file = &task.file;
+        Self {
+            name: file.task.name.clone(),
+            is_alone,
+            rows: task.train.examples.len(),
+            dev_rows: task.dev.as_ref().map_or(0, |dev| dev.examples.len()),
+            label_counts: label_counts(&file.task.kind, &task.train),
+            is_pair: is_pair(file),
+            draws_all: file.prompts.sampling == Sampling::All,
+            metric: Metric::for_task(&file.task.kind, file.positive, &task.train.targets()),
+            has_metric: file.metric.is_some(),
+            has_class_weights: file.class_weights.is_some(),
+        }
+    }
+
+    /// Whether the task predicts numbers.
+    pub fn is_regression(&self) -> bool {
+        self.label_counts.is_empty()
+    }
+
+    /// Examples of the most frequent label for one of the least frequent; 1 for a regression.
+    pub fn unevenness(&self) -> f64 {
+        let least = self.label_counts.iter().min().map_or(1, |count| (*count).max(1));
+        let most = self.label_counts.iter().max().map_or(1, |count| (*count).max(1));
+        most as f64 / least as f64
+    }
+}
+
+fn label_counts(kind: &Kind, data: &Dataset) -> Vec<usize> {
+    let Kind::Classification { labels } = kind else { return Vec::new() };
+    let mut counts = vec![0; labels.len()];
+    let labels = data.examples.iter().filter_map(|labeled| Target::label(&labeled.target));
+    labels.for_each(|label| counts[label] += 1);
+    counts
+}
+
+/// A pair is a prompt with fields on both sides of a separator.
+fn is_pair(file: &TaskFile) -> bool {
+    let canonical = &file.prompts.templates[file.prompts.canonical];
+    let has_field =
+        |part: &[Segment]| part.iter().any(|segment| matches!(segment, Segment::Slot(_)));
+    let segments = &canonical.segments;
+    let separator = segments.iter().position(|segment| *segment == Segment::Separator);
+    separator.is_some_and(|at| has_field(&segments[..at]) && has_field(&segments[at..]))
+}
+
+/// The distinct texts of the tasks' training examples, field by field, that have at least
+/// `min_words` words. Of more than `limit` a sample that does not depend on their order.
+pub fn texts(tasks: &[JobTask], min_words: usize, limit: usize) -> Vec<String> {
+    let examples = tasks.iter().flat_map(|task| &task.train.examples);
+    let texts = examples.flat_map(|labeled| &labeled.example.values).map(|text| text.trim());
+    let has_words = |text: &&str| text.split_whitespace().count() >= min_words;
+    let distinct: HashSet<&str> = texts.filter(has_words).collect();
+    let mut drawn: Vec<(Fingerprint, &str)> =
+        distinct.into_iter().map(|text| (fingerprint([text]), text)).collect();
+    drawn.sort_unstable();
+    drawn.into_iter().take(limit).map(|(_, text)| text.to_owned()).collect()
+}
