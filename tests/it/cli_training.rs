@@ -175,8 +175,21 @@ fn an_experiment_goes_on_where_it_stopped_and_tells_the_same() {
         .collect();
     assert_eq!(
         methods,
-        ["frozen mean", "M0 standard", "M1 label words", "M2 static", "M3 DynaMaR", "M3 ensemble"]
+        [
+            "majority",
+            "bag of words",
+            "frozen mean",
+            "M0 standard",
+            "M1 label words",
+            "M2 static",
+            "M3 DynaMaR",
+            "M3 ensemble"
+        ]
     );
+    let accuracy = |method: &str| {
+        record["tasks"][0]["methods"][method][2]["runs"][0]["metrics"]["accuracy"].as_f64()
+    };
+    assert_eq!((accuracy("majority"), accuracy("bag of words")), (Some(0.5), Some(1.0)));
     let results = &record["tasks"][0]["methods"]["M3 DynaMaR"];
     assert_eq!(results.as_array().map(Vec::len), Some(3), "{results}");
     assert_eq!(results[0]["shot"], "2");
