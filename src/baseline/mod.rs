@@ -15,12 +15,14 @@ mod pairs;
 mod similarity;
 mod sparse;
 mod text;
+mod verdict;
 mod vocabulary;
 
 use std::collections::BTreeMap;
 
 pub use bag_of_words::BagOfWords;
 pub use majority::Majority;
+pub use verdict::check_result;
 
 use crate::{
     dataset::Dataset,

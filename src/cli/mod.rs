@@ -3,6 +3,7 @@
 mod compare;
 mod compare_progress;
 mod completions;
+mod data_warnings;
 mod evaluate;
 mod health;
 mod import;

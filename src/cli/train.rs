@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, path::PathBuf, sync::Arc};
 use anyhow::{Result, anyhow, bail};
 
 use super::{
-    Global, interrupt, output,
+    Global, data_warnings, interrupt, output,
     progress::Progress,
     progress::note,
     settings::{PrecisionArg, ResumeArgs, SettingsArgs, precision},
@@ -95,6 +95,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     {
         return report_finished(args, &id);
     }
+    data_warnings::note_all(&job.tasks, &encoder);
     let trained = training::train(&job, &mut Progress::new(), &interrupt)?;
     report(args, &trained)
 }

@@ -2,6 +2,7 @@
 
 pub mod calibration;
 mod classification;
+pub mod interval;
 pub mod paired;
 mod ranking;
 mod regression;

@@ -131,6 +131,37 @@ fn a_disk_that_takes_no_more_is_said_and_leaves_no_half_checkpoint() {
     assert_eq!(left.len(), 1, "the data alone: {left:?}");
 }
 
+#[test]
+fn what_is_most_likely_a_mistake_in_the_data_is_told_before_training() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fixture = fixtures::encoder("bert-tiny");
+    let path = |name: &str| text(&home.path().join(name)).to_owned();
+    let long = "word ".repeat(600);
+    let train = format!(
+        "text,sentiment\ngood,positive\nbad,negative\nGood,negative\nbad,negative\n\
+         \u{4f60}\u{597d}\u{1f642},positive\n{long},negative\n"
+    );
+    fs::write(path("train.csv"), train).expect("written");
+    fs::write(path("dev.csv"), "text,sentiment\nfine,positive\nnice,positive\n").expect("written");
+    let (train, dev, out, encoder) =
+        (path("train.csv"), path("dev.csv"), path("out"), fixture.path());
+    let files = ["train", "--task", TASK, "--train", &train, "--dev", &dev, "--out", &out];
+    let output = succeed(&[&files[..], &["--encoder", text(&encoder), "--steps", "1"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for sentence in [
+        "train.csv: 1 text has more than one answer (2 examples): example 1 is \"positive\", \
+         example 3 is \"negative\"",
+        "train.csv: 1 example repeats an earlier one (example 4 is example 2)",
+        "dev.csv: every example is \"positive\"",
+        "train.csv: in 1 of 6 examples (16.7 %), more than half of the tokens are unknown",
+        "train.csv: 1 of 6 examples (16.7 %) are cut",
+    ] {
+        let found =
+            stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(sentence));
+        assert!(found, "{sentence:?} in {stderr}");
+    }
+}
+
 /// The arguments of a small experiment.
 fn experiment(home: &Path, encoder: &Path) -> Vec<String> {
     let files = [("--train", "phone", 8), ("--dev", "case", 4), ("--test", "radio", 6)];
