@@ -67,7 +67,7 @@ pub struct Args {
     /// Draws of the training examples, and of all else that is drawn
     #[arg(long, default_value_t = 5)]
     seeds: u64,
-    /// Methods: frozen, standard, label-words, static, dynamic [default: all]
+    /// Methods: majority, bag-of-words, frozen, standard, label-words, static, dynamic [default: all]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', value_parser = method)]
     methods: Vec<Method>,
     /// The figure by which methods are compared, for one task [default: accuracy, or spearman]

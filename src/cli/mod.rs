@@ -1,8 +1,10 @@
 //! The command line: one file per verb. The only place that prints.
 
+mod baselines;
 mod compare;
 mod compare_progress;
 mod completions;
+mod data_warnings;
 mod evaluate;
 mod health;
 mod import;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, path::PathBuf, sync::Arc};
 use anyhow::{Result, anyhow, bail};
 
 use super::{
-    Global, interrupt, output,
+    Global, baselines, data_warnings, interrupt, output,
     progress::{Progress, note},
     search_progress::SearchProgress,
     settings::{PrecisionArg, RecipeArgs, ResumeArgs, SettingsArgs, precision},
@@ -103,6 +103,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     {
         return report_finished(args, &id);
     }
+    data_warnings::note_all(&job.tasks, &encoder);
     let adapted = training::adapt(&job, &mut progress, &interrupt)?;
     job.adapted = adapted.as_ref();
     let found = args.recipe.budget.map(|budget| {
@@ -116,7 +117,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     }
     let trained = training::train(&job, &mut Progress::new(), &interrupt)?;
     training::forget_search(&args.out)?;
-    report(args, &trained)
+    report(args, &job.tasks, &trained)
 }
 
 fn report_finished(args: &Args, id: &str) -> Result<()> {
@@ -171,7 +172,8 @@ fn describe(task: &JobTask) {
     note(&format!("templates: {}{spread}", ids.join(", ")));
 }
 
-fn report(args: &Args, trained: &Trained) -> Result<()> {
+fn report(args: &Args, tasks: &[JobTask], trained: &Trained) -> Result<()> {
+    let baselines = baselines::of_tasks(tasks)?;
     if args.json {
         let metrics: BTreeMap<&String, _> = trained
             .scores
@@ -185,6 +187,7 @@ fn report(args: &Args, trained: &Trained) -> Result<()> {
             "steps": trained.steps,
             "stopped": trained.stop,
             "tasks": metrics,
+            "baselines": baselines::summaries(tasks, &baselines),
         });
         return output::json(&json);
     }
@@ -207,6 +210,10 @@ fn report(args: &Args, trained: &Trained) -> Result<()> {
         let metrics = score.metrics.iter().map(|(name, value)| format!("{name} {value:.4}"));
         let metrics = metrics.collect::<Vec<_>>().join("  ");
         writeln!(text, "{task}: dev {metrics}")?;
+    }
+    text += &baselines::lines(tasks, &baselines);
+    for warning in baselines::warnings(tasks, &baselines, trained) {
+        note(&format!("warning: {warning}"));
     }
     output::text(&text)
 }

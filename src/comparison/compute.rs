@@ -11,10 +11,11 @@ use super::{
     run::Experiment,
 };
 use crate::{
+    baseline::{BagOfWords, Majority},
     dataset::Dataset,
-    evaluation::{Metric, Metrics, Options, evaluate_with, is_collapsed},
+    evaluation::{Metric, Metrics, Options, Threshold, evaluate_with, is_collapsed},
     inference::{Head, MaskEncoder, TaskPredictor, TemplateChoice, predict_each},
-    prompt::{InferenceMode, Template},
+    prompt::{InferenceMode, TaskFile, Template},
     report::{Shot, TemplateRole, TemplateScore},
     task::Prediction,
     training::{
@@ -145,17 +146,7 @@ impl Experiment<'_> {
     ) -> Result<AnswerResult, TrainingError> {
         let data = self.scored(cell);
         let metrics = metrics(predictor, data, predictions)?;
-        let reliability = match &metrics {
-            Metrics::Classification(metrics) => metrics.reliability.clone(),
-            Metrics::Regression(_) => Vec::new(),
-        };
-        Ok(AnswerResult {
-            id: answer.id.to_owned(),
-            metrics: metrics.summary(),
-            templates: Vec::new(),
-            reliability,
-            collapsed: is_collapsed(&data.targets(), predictions),
-        })
+        Ok(scores(answer, data, predictions, &metrics))
     }
 
     /// Fits and scores the linear model.
@@ -196,6 +187,40 @@ impl Experiment<'_> {
         Ok((results.collect::<Result<_, _>>()?, seconds))
     }
 
+    /// Fits and scores a method that needs no encoder.
+    pub(super) fn without_encoder(
+        &self,
+        cell: &Cell,
+        train: &Dataset,
+    ) -> Result<(Vec<AnswerResult>, f64), TrainingError> {
+        let started = Instant::now();
+        let TaskFile { task, positive, .. } = &*self.tasks[cell.task].file;
+        let data = self.scored(cell);
+        let half = positive.map(|positive| Threshold { positive, value: 0.5 });
+        let (predictions, threshold) = match cell.method {
+            Method::Majority => {
+                let majority = Majority::fit(task, &train.targets()).map_err(as_training)?;
+                (majority.predict(data.examples.len()), half)
+            }
+            _ => {
+                let bag = BagOfWords::fit(task, train, *positive).map_err(as_training)?;
+                (bag.predict(&data.inputs()), bag.threshold().or(half))
+            }
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        let options = Options { threshold, weights: None };
+        let metrics = evaluate_with(&task.kind, &data.targets(), &predictions, &options)
+            .map_err(as_training)?;
+        let answers = cell.method.answers();
+        let results = answers.iter().map(|answer| {
+            let scores = scores(answer, data, &predictions, &metrics);
+            // The majority's answers never change, by design.
+            let collapsed = scores.collapsed && cell.method != Method::Majority;
+            AnswerResult { collapsed, ..scores }
+        });
+        Ok((results.collect(), seconds))
+    }
+
     /// The set that a cell is scored on.
     fn scored(&self, cell: &Cell) -> &Dataset {
         let [dev, test] = &self.scored[cell.task];
@@ -203,6 +228,25 @@ impl Experiment<'_> {
             Stage::Trial => dev,
             Stage::Final => test,
         }
+    }
+}
+
+fn scores(
+    answer: &Answer,
+    data: &Dataset,
+    predictions: &[Prediction],
+    metrics: &Metrics,
+) -> AnswerResult {
+    let reliability = match metrics {
+        Metrics::Classification(metrics) => metrics.reliability.clone(),
+        Metrics::Regression(_) => Vec::new(),
+    };
+    AnswerResult {
+        id: answer.id.to_owned(),
+        metrics: metrics.summary(),
+        templates: Vec::new(),
+        reliability,
+        collapsed: is_collapsed(&data.targets(), predictions),
     }
 }
 

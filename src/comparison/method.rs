@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    baseline,
     prompt::{InferenceMode, Sampling, TaskFile},
     training::HeadShape,
 };
@@ -22,6 +23,10 @@ pub enum Method {
     Dynamic,
     /// A linear model on mean-pooled vectors of the encoder as it is.
     Frozen,
+    /// A linear model on the words of the text, without the encoder.
+    BagOfWords,
+    /// The most frequent label, or the mean, whatever the text.
+    Majority,
 }
 
 /// A method's answers: the dynamic one answers in two ways.
@@ -35,8 +40,15 @@ pub struct Answer {
 
 impl Method {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 5] =
-        [Self::Frozen, Self::Standard, Self::LabelWords, Self::Static, Self::Dynamic];
+    pub const ALL: [Self; 7] = [
+        Self::Majority,
+        Self::BagOfWords,
+        Self::Frozen,
+        Self::Standard,
+        Self::LabelWords,
+        Self::Static,
+        Self::Dynamic,
+    ];
 
     /// As written on the command line and in file names.
     pub fn name(self) -> &'static str {
@@ -46,6 +58,8 @@ impl Method {
             Self::Static => "static",
             Self::Dynamic => "dynamic",
             Self::Frozen => "frozen",
+            Self::BagOfWords => "bag-of-words",
+            Self::Majority => "majority",
         }
     }
 
@@ -82,13 +96,24 @@ impl Method {
                 "frozen mean",
                 "the encoder as it is, the mean of its tokens' vectors, a linear model",
             )],
+            Self::BagOfWords => vec![single(
+                baseline::BAG_OF_WORDS,
+                "TF-IDF of words and character n-grams, of pairs also how alike they are, and logistic \
+                 or ridge regression; no encoder",
+            )],
+            Self::Majority => vec![single(
+                baseline::MAJORITY,
+                "the most frequent label of the training examples, or their mean, whatever the text",
+            )],
         }
     }
 
     /// The task as this method sees it.
     pub fn task_file(self, file: &TaskFile) -> TaskFile {
         match self {
-            Self::Standard | Self::Frozen => file.without_prompt(),
+            Self::Standard | Self::Frozen | Self::BagOfWords | Self::Majority => {
+                file.without_prompt()
+            }
             Self::LabelWords | Self::Static => {
                 file.with_templates(Sampling::Static, InferenceMode::Single)
             }
@@ -114,6 +139,11 @@ impl Method {
     /// Whether its templates can be compared with ones that it never saw.
     pub fn has_templates(self) -> bool {
         matches!(self, Self::LabelWords | Self::Static | Self::Dynamic)
+    }
+
+    /// Whether the settings of a grid make a difference to it.
+    pub fn has_settings(self) -> bool {
+        !matches!(self, Self::BagOfWords | Self::Majority)
     }
 
     /// Why the method cannot be tried on a task, if so.

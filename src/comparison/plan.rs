@@ -85,14 +85,15 @@ impl Cell {
     }
 }
 
-/// The trials that choose a setting for each; none where the grid has a single setting.
+/// The trials that choose a setting for each method that has settings; none where the grid has a
+/// single one.
 pub fn trials(entrants: &[Entrant], grid: &Grid, seeds: u64) -> Vec<Cell> {
     let settings = grid.settings();
     if settings.len() < 2 {
         return Vec::new();
     }
     let mut cells = Vec::new();
-    for &entrant in entrants {
+    for &entrant in entrants.iter().filter(|entrant| entrant.method.has_settings()) {
         for seed in FIRST_TRIAL_SEED..FIRST_TRIAL_SEED + seeds {
             let of_setting = |&setting| Cell::new(entrant, seed, Stage::Trial, setting);
             cells.extend(settings.iter().map(of_setting));
@@ -153,6 +154,8 @@ mod tests {
         assert_eq!(cells.len(), 3 * 2 * 2 * 4);
         let count = |method| cells.iter().filter(|c| c.method == method && c.task == 0).count();
         assert_eq!(count(Method::Standard), count(Method::Dynamic));
+        let without = self::entrants(&[(0, Method::BagOfWords)], &[Shot::All]);
+        assert!(trials(&without, &grid(), 2).is_empty(), "a method without settings has no trials");
         let single = Grid { learning_rates: vec![1e-5], contrastive: vec![0.0], ..grid() };
         assert!(trials(&entrants, &single, 2).is_empty());
     }

@@ -214,6 +214,7 @@ impl<'a> Experiment<'a> {
         let train = draw(task, cell.shot, cell.seed)?;
         let computed = match cell.method {
             Method::Frozen => self.linear(cell, &train),
+            Method::BagOfWords | Method::Majority => self.without_encoder(cell, &train),
             _ => self.train(cell, &train, interrupt),
         };
         let (answers, seconds) = match computed {

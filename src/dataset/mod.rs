@@ -1,11 +1,13 @@
 //! Labelled examples and unlabelled text from files, and what they must be for training.
 
+mod checks;
 mod csv;
 mod few_shot;
 mod fingerprint;
 mod labels;
 mod overlap;
 mod text;
+mod warnings;
 
 use std::fmt::{self, Write};
 
@@ -14,12 +16,17 @@ use sha2::{Digest, Sha256};
 use crate::task::{Example, Target};
 
 pub use self::{
+    checks::{
+        MAX_TOKENIZED, MIN_TO_CALIBRATE, check, check_texts, check_truncated, check_vocabulary,
+        is_enough_to_calibrate,
+    },
     csv::{read_csv, write_csv},
     few_shot::{few_shot, sample},
     fingerprint::{Fingerprint, of as fingerprint},
     labels::check_labels,
     overlap::{Shared, check_overlap, overlap},
     text::{Split, TextLimits, Texts, read_texts, split_held_back},
+    warnings::{Contradiction, Warning},
 };
 
 /// An example and its answer.

@@ -57,7 +57,8 @@ pub fn check_overlap(train: &Dataset, dev: &Dataset) -> Result<(), DatasetError>
     })
 }
 
-fn normalised(labeled: &LabeledExample) -> Fingerprint {
+/// A hash of the texts after trimming and lower-casing.
+pub(super) fn normalised(labeled: &LabeledExample) -> Fingerprint {
     let values: Vec<String> =
         labeled.example.values.iter().map(|text| text.trim().to_lowercase()).collect();
     fingerprint::of(values.iter().map(String::as_str))

@@ -2,6 +2,7 @@
 
 pub mod calibration;
 mod classification;
+pub mod interval;
 mod metric;
 pub mod paired;
 mod ranking;

@@ -110,7 +110,7 @@ fn resampled_mean(cells: &[Vec<f64>], seed: u64, resample: u64) -> f64 {
 }
 
 /// Quantile of sorted values, linear between neighbours; `sorted` is not empty.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(super) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, part) = (place.floor() as usize, place.fract());
     let above = (below + 1).min(sorted.len() - 1);
@@ -119,7 +119,7 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 
 /// A number in `0..count` that depends on its parts alone: SplitMix64's output function (Steele
 /// et al., 2014) chained over them.
-fn draw(parts: [u64; 4], count: usize) -> usize {
+pub(super) fn draw(parts: [u64; 4], count: usize) -> usize {
     const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
     let hash = parts.iter().fold(STEP, |state, part| mix((state ^ mix(*part)).wrapping_add(STEP)));
     ((u128::from(hash) * count as u128) >> 64) as usize

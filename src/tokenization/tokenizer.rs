@@ -10,6 +10,9 @@ use crate::panics::catch_panic;
 /// The mask token's text in the tokenizers of the BERT and RoBERTa families.
 const MASK_TOKENS: [&str; 2] = ["[MASK]", "<mask>"];
 
+/// The text of the token for what the vocabulary lacks, in the tokenizers of both families.
+const UNKNOWN_TOKENS: [&str; 2] = ["[UNK]", "<unk>"];
+
 /// Why a tokenizer cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
@@ -83,6 +86,14 @@ impl PromptTokenizer {
         let encoding = tried(|| self.tokenizer.encode_fast(text, false))
             .map_err(|message| TokenizerError::Encode { message })?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// How many tokens of a text the vocabulary lacks, and how many tokens it has in all. A tokenizer
+    /// of bytes lacks none.
+    pub fn count_unknown(&self, text: &str) -> Result<(usize, usize), TokenizerError> {
+        let unknown = UNKNOWN_TOKENS.iter().find_map(|token| self.tokenizer.token_to_id(token));
+        let ids = self.ids(text)?;
+        Ok((ids.iter().filter(|id| Some(**id) == unknown).count(), ids.len()))
     }
 
     /// Every token with its id.

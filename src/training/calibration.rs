@@ -7,14 +7,11 @@ use super::{
     score::{Score, score_of},
 };
 use crate::{
-    dataset::Dataset,
+    dataset::{Dataset, is_enough_to_calibrate},
     evaluation::{Metric, fit_threshold},
     inference::{Calibration, MaskEncoder, TaskPredictor, TemplateChoice, encode_all},
     task::{Output, Prediction, Target},
 };
-
-/// Examples of a development set without which nothing is fitted to it.
-const MIN_EXAMPLES: usize = 20;
 
 /// Examples of either label without which no threshold is fitted.
 const MIN_OF_LABEL: usize = 8;
@@ -62,7 +59,7 @@ pub fn calibrate(
 ) -> Result<(TaskPredictor, Score), TrainingError> {
     let fit = Fit::new(encoder, predictor, dev)?;
     let before = score_of(predictor, dev, &fit.predictions(predictor), metric)?;
-    if !fit.is_enough() {
+    if !is_enough_to_calibrate(dev, &predictor.file.task) {
         return Ok((predictor.clone(), before));
     }
     let mut calibrated = predictor.clone();
@@ -131,12 +128,6 @@ impl Fit {
 
     fn predictions(&self, predictor: &TaskPredictor) -> Vec<Prediction> {
         self.logits.iter().map(|logits| predictor.conclude(logits, false)).collect()
-    }
-
-    /// Whether there are enough examples, of at least two labels.
-    fn is_enough(&self) -> bool {
-        let has_two = self.gold.windows(2).any(|pair| pair[0] != pair[1]);
-        self.gold.len() >= MIN_EXAMPLES && has_two
     }
 
     /// The temperature, if one fitted to a part of the set makes the other parts more probable too;
@@ -304,14 +295,6 @@ mod tests {
         // Right as often as it says: e^1.386 is 4 to 1.
         let found = fit(40, 0.8, 1.386).useful_temperature(&Calibration::NONE);
         assert!(found.is_none_or(|found| (0.5..2.0).contains(&found)), "{found:?}");
-    }
-
-    #[test]
-    fn nothing_is_fitted_to_too_few_examples_or_to_one_label() {
-        assert!(fit(MIN_EXAMPLES, 0.8, 1.0).is_enough());
-        assert!(!fit(MIN_EXAMPLES - 1, 0.8, 1.0).is_enough());
-        let one = Fit { gold: vec![1; 100], ..fit(100, 0.8, 1.0) };
-        assert!(!one.is_enough());
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub metrics: BTreeMap<String, f64>,
+    /// All of them; a state that a run goes on from does not keep them.
+    #[serde(skip)]
+    pub whole: Option<Metrics>,
     /// Larger is better; compared in order.
     rank: [f64; 2],
 }
@@ -71,7 +74,7 @@ pub fn score_of(
         .map_err(|error| TrainingError::Settings(error.to_string()))?;
     let spread = predictor.head.scaling.standard_deviation;
     let rank = rank(&metrics, metric, weights.is_some(), spread);
-    Ok(Score { metrics: metrics.summary(), rank })
+    Ok(Score { metrics: metrics.summary(), whole: Some(metrics), rank })
 }
 
 /// What two looks are compared by: the metric, and among equals the loss. `spread` is that of the
@@ -105,7 +108,7 @@ mod tests {
     use super::*;
 
     fn with_rank(rank: [f64; 2]) -> Option<Score> {
-        Some(Score { metrics: BTreeMap::new(), rank })
+        Some(Score { metrics: BTreeMap::new(), whole: None, rank })
     }
 
     #[test]

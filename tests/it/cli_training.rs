@@ -131,6 +131,37 @@ fn a_disk_that_takes_no_more_is_said_and_leaves_no_half_checkpoint() {
     assert_eq!(left.len(), 1, "the data alone: {left:?}");
 }
 
+#[test]
+fn what_is_most_likely_a_mistake_in_the_data_is_told_before_training() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fixture = fixtures::encoder("bert-tiny");
+    let path = |name: &str| text(&home.path().join(name)).to_owned();
+    let long = "word ".repeat(600);
+    let train = format!(
+        "text,sentiment\ngood,positive\nbad,negative\nGood,negative\nbad,negative\n\
+         \u{4f60}\u{597d}\u{1f642},positive\n{long},negative\n"
+    );
+    fs::write(path("train.csv"), train).expect("written");
+    fs::write(path("dev.csv"), "text,sentiment\nfine,positive\nnice,positive\n").expect("written");
+    let (train, dev, out, encoder) =
+        (path("train.csv"), path("dev.csv"), path("out"), fixture.path());
+    let files = ["train", "--task", TASK, "--train", &train, "--dev", &dev, "--out", &out];
+    let output = succeed(&[&files[..], &["--encoder", text(&encoder), "--steps", "1"]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for sentence in [
+        "train.csv: 1 text has more than one answer (2 examples): example 1 is \"positive\", \
+         example 3 is \"negative\"",
+        "train.csv: 1 example repeats an earlier one (example 4 is example 2)",
+        "dev.csv: every example is \"positive\"",
+        "train.csv: in 1 of 6 examples (16.7 %), more than half of the tokens are unknown",
+        "train.csv: 1 of 6 examples (16.7 %) are cut",
+    ] {
+        let found =
+            stderr.lines().any(|line| line.starts_with("warning: ") && line.contains(sentence));
+        assert!(found, "{sentence:?} in {stderr}");
+    }
+}
+
 /// The arguments of a small experiment.
 fn experiment(home: &Path, encoder: &Path) -> Vec<String> {
     let files = [("--train", "phone", 8), ("--dev", "case", 4), ("--test", "radio", 6)];
@@ -175,8 +206,21 @@ fn an_experiment_goes_on_where_it_stopped_and_tells_the_same() {
         .collect();
     assert_eq!(
         methods,
-        ["frozen mean", "M0 standard", "M1 label words", "M2 static", "M3 DynaMaR", "M3 ensemble"]
+        [
+            "majority",
+            "bag of words",
+            "frozen mean",
+            "M0 standard",
+            "M1 label words",
+            "M2 static",
+            "M3 DynaMaR",
+            "M3 ensemble"
+        ]
     );
+    let accuracy = |method: &str| {
+        record["tasks"][0]["methods"][method][2]["runs"][0]["metrics"]["accuracy"].as_f64()
+    };
+    assert_eq!((accuracy("majority"), accuracy("bag of words")), (Some(0.5), Some(1.0)));
     let results = &record["tasks"][0]["methods"]["M3 DynaMaR"];
     assert_eq!(results.as_array().map(Vec::len), Some(3), "{results}");
     assert_eq!(results[0]["shot"], "2");

@@ -9,6 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("config", &[]),
     ("evaluation", &["task"]),
+    ("baseline", &["dataset", "evaluation", "task"]),
     ("report", &["evaluation", "task"]),
     ("weights", &[]),
     ("prompt", &["evaluation", "task"]),
@@ -28,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "training",
         &[
+            "baseline",
             "checkpoint",
             "dataset",
             "evaluation",
@@ -42,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "comparison",
         &[
+            "baseline",
             "checkpoint",
             "dataset",
             "evaluation",

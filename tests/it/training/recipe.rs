@@ -37,22 +37,22 @@ impl pretrain::Observer for Adapting<'_> {
     fn end(&mut self) {}
 }
 
-#[derive(Default)]
-struct Searching {
+struct Searching<'a> {
     planned: usize,
     trials: Vec<Trial>,
     /// Interrupts the search after so many trials.
     stop_after: Option<usize>,
+    interrupt: &'a Interrupt,
 }
 
-impl SearchObserver for (&mut Searching, &Interrupt) {
+impl SearchObserver for Searching<'_> {
     fn planned(&mut self, trials: usize, _: usize) {
-        self.0.planned = trials;
+        self.planned = trials;
     }
     fn tried(&mut self, trial: &Trial) {
-        self.0.trials.push(trial.clone());
-        if Some(self.0.trials.len()) == self.0.stop_after {
-            self.1.store(true, Ordering::Relaxed);
+        self.trials.push(trial.clone());
+        if Some(self.trials.len()) == self.stop_after {
+            self.interrupt.store(true, Ordering::Relaxed);
         }
     }
 }
@@ -165,20 +165,20 @@ fn a_search_tries_recipes_and_goes_on_after_an_interruption() {
         };
         let searched = |stop_after: Option<usize>| {
             let interrupt = Interrupt::new(false);
-            let mut shown = Searching { stop_after, ..Searching::default() };
-            let mut observer = (&mut shown, &interrupt);
+            let (trials, planned) = (Vec::new(), 0);
+            let mut shown = Searching { planned, trials, stop_after, interrupt: &interrupt };
             let budget = Duration::from_secs(1);
-            let found = search(&job, &requested, budget, &mut observer, &interrupt);
-            (found, shown)
+            let found = search(&job, &requested, budget, &mut shown, &interrupt);
+            (found, shown.planned, shown.trials)
         };
-        let (found, shown) = searched(Some(3));
+        let (found, planned, trials) = searched(Some(3));
         assert!(matches!(found, Err(TrainingError::Interrupted { .. })));
-        assert_eq!((shown.planned, shown.trials.len()), (7 + 4 + 2, 3));
-        let (found, shown) = searched(None);
+        assert_eq!((planned, trials.len()), (7 + 4 + 2, 3));
+        let (found, _, trials) = searched(None);
         let found = found.expect("found");
-        assert_eq!(shown.trials.iter().filter(|trial| trial.was_known).count(), 3);
-        assert_eq!((shown.trials.len(), found.trials.len()), (13, 13));
-        assert_eq!(shown.trials[0].candidate, "as chosen");
+        assert_eq!(trials.iter().filter(|trial| trial.was_known).count(), 3);
+        assert_eq!((trials.len(), found.trials.len()), (13, 13));
+        assert_eq!(trials[0].candidate, "as chosen");
         assert_eq!(found.settings.length, Length::Steps(3), "trained in full length");
         forget_search(&home.path().join("out")).expect("removed");
         assert!(files(home.path()).is_empty());
