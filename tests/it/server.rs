@@ -19,6 +19,7 @@ mod overload;
 mod predict;
 mod prediction_log;
 mod probes;
+mod process;
 mod questions;
 mod reference;
 mod refusals;
