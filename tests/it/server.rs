@@ -31,5 +31,6 @@ mod tables;
 mod tls;
 mod tools;
 mod traces;
+mod undecodable;
 
 pub use stage::config;
