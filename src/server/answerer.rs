@@ -79,10 +79,10 @@ impl Answerer {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let asked = Asked::by_dynamar(request.examples, request.options);
-        let top_k = asked.options.top_k;
+        let wanted = convert::Wanted::by(&asked.options);
         let answer = self.answer(vec![route], asked, call, room).await?;
         let top_k_path = Protocol::Dynamar.option("top_k");
-        self.fitting(convert::classify_response(answer, top_k), top_k_path)
+        self.fitting(convert::classify_response(answer, wanted), top_k_path)
     }
 
     pub(super) async fn regress(
@@ -109,10 +109,10 @@ impl Answerer {
     ) -> Result<proto::PredictResponse, CallError> {
         let routes = self.routes(&call.caller, &request.tasks)?;
         let asked = Asked::by_dynamar(request.examples, request.options);
-        let top_k = asked.options.top_k;
+        let wanted = convert::Wanted::by(&asked.options);
         let answer = self.answer(routes, asked, call, None).await?;
         let top_k_path = Protocol::Dynamar.option("top_k");
-        self.fitting(convert::predict_response(answer, top_k), top_k_path)
+        self.fitting(convert::predict_response(answer, wanted), top_k_path)
     }
 
     /// An answer that is no larger than a message may be. A larger one would be refused by its client,

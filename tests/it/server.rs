@@ -8,6 +8,7 @@ mod certificates;
 pub mod checkpoints;
 mod compression;
 mod connections;
+mod decisions;
 mod encoder;
 mod faults;
 mod health;

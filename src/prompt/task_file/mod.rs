@@ -77,6 +77,9 @@ pub struct TaskFile {
     pub positive: Option<usize>,
     /// The labels' shares where the task will serve, in their order; they sum to 1.
     pub priors: Option<Vec<f64>>,
+    /// Of two labels the probability from which on the positive one is decided for; `None` leaves it
+    /// to training.
+    pub threshold: Option<f32>,
     pub prompts: PromptPool,
     /// The file's text, kept with the checkpoint as it is.
     pub source: String,

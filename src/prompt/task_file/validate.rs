@@ -63,6 +63,7 @@ pub(super) struct Outputs {
     pub label_words: BTreeMap<String, Vec<String>>,
     pub positive: Option<usize>,
     pub priors: Option<Vec<f64>>,
+    pub threshold: Option<f32>,
 }
 
 pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFault>> {
@@ -82,6 +83,7 @@ pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFa
             label_words: outputs.label_words,
             positive: outputs.positive,
             priors: outputs.priors,
+            threshold: outputs.threshold,
             prompts,
             source: source.to_owned(),
         }),
@@ -202,7 +204,8 @@ fn regression(faults: &mut Faults, target: &toml::Spanned<raw::Target>) -> Optio
     }
     let kind = Kind::Regression { min: target.min, max: target.max };
     let column = target.column.clone();
-    Some(Outputs { kind, column, label_words: BTreeMap::new(), positive: None, priors: None })
+    let label_words = BTreeMap::new();
+    Some(Outputs { kind, column, label_words, positive: None, priors: None, threshold: None })
 }
 
 fn prompts(

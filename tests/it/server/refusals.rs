@@ -89,6 +89,7 @@ async fn every_fault_of_the_options_is_named_together_with_the_others() {
             top_k: 1,
             template_mode: mode,
             template_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            threshold: None,
         }),
         ..classify("polarity", examples)
     };
@@ -197,7 +198,10 @@ async fn an_answer_that_is_too_large_is_refused_with_what_makes_it_smaller() {
         assert!(status.message().starts_with(prefix), "{status:?}");
         assert!(status.message().contains(words), "{status:?}");
     };
-    check(soon(client.classify(asked(0))).await.expect_err("too large"), "options.top_k: the answer");
+    check(
+        soon(client.classify(asked(0))).await.expect_err("too large"),
+        "options.top_k: the answer",
+    );
     let several = proto::PredictRequest {
         tasks: vec!["polarity".to_owned(), "intensity".to_owned()],
         examples: texts(&["x"; 64]),
