@@ -73,9 +73,15 @@ pub struct Registry {
     held: Vec<Held>,
     /// By the digest of their encoder.
     leases: BTreeMap<String, Arc<Lease>>,
-    /// What lies in the directory and does not serve.
-    refused: Vec<Refused>,
+    left_out: LeftOut,
     fleet: Arc<Fleet>,
+}
+
+/// What lies in the directory and does not serve.
+struct LeftOut {
+    refused: Vec<Refused>,
+    /// Directories that cannot be looked into.
+    passed_over: Vec<String>,
 }
 
 /// A session of an encoder, or what stands for one.
@@ -99,7 +105,7 @@ impl Registry {
     /// # Errors
     ///
     /// If there is no task to serve, or the directory cannot be listed. Without a `previous`, also
-    /// if a checkpoint is damaged or two of them hold a task.
+    /// if a checkpoint is damaged.
     pub fn load(
         directory: &Path,
         config: &Config,
@@ -114,10 +120,10 @@ impl Registry {
         held: Vec<Held>,
         leases: BTreeMap<String, Arc<Lease>>,
         fleet: Arc<Fleet>,
-        refused: Vec<Refused>,
+        left_out: LeftOut,
     ) -> Self {
         let (routes, by_id) = (BTreeMap::new(), BTreeMap::new());
-        let mut registry = Self { routes, by_id, held, leases, refused, fleet };
+        let mut registry = Self { routes, by_id, held, leases, left_out, fleet };
         for held in registry.held.clone() {
             registry.add_routes(&held);
         }

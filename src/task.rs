@@ -1,6 +1,10 @@
 //! The domain's floor: what a task is, what goes in and what comes out.
 
+mod blank;
+
 use std::collections::BTreeMap;
+
+pub use blank::is_blank;
 
 /// Which end of a field's text is cut when a prompt is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -179,7 +183,7 @@ fn fault(field: &Field, value: Option<&str>, max_bytes: usize) -> Option<String>
         Some(text) if text.len() > max_bytes => {
             Some(format!("too long: {} bytes, at most {max_bytes} are taken", text.len()))
         }
-        Some(text) if !field.optional && text.trim().is_empty() => {
+        Some(text) if !field.optional && is_blank(text) => {
             Some("empty: a text is needed".to_owned())
         }
         Some(_) => None,
@@ -268,6 +272,7 @@ mod tests {
         check(&[("title", "t")], Ok(&["t", ""]));
         check(&[("brand", "b")], Err(&["title"]));
         check(&[("title", " \t")], Err(&["title"]));
+        check(&[("title", "\u{200b}\u{0}")], Err(&["title"]));
         check(&[("title", "elevenbytes")], Err(&["title"]));
         check(&[("price", "1"), ("colour", "red")], Err(&["title", "colour", "price"]));
     }

@@ -79,7 +79,7 @@ fn run(args: &Args) -> Result<()> {
         args.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     let encoder = import::read(&args.encoder)?;
-    let tokenizer = PromptTokenizer::load(&encoder.tokenizer)?;
+    let tokenizer = PromptTokenizer::from_bytes(&encoder.tokenizer, &args.encoder)?;
     let sources = Sources {
         data: args.data.as_deref(),
         tokenizer: &tokenizer,

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     BatchError,
+    heartbeat::Heartbeat,
     post::{Post, Running},
     queue::{Queue, Ran},
     worker::{self, Lone},
@@ -33,6 +34,7 @@ pub(super) struct Crew {
     lost: Mutex<Vec<JoinHandle<()>>>,
     /// `None` if none can be had: a place that is lost stays empty.
     pub(super) replacements: Option<Replacements>,
+    pub(super) heartbeat: Arc<Heartbeat>,
 }
 
 /// A place at the queue.
@@ -45,7 +47,14 @@ struct Worker {
 impl Crew {
     pub(super) fn new(queue: Arc<Queue>, lone: Option<Box<dyn MaskEncoder + Send>>) -> Self {
         let lone = lone.map(|lone| Arc::new(Mutex::new(lone)));
-        Self { queue, lone, workers: Mutex::default(), lost: Mutex::default(), replacements: None }
+        Self {
+            queue,
+            lone,
+            workers: Mutex::default(),
+            lost: Mutex::default(),
+            replacements: None,
+            heartbeat: Arc::default(),
+        }
     }
 
     /// Starts another worker.
@@ -61,7 +70,7 @@ impl Crew {
     }
 
     fn spawn(&self, number: usize, mut encoder: Box<dyn MaskEncoder + Send>) -> io::Result<Worker> {
-        let post = Arc::new(Post::default());
+        let post = Arc::new(Post::new(Arc::clone(&self.heartbeat)));
         let (queue, lone) = (Arc::clone(&self.queue), self.lone.clone());
         queue.joined();
         let at_post = AtPost { queue: Arc::clone(&queue), post: Arc::clone(&post) };

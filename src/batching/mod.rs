@@ -10,6 +10,7 @@ mod crew;
 mod distinct;
 mod flights;
 mod former;
+mod heartbeat;
 mod line;
 mod post;
 mod queue;
@@ -272,6 +273,17 @@ impl Batcher {
     /// others in their places. Returns whether all are there. Takes a while: not for an async thread.
     pub fn tend(&self, patience: Duration) -> bool {
         self.crew.tend(patience)
+    }
+
+    /// Tells that the process is alive. Between beats lies `period`; where much more does, the process
+    /// stood still, and no worker is late for that time.
+    pub fn beat(&self, period: Duration) {
+        self.crew.heartbeat.beat(Instant::now(), period);
+    }
+
+    /// Time that the process stood still, as far as beats tell.
+    pub fn lost_time(&self) -> Duration {
+        self.crew.heartbeat.lost(Instant::now())
     }
 
     /// Where the prompts of one call are put together.

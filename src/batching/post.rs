@@ -2,11 +2,11 @@
 //! answer its callers in its place.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use super::reply::Reply;
+use super::{heartbeat::Heartbeat, reply::Reply};
 
 /// Who waits for one prompt of a batch that is run.
 pub(super) struct Caller {
@@ -17,8 +17,10 @@ pub(super) struct Caller {
 }
 
 /// What is known of one worker.
-#[derive(Default)]
-pub(super) struct Post(Mutex<Duty>);
+pub(super) struct Post {
+    duty: Mutex<Duty>,
+    heartbeat: Arc<Heartbeat>,
+}
 
 #[derive(Default)]
 enum Duty {
@@ -32,21 +34,31 @@ enum Duty {
 /// A batch that is run.
 pub(super) struct Running {
     since: Instant,
+    /// Time that the process had lost by then.
+    lost_before: Duration,
     pub callers: Vec<Caller>,
     pub tokens: usize,
 }
 
 impl Running {
-    fn is_late(&self, patience: Duration) -> bool {
-        self.since.elapsed() > patience
+    /// Whether the worker has been at it for longer than this, with time that the whole process lost
+    /// left out.
+    fn is_late(&self, patience: Duration, heartbeat: &Heartbeat, now: Instant) -> bool {
+        let lost = heartbeat.lost(now).saturating_sub(self.lost_before);
+        now.saturating_duration_since(self.since).saturating_sub(lost) > patience
     }
 }
 
 impl Post {
+    pub(super) fn new(heartbeat: Arc<Heartbeat>) -> Self {
+        Self { duty: Mutex::default(), heartbeat }
+    }
+
     /// The worker begins a batch.
     pub(super) fn begin(&self, callers: Vec<Caller>, tokens: usize) -> Instant {
         let since = Instant::now();
-        *self.lock() = Duty::Running(Running { since, callers, tokens });
+        let lost_before = self.heartbeat.lost(since);
+        *self.lock() = Duty::Running(Running { since, lost_before, callers, tokens });
         since
     }
 
@@ -67,8 +79,10 @@ impl Post {
     /// was at, if anything.
     pub(super) fn give_up(&self, patience: Option<Duration>) -> Option<Running> {
         let mut duty = self.lock();
-        let is_late =
-            |running: &Running| patience.is_none_or(|patience| running.since.elapsed() > patience);
+        let now = Instant::now();
+        let is_late = |running: &Running| {
+            patience.is_none_or(|patience| running.is_late(patience, &self.heartbeat, now))
+        };
         if !matches!(&*duty, Duty::Running(running) if is_late(running)) {
             return None;
         }
@@ -80,7 +94,8 @@ impl Post {
 
     /// Whether the worker has been at a batch for longer than this.
     pub(super) fn is_late(&self, patience: Duration) -> bool {
-        matches!(&*self.lock(), Duty::Running(running) if running.is_late(patience))
+        let (duty, now) = (self.lock(), Instant::now());
+        matches!(&*duty, Duty::Running(running) if running.is_late(patience, &self.heartbeat, now))
     }
 
     pub(super) fn is_given_up(&self) -> bool {
@@ -89,6 +104,42 @@ impl Post {
 
     fn lock(&self) -> MutexGuard<'_, Duty> {
         // Nothing that can panic runs between changes that belong together.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.duty.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_that_the_process_lost_makes_no_worker_late() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let heartbeat = Heartbeat::default();
+        let running = |at: u32| Running {
+            since: start + at * second,
+            lost_before: heartbeat.lost(start + at * second),
+            callers: Vec::new(),
+            tokens: 0,
+        };
+        let is_late = |running: &Running, at: u32| {
+            running.is_late(20 * second, &heartbeat, start + at * second)
+        };
+        heartbeat.beat(start, second);
+        let (early, at_once) = (running(0), running(1));
+        // Stopped for 25 seconds: the first look knows it, and later ones too.
+        assert!(!is_late(&early, 27) && !is_late(&at_once, 27));
+        for at in 27..60 {
+            heartbeat.beat(start + at * second, second);
+            // Of these seconds 25 are lost.
+            assert_eq!(is_late(&early, at), at > 45, "{at}");
+        }
+        let later = running(60);
+        heartbeat.beat(start + 61 * second, second);
+        heartbeat.beat(start + 62 * second, second);
+        assert!(!is_late(&later, 62));
+        // Without beats nothing is lost.
+        let still = Heartbeat::default();
+        assert!(early.is_late(20 * second, &still, start + 21 * second));
     }
 }

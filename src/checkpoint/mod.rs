@@ -9,6 +9,7 @@ mod digest;
 mod limits;
 mod manifest;
 mod reader;
+mod staging;
 mod writer;
 
 pub use manifest::{EncoderEntry, FileEntry, Manifest, Provenance, TaskEntry};

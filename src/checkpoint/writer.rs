@@ -7,17 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{CWD, RenameFlags};
-use tempfile::TempDir;
-
 use super::{
     Checkpoint, CheckpointError, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, MANIFEST,
-    Manifest, Provenance, TaskEntry, confined, digest, manifest::FileEntry,
+    Manifest, Provenance, TaskEntry, confined, digest, manifest::FileEntry, staging::Staging,
 };
+use rustix::fs::{CWD, RenameFlags};
 
 /// A checkpoint in the making. Dropped before `publish`, it leaves nothing behind.
 pub struct Draft {
-    staging: TempDir,
+    staging: Staging,
     target: PathBuf,
     replace: bool,
     /// The manifest that stood at `target` in the beginning.
@@ -37,11 +35,7 @@ impl Draft {
         };
         fs::create_dir_all(parent).map_err(|source| write_error(parent, source))?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        // Hidden, and so never taken for a checkpoint by a server that looks into `parent`.
-        let staging = tempfile::Builder::new()
-            .prefix(&format!(".{name}.new-"))
-            .tempdir_in(parent)
-            .map_err(|source| write_error(parent, source))?;
+        let staging = Staging::new(parent, &name).map_err(|source| write_error(parent, source))?;
         let (files, tasks) = (BTreeMap::new(), BTreeMap::new());
         let before = manifest_at(target);
         Ok(Self { staging, target: target.to_owned(), replace, before, files, tasks })
@@ -195,14 +189,12 @@ fn make_readable(directory: &Path) -> std::io::Result<()> {
 }
 
 /// One rename, so that at every moment the old or the new directory stands there.
-fn put_in_place(staging: TempDir, target: &Path) -> std::io::Result<()> {
+fn put_in_place(staging: Staging, target: &Path) -> std::io::Result<()> {
     match rustix::fs::renameat_with(CWD, staging.path(), CWD, target, RenameFlags::EXCHANGE) {
         // What stood there is now in the temporary place and goes with it.
-        Ok(()) => staging.close()?,
+        Ok(()) => staging.remove()?,
         Err(error) if error == rustix::io::Errno::NOENT => {
             fs::rename(staging.path(), target)?;
-            // Nothing is left under the old name to clean up.
-            drop(staging.keep());
         }
         // A file system or kernel that cannot exchange: there is a moment with nothing there.
         Err(_) => move_aside_and_rename(staging, target)?,
@@ -213,7 +205,7 @@ fn put_in_place(staging: TempDir, target: &Path) -> std::io::Result<()> {
     }
 }
 
-fn move_aside_and_rename(staging: TempDir, target: &Path) -> std::io::Result<()> {
+fn move_aside_and_rename(staging: Staging, target: &Path) -> std::io::Result<()> {
     let old = staging.path().with_extension("old");
     let moved = match fs::rename(target, &old) {
         Ok(()) => true,
@@ -226,8 +218,6 @@ fn move_aside_and_rename(staging: TempDir, target: &Path) -> std::io::Result<()>
         }
         return Err(error);
     }
-    // Nothing is left under the old name to clean up.
-    drop(staging.keep());
     if moved { fs::remove_dir_all(old) } else { Ok(()) }
 }
 

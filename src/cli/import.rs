@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 
 use super::{
-    output,
+    output, progress,
     settings::{PrecisionArg, precision},
 };
 use crate::{
@@ -65,7 +65,7 @@ fn import(args: &Args) -> Result<Written> {
 pub fn run(args: &Args) -> Result<()> {
     let Written { manifest, note } = import(args)?;
     if let Some(note) = note {
-        eprintln!("note: {note}");
+        progress::note(&format!("note: {note}"));
     }
     if args.json {
         return output::json(&manifest);

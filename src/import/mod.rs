@@ -3,9 +3,10 @@
 //! one whose encoder is stored otherwise.
 
 mod names;
+mod stand_in;
 mod tensors;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ use crate::{
         Manifest, Provenance, TOKENIZER_FILE,
     },
     export,
+    tokenization::{PromptTokenizer, TokenizerError},
     weights::{Architecture, EncoderWeights, LanguageHead, Precision, WeightsError},
 };
 
@@ -26,6 +28,15 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 pub enum ImportError {
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: std::io::Error },
+    #[error("{path} is {what}")]
+    StandIn { path: String, what: &'static str },
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error(
+        "the tokenizer {path} has {tokens} tokens, but the encoder has embeddings for {embeddings}: \
+         they are not of one model"
+    )]
+    Vocabulary { path: String, tokens: usize, embeddings: usize },
     #[error("{path} has {bytes} bytes, which is no config file")]
     ConfigTooLarge { path: String, bytes: u64 },
     #[error("{path}: {message}")]
@@ -52,7 +63,8 @@ pub struct Imported {
     pub language_head: Option<LanguageHead>,
     /// Why a language head that is there was left out.
     pub note: Option<String>,
-    pub tokenizer: PathBuf,
+    /// A tokenizer.json that was loaded and tried.
+    pub tokenizer: Vec<u8>,
 }
 
 /// What `to_checkpoint` wrote.
@@ -91,10 +103,9 @@ fn absolute() -> String {
 /// Reads the encoder in `directory`. Of the model types BERT is understood.
 pub fn read(directory: &Path) -> Result<Imported, ImportError> {
     let architecture = read_config(&directory.join("config.json"))?;
-    let tokenizer = directory.join("tokenizer.json");
-    std::fs::metadata(&tokenizer)
-        .map_err(|source| ImportError::Read { path: tokenizer.display().to_string(), source })?;
+    let tokenizer = read_tokenizer(&directory.join("tokenizer.json"), &architecture)?;
     let path = directory.join("model.safetensors");
+    refuse_stand_in(&path)?;
     let tensors::Found { weights, language_head, note } = tensors::read(&path, &architecture)?;
     Ok(Imported { weights, language_head, note, tokenizer })
 }
@@ -111,8 +122,6 @@ pub fn to_checkpoint(
     // Before the work, so that a mistake in `out` costs no time.
     let mut draft = Draft::new(out, replace)?;
     let Imported { weights, language_head, note, tokenizer } = read(directory)?;
-    let tokenizer = std::fs::read(&tokenizer)
-        .map_err(|source| ImportError::Read { path: tokenizer.display().to_string(), source })?;
     let files = export::to_onnx(&weights, precision, ENCODER_WEIGHTS_FILE);
     draft.add_encoder(&files.graph, &files.weights)?;
     draft.add(TOKENIZER_FILE, &tokenizer)?;
@@ -159,6 +168,30 @@ pub fn with_precision(
     Ok(Written { manifest, note: None })
 }
 
+/// Names what lies in the place of a file, where that is plain to see.
+fn refuse_stand_in(path: &Path) -> Result<(), ImportError> {
+    let name = path.display().to_string();
+    match stand_in::of_file(path) {
+        Ok(None) => Ok(()),
+        Ok(Some(what)) => Err(ImportError::StandIn { path: name, what }),
+        Err(source) => Err(ImportError::Read { path: name, source }),
+    }
+}
+
+/// The bytes of a tokenizer.json with which prompts for this encoder can be made.
+fn read_tokenizer(path: &Path, architecture: &Architecture) -> Result<Vec<u8>, ImportError> {
+    refuse_stand_in(path)?;
+    let name = path.display().to_string();
+    let bytes =
+        std::fs::read(path).map_err(|source| ImportError::Read { path: name.clone(), source })?;
+    let tokens = PromptTokenizer::from_bytes(&bytes, path)?.vocabulary_size();
+    let embeddings = architecture.vocabulary_size;
+    if tokens > embeddings {
+        return Err(ImportError::Vocabulary { path: name, tokens, embeddings });
+    }
+    Ok(bytes)
+}
+
 fn read_config(path: &Path) -> Result<Architecture, ImportError> {
     let name = path.display().to_string();
     let unreadable = |source| ImportError::Read { path: name.clone(), source };
@@ -166,6 +199,7 @@ fn read_config(path: &Path) -> Result<Architecture, ImportError> {
     if bytes > MAX_CONFIG_BYTES {
         return Err(ImportError::ConfigTooLarge { path: name, bytes });
     }
+    refuse_stand_in(path)?;
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let wrong = |message: String| ImportError::Config { path: name.clone(), message };
     // The type comes first: another model's config lacks other keys, which would only confuse.

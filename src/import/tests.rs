@@ -3,7 +3,7 @@ use super::*;
 fn directory(config: &str, tensors: Option<&[u8]>) -> tempfile::TempDir {
     let directory = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(directory.path().join("config.json"), config).expect("written");
-    std::fs::write(directory.path().join("tokenizer.json"), "{}").expect("written");
+    std::fs::write(directory.path().join("tokenizer.json"), TOKENIZER).expect("written");
     if let Some(bytes) = tensors {
         std::fs::write(directory.path().join("model.safetensors"), bytes).expect("written");
     }
@@ -14,6 +14,28 @@ const CONFIG: &str = r#"{"model_type": "bert", "hidden_size": 8, "num_hidden_lay
     "num_attention_heads": 2, "intermediate_size": 12, "vocab_size": 20,
     "max_position_embeddings": 16, "type_vocab_size": 2, "layer_norm_eps": 1e-12,
     "transformers_version": "4.0"}"#;
+
+/// Five words, framed as BERT's are.
+const TOKENIZER: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
+    "added_tokens": [
+        {"id": 1, "content": "[CLS]", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true},
+        {"id": 2, "content": "[SEP]", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true},
+        {"id": 3, "content": "[MASK]", "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true}],
+    "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "decoder": null,
+    "post_processor": {"type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+        "pair": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+            {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}}],
+        "special_tokens": {
+            "[CLS]": {"id": "[CLS]", "ids": [1], "tokens": ["[CLS]"]},
+            "[SEP]": {"id": "[SEP]", "ids": [2], "tokens": ["[SEP]"]}}},
+    "model": {"type": "WordLevel", "unk_token": "[UNK]",
+        "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "[MASK]": 3, "a": 4}}}"#;
 
 fn check(config: &str, tensors: Option<&[u8]>, words: &str) {
     let directory = directory(config, tensors);
@@ -188,4 +210,32 @@ fn a_language_head_that_does_not_fit_is_left_out_with_a_note() {
     let norm = "cls.predictions.transform.LayerNorm.beta";
     check(&|t| drop(t.remove(norm)), "no parameter cls.predictions.transform.LayerNorm.bias");
     check(&|t| t.get_mut(norm).expect("there").1[0] = f32::NAN, "not finite");
+}
+
+const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/v1\n\
+    oid sha256:be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037\nsize 466247\n";
+
+#[test]
+fn what_lies_in_the_place_of_a_file_is_named_and_nothing_is_published() {
+    let other_vocabulary = TOKENIZER.replace("\"a\": 4", "\"a\": 20");
+    for (file, content, words) in [
+        ("config.json", LFS_POINTER, "is a Git LFS pointer"),
+        ("config.json", "<html>", "is a page of HTML"),
+        ("tokenizer.json", LFS_POINTER, "is a Git LFS pointer"),
+        ("tokenizer.json", "<!DOCTYPE html><p>Sign in", "is a page of HTML"),
+        ("tokenizer.json", "", "is an empty file"),
+        ("tokenizer.json", "{}", "cannot load the tokenizer"),
+        ("tokenizer.json", &TOKENIZER.replace("[MASK]", "[GAP]"), "has no mask token"),
+        ("tokenizer.json", &other_vocabulary, "21 tokens, but the encoder has embeddings for 20"),
+        ("model.safetensors", LFS_POINTER, "is a Git LFS pointer"),
+        ("model.safetensors", "<?xml version=\"1.0\"?><Error/>", "is an XML document"),
+    ] {
+        let directory = complete(|_| ());
+        std::fs::write(directory.path().join(file), content).expect("written");
+        let out = directory.path().join("out");
+        let error = to_checkpoint(directory.path(), "small", Precision::Fp32, &out, false);
+        let error = error.expect_err(words).to_string();
+        assert!(error.contains(words) && error.contains(file), "{error}");
+        assert!(!out.exists());
+    }
 }

@@ -91,11 +91,33 @@ impl TaskPredictor {
         Self { head, ..self.clone() }
     }
 
-    /// Of two labels the one that is looked for and from which probability on: 0.5 unless another
-    /// was fitted.
+    /// Of two labels the one that is looked for and from which probability on: 0.5 where nothing
+    /// says another.
     pub fn threshold(&self) -> Option<Threshold> {
-        let value = self.head.calibration.threshold.unwrap_or(0.5);
+        let value = self.decision_threshold().unwrap_or(0.5);
         self.file.positive.map(|positive| Threshold { positive, value })
+    }
+
+    /// The probability from which on the positive of two labels is decided for: that of the task
+    /// file, or else the one that was fitted.
+    pub fn decision_threshold(&self) -> Option<f32> {
+        self.file.threshold.or(self.head.calibration.threshold)
+    }
+
+    /// The label that an answer decides for, by its index.
+    ///
+    /// Of two labels it is the positive one if its probability is at least `asked`, or else
+    /// [`Self::decision_threshold`]; where there is neither, the most probable. Of more labels it is
+    /// the most probable, or none if that is less probable than `asked`.
+    pub fn decide(&self, output: &Output, asked: Option<f32>) -> Option<usize> {
+        let (best, Output::Probabilities(all)) = (output.best_label()?, output) else {
+            return None;
+        };
+        let Some(positive) = self.file.positive else {
+            return Some(best).filter(|&best| asked.is_none_or(|least| all[best] >= least));
+        };
+        let Some(threshold) = asked.or(self.decision_threshold()) else { return Some(best) };
+        Some(if all[positive] >= threshold { positive } else { 1 - positive })
     }
 
     /// Indices of the chosen templates; never empty.

@@ -136,6 +136,11 @@ impl Call {
         }
     }
 
+    /// Whether the reason of its error is known.
+    pub fn is_refused(&self) -> bool {
+        self.failure.is_refused.load(Ordering::Relaxed)
+    }
+
     /// It is over. Only the first time counts.
     pub fn end(&self, code: &str) {
         if self.ended.swap(true, Ordering::Relaxed) {

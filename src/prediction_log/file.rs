@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -47,8 +47,25 @@ impl RotatedFile {
         }
     }
 
+    /// Opens the path anew where it is another file than the one that is written, or none: somebody
+    /// has renamed or removed that one. Of the same file it takes the length, which others may have
+    /// changed.
+    pub fn follow_path(&mut self) -> io::Result<()> {
+        let ours = self.file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == (ours.dev(), ours.ino()) => {
+                self.bytes = ours.len();
+                Ok(())
+            }
+            Ok(_) => self.reopen(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.reopen(),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes whole lines, or none of them.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.follow_path()?;
         if self.bytes > 0 && self.bytes + lines.len() as u64 > self.max_bytes {
             self.rotate()?;
         }
@@ -73,11 +90,15 @@ impl RotatedFile {
             if self.path.try_exists()? {
                 self.make_place()?;
             }
-            let opened = open(&self.path)?;
-            let in_use = || io::Error::other("another process writes it");
-            (self.file, _) = opened.ok_or_else(in_use)?;
+            return self.reopen();
         }
         self.bytes = 0;
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        let in_use = || io::Error::other("another process writes it");
+        (self.file, self.bytes) = open(&self.path)?.ok_or_else(in_use)?;
         Ok(())
     }
 
@@ -189,6 +210,39 @@ mod tests {
         assert_eq!(names(place.path()), ["log", "log.1"]);
         assert_eq!(fs::read_to_string(log.numbered(1)).expect("read"), "one is long\n");
         assert_eq!(fs::read_to_string(&path).expect("read"), "two\n");
+    }
+
+    #[test]
+    fn a_file_that_others_rename_remove_or_empty_is_followed_by_its_path() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("log");
+        let read = |name: &str| fs::read_to_string(place.path().join(name)).expect("read");
+        let mut log = RotatedFile::open(path.clone(), 30, 3).expect("opened");
+        log.write(b"one\n").expect("written");
+        fs::rename(&path, place.path().join("renamed")).expect("renamed");
+        log.write(b"two\n").expect("written");
+        assert_eq!((read("renamed"), read("log")), ("one\n".to_owned(), "two\n".to_owned()));
+        fs::remove_file(&path).expect("removed");
+        log.follow_path().expect("opened");
+        assert_eq!(read("log"), "");
+        log.write(b"three\n").expect("written");
+        // Another one in its place, with half of a line.
+        fs::write(place.path().join("other"), "theirs\nhalf").expect("written");
+        fs::rename(place.path().join("other"), &path).expect("renamed");
+        log.write(b"four\n").expect("written");
+        assert_eq!(read("log"), "theirs\nfour\n");
+        // Emptied in its place, it is counted anew.
+        File::options().write(true).open(&path).expect("opened").set_len(0).expect("emptied");
+        log.write(b"five is quite a long line\n").expect("written");
+        assert_eq!(read("log"), "five is quite a long line\n");
+        assert_eq!(names(place.path()), ["log", "renamed"]);
+        // Neither lost in a file that nobody finds, nor half of it written.
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir(&path).expect("made");
+        log.write(b"six\n").expect_err("a directory");
+        fs::remove_dir(&path).expect("removed");
+        log.write(b"seven\n").expect("written");
+        assert_eq!(read("log"), "seven\n");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use crate::config::{LoggedInputs, PredictionLogConfig};
 use entry::Inputs;
 use file::RotatedFile;
 use sample::Sample;
+use writer::Message;
 
 /// Entries that may wait for the disk.
 const MAX_WAITING: usize = 4096;
@@ -87,7 +88,7 @@ impl Counts {
 /// Where calls leave what they predicted. Once the last one is dropped, [`Writer::join`] returns.
 #[derive(Clone)]
 pub struct PredictionLog {
-    sender: SyncSender<Entry>,
+    sender: SyncSender<Message>,
     counts: Arc<Counts>,
     sample: Arc<Sample>,
     keeps_inputs: bool,
@@ -106,9 +107,9 @@ impl PredictionLog {
         let inputs = inputs(config)?;
         let keeps_inputs = !matches!(inputs, Inputs::Off);
         let file = RotatedFile::open(path, config.max_file_bytes, config.max_files.get())?;
-        let (sender, entries) = sync_channel(MAX_WAITING);
+        let (sender, messages) = sync_channel(MAX_WAITING);
         let counts = Arc::new(Counts::default());
-        let writer = Writer::start(entries, file, inputs, Arc::clone(&counts));
+        let writer = Writer::start(messages, file, inputs, Arc::clone(&counts));
         let writer = writer.map_err(PredictionLogError::Thread)?;
         let sample = Arc::new(Sample::one_in(config.sample_one_in));
         Ok(Some((Self { sender, counts, sample, keeps_inputs }, writer)))
@@ -128,9 +129,16 @@ impl PredictionLog {
     pub fn put(&self, entry: Entry) {
         // Before it is handed over, so that no line is written that was not taken.
         self.counts.taken.fetch_add(1, Ordering::Relaxed);
-        if self.sender.try_send(entry).is_err() {
+        if self.sender.try_send(Message::Entry(Box::new(entry))).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Has the file opened anew if its path is another one now, or none. This is seen at the next
+    /// line too; said here, the one before is let go at once.
+    pub fn reopen(&self) {
+        // Where the queue is full, there is a next line.
+        let _ = self.sender.try_send(Message::Reopen);
     }
 
     /// Lines that were written so far.

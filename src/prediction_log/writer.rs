@@ -15,6 +15,13 @@ use super::{
 /// Lines are handed to the system in blocks of about this size, and whenever none waits.
 const BLOCK_BYTES: usize = 64 << 10;
 
+/// What the thread is told.
+pub(super) enum Message {
+    Entry(Box<Entry>),
+    /// Its file may be another one now.
+    Reopen,
+}
+
 /// The thread that writes.
 pub struct Writer {
     thread: JoinHandle<()>,
@@ -34,7 +41,7 @@ struct Writing {
 
 impl Writer {
     pub(super) fn start(
-        entries: Receiver<Entry>,
+        messages: Receiver<Message>,
         file: RotatedFile,
         inputs: Inputs,
         counts: Arc<Counts>,
@@ -44,7 +51,7 @@ impl Writer {
         let mut writing =
             Writing { file, inputs, counts: of_writing, block, lines: 0, is_failing: false };
         let thread = Builder::new().name("prediction-log".to_owned());
-        let thread = thread.spawn(move || writing.run(&entries))?;
+        let thread = thread.spawn(move || writing.run(&messages))?;
         Ok(Self { thread, counts })
     }
 
@@ -62,16 +69,26 @@ impl Writer {
 }
 
 impl Writing {
-    fn run(&mut self, entries: &Receiver<Entry>) {
-        while let Ok(entry) = entries.recv() {
-            self.add(&entry);
-            while let Ok(entry) = entries.try_recv() {
-                self.add(&entry);
+    fn run(&mut self, messages: &Receiver<Message>) {
+        while let Ok(message) = messages.recv() {
+            self.take(message);
+            while let Ok(message) = messages.try_recv() {
+                self.take(message);
                 if self.block.len() >= BLOCK_BYTES {
                     self.flush();
                 }
             }
             self.flush();
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Entry(entry) => self.add(&entry),
+            Message::Reopen => {
+                let outcome = self.file.follow_path();
+                self.report(outcome);
+            }
         }
     }
 
@@ -92,13 +109,22 @@ impl Writing {
     }
 
     fn flush(&mut self) {
+        if self.lines == 0 {
+            return;
+        }
         let outcome = self.file.write(&self.block);
         let count = match &outcome {
             Ok(()) => &self.counts.written,
             Err(_) => &self.counts.dropped,
         };
         count.fetch_add(self.lines, Ordering::Relaxed);
-        // Once for a disk that is full, not once for a block.
+        self.block.clear();
+        self.lines = 0;
+        self.report(outcome);
+    }
+
+    /// Logs a failure once for a disk that is full, not once for a block.
+    fn report(&mut self, outcome: io::Result<()>) {
         match outcome {
             Err(error) if !self.is_failing => {
                 tracing::error!(%error, "predictions are not logged: the file cannot be written");
@@ -110,7 +136,5 @@ impl Writing {
             }
             _ => {}
         }
-        self.block.clear();
-        self.lines = 0;
     }
 }

@@ -77,13 +77,14 @@ pub enum RegistryError {
     },
     /// A task's name must say who answers.
     #[error(
-        "the task {task:?} is in two checkpoints, {first} and {second}: take one of them out of \
-         the models directory, or make them versions of one name, such as NAME@1 and NAME@2"
+        "the task {task:?} is in two checkpoints, {first} and {second}, and a server that starts \
+         with both serves that of {first}: take one of them out of the models directory, or make \
+         them versions of one name, such as NAME@1 and NAME@2"
     )]
     Duplicate {
         /// The task.
         task: String,
-        /// Directory of a checkpoint that holds it.
+        /// Directory of the checkpoint that holds it and whose name comes first.
         first: String,
         /// Directory of another.
         second: String,
@@ -106,6 +107,12 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
+    /// Whether it is a fault of the directory's order and not of a checkpoint: a server that starts
+    /// goes on without the checkpoint that is refused.
+    pub(super) fn spares_a_start(&self) -> bool {
+        matches!(self, Self::Duplicate { .. })
+    }
+
     /// Whether the same checkpoint may be taken at another time.
     pub(super) fn is_passing(&self) -> bool {
         matches!(

@@ -33,7 +33,7 @@ impl Held {
         let signature = match &listed.state {
             State::Checkpoint(signature) => signature.clone(),
             State::NoManifest => return Err(CheckpointError::NoManifest { directory }.into()),
-            State::Unreadable(message) => {
+            State::Inaccessible(message) | State::Unreadable(message) => {
                 return Err(RegistryError::Unreadable { directory, message: message.clone() });
             }
         };

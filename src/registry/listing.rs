@@ -43,7 +43,9 @@ pub(super) struct Listed {
 pub(super) enum State {
     /// No manifest: no checkpoint, or not the whole of one.
     NoManifest,
-    /// Something, but not for us.
+    /// It cannot be looked into, such as `lost+found`: whether it is a checkpoint is not known.
+    Inaccessible(String),
+    /// There is a manifest, and it or what belongs to it cannot be read.
     Unreadable(String),
     /// A checkpoint, to look at.
     Checkpoint(Signature),
@@ -120,7 +122,11 @@ impl State {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotADirectory => return None,
             Err(error) if error.kind() == ErrorKind::NotFound => return Some(Self::NoManifest),
-            Err(error) => return Some(Self::Unreadable(error.to_string())),
+            Err(error) => {
+                let has_manifest = fs::symlink_metadata(path.join(MANIFEST)).is_ok();
+                let state = if has_manifest { Self::Unreadable } else { Self::Inaccessible };
+                return Some(state(error.to_string()));
+            }
         }
         Some(match Signature::read(path) {
             Ok(signature) => Self::Checkpoint(signature),
@@ -200,11 +206,21 @@ mod tests {
         let expected = [("good", true), ("loop", false), ("notes", false)];
         assert_eq!(listed, expected.map(|(name, is_one)| (name.to_owned(), is_one)));
         let listing = Listing::read(home.path()).expect("listed");
-        assert!(matches!(listing.entries[1].state, State::Unreadable(_)), "{listing:?}");
+        assert!(matches!(listing.entries[1].state, State::Inaccessible(_)), "{listing:?}");
         assert!(!listing.is_checkpoint);
         let itself = Listing::read(&good).expect("listed");
         assert!(itself.is_checkpoint && itself.entries[0].name == "good");
         assert!(Listing::read(&home.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn a_manifest_that_is_there_and_leads_nowhere_is_that_of_a_checkpoint() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = checkpoint(home.path(), "one");
+        let manifest = path.join(MANIFEST);
+        fs::remove_file(&manifest).expect("removed");
+        std::os::unix::fs::symlink(&manifest, &manifest).expect("linked");
+        assert!(matches!(State::read(&path), Some(State::Unreadable(_))));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! From a directory to a registry, beside one that serves or as the first one.
 //!
-//! The first one is loaded whole or not at all. Beside another, each checkpoint is taken or refused
+//! The first one is loaded whole or not at all, but for a task that two checkpoints hold: the one whose
+//! name comes first serves it. Beside another, each checkpoint is taken or refused
 //! by itself, and where it is refused the one that served from the same directory goes on.
 
 use std::{collections::BTreeMap, io::ErrorKind, path::Path, sync::Arc};
 
 use super::{
-    NewEncoder, Registry, RegistryError,
+    LeftOut, NewEncoder, Registry, RegistryError,
     encoders::{self, Fleet, Lease, StartError},
     held::Held,
     listing::{Listed, Listing, State},
@@ -38,7 +39,7 @@ impl Refused {
 pub struct Loaded {
     /// What serves from now on.
     pub registry: Registry,
-    /// What does not. Empty for a first registry.
+    /// What does not. Of a first registry, the checkpoints with tasks that others hold too.
     pub refused: Vec<Refused>,
 }
 
@@ -68,6 +69,8 @@ struct Loading<'a> {
     fleet: Arc<Fleet>,
     candidates: Vec<Candidate>,
     refused: Vec<Refused>,
+    /// Directories that cannot be looked into, and of which nothing ever served.
+    passed_over: Vec<String>,
     /// Encoders that do not serve yet.
     started: BTreeMap<String, Arc<Lease>>,
 }
@@ -88,6 +91,7 @@ pub(super) fn load(
         fleet: previous.map(|previous| Arc::clone(&previous.fleet)).unwrap_or_default(),
         candidates: Vec::new(),
         refused: Vec::new(),
+        passed_over: Vec::new(),
         started: BTreeMap::new(),
     };
     for listed in &listing.entries {
@@ -130,9 +134,14 @@ impl Loading<'_> {
     fn read(&mut self, listed: &Listed, is_alone: bool) -> Result<(), RegistryError> {
         let directory = listed.path.display().to_string();
         let before = self.previous.and_then(|previous| previous.held_in(&directory)).cloned();
-        if before.is_none() && listed.state == State::NoManifest {
+        match &listed.state {
             // A directory of something else.
-            return Ok(());
+            State::NoManifest if before.is_none() => return Ok(()),
+            State::Inaccessible(reason) if before.is_none() => {
+                self.pass_over(directory, reason);
+                return Ok(());
+            }
+            _ => {}
         }
         let (held, error) = match Held::read(listed, is_alone, self.previous) {
             Ok(held) => (Some(held), None),
@@ -150,9 +159,23 @@ impl Loading<'_> {
         error.map_or(Ok(()), |error| self.refuse(&[self.candidates.len() - 1], error))
     }
 
-    /// What served from there goes on, or nothing does; in a first registry the error counts.
+    /// A directory that holds a checkpoint or none: nobody has named it.
+    fn pass_over(&mut self, directory: String, reason: &str) {
+        let is_known =
+            self.previous.is_some_and(|known| known.left_out.passed_over.contains(&directory));
+        if !is_known {
+            tracing::warn!(directory, reason, "a directory that cannot be read is passed over");
+        }
+        self.passed_over.push(directory);
+    }
+
+    /// What served from there goes on, or nothing does. In a first registry the error counts, unless
+    /// others can serve without the checkpoint.
     fn refuse(&mut self, which: &[usize], error: RegistryError) -> Result<(), RegistryError> {
-        let Some(previous) = self.previous else { return Err(error) };
+        if self.previous.is_none() && !error.spares_a_start() {
+            return Err(error);
+        }
+        let known = self.previous.map_or(&[][..], |previous| &previous.left_out.refused);
         for &at in which {
             let candidate = &mut self.candidates[at];
             candidate.held = candidate.fallback.take();
@@ -163,7 +186,7 @@ impl Loading<'_> {
                 is_passing: error.is_passing(),
             };
             // Once for a change, and not again whenever another checkpoint changes.
-            if !previous.refused.iter().any(|known| known.is_same(&refused)) {
+            if !known.iter().any(|known| known.is_same(&refused)) {
                 log(&refused, candidate.held.as_ref());
             }
             self.refused.push(refused);
@@ -180,6 +203,7 @@ impl Loading<'_> {
         let found = match self.candidates.iter().any(|candidate| candidate.held.is_some()) {
             true => "its checkpoints hold an encoder but no task",
             false if !self.refused.is_empty() => "its checkpoints are refused",
+            false if !self.passed_over.is_empty() => "directories in it cannot be read",
             false => "it holds no checkpoint",
         };
         Err(match self.previous {
@@ -302,7 +326,8 @@ impl Loading<'_> {
             }
         }
         let held = self.candidates.into_iter().filter_map(|candidate| candidate.held).collect();
-        let registry = Registry::new(held, leases, self.fleet, self.refused.clone());
+        let left_out = LeftOut { refused: self.refused.clone(), passed_over: self.passed_over };
+        let registry = Registry::new(held, leases, self.fleet, left_out);
         Loaded { registry, refused: self.refused }
     }
 }

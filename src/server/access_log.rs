@@ -71,6 +71,11 @@ impl AccessLine {
         &self.span
     }
 
+    /// Whether the call's error has a reason already.
+    pub(super) fn is_refused(&self) -> bool {
+        self.count.is_refused()
+    }
+
     /// The call is answered with an error for this reason.
     pub(super) fn refuse(&self, reason: &str) {
         self.count.refuse(reason);
@@ -127,6 +132,9 @@ struct Followed {
 impl Followed {
     fn end(&mut self, code: Code) {
         if let Some(mut line) = self.line.take() {
+            if code == Code::Internal && !line.is_refused() {
+                tracing::error!(parent: &self.span, "an answer could not be encoded");
+            }
             line.end(code);
             keep_until_sent(line);
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use prost::Message;
+
 use super::{
     CurrentRegistry,
     access::Caller,
@@ -29,6 +31,8 @@ const SEVERAL_TASKS: &str = "(several)";
 pub(super) struct Answerer {
     current: CurrentRegistry,
     limits: Limits,
+    /// Bytes of the largest answer.
+    max_answer_bytes: usize,
     cpus: Cpus,
     metrics: Metrics,
     log: Option<PredictionLog>,
@@ -59,7 +63,8 @@ impl Answerer {
             max_examples: config.max_examples.get(),
             max_text_bytes: config.max_text_bytes.get(),
         };
-        Self { current, limits, cpus: Cpus::new(), metrics, log }
+        let max_answer_bytes = config.max_message_bytes.get();
+        Self { current, limits, max_answer_bytes, cpus: Cpus::new(), metrics, log }
     }
 
     pub(super) async fn classify(
@@ -74,9 +79,10 @@ impl Answerer {
             return Err(CallError::wrong_kind(&request.task, kind));
         };
         let asked = Asked::by_dynamar(request.examples, request.options);
-        let top_k = asked.options.top_k;
+        let wanted = convert::Wanted::by(&asked.options);
         let answer = self.answer(vec![route], asked, call, room).await?;
-        Ok(convert::classify_response(answer, top_k))
+        let top_k_path = Protocol::Dynamar.option("top_k");
+        self.fitting(convert::classify_response(answer, wanted), top_k_path)
     }
 
     pub(super) async fn regress(
@@ -92,7 +98,8 @@ impl Answerer {
         };
         let asked = Asked::by_dynamar(request.examples, request.options);
         let answer = self.answer(vec![route], asked, call, room).await?;
-        Ok(convert::regress_response(answer))
+        let examples_path = Protocol::Dynamar.examples().to_owned();
+        self.fitting(convert::regress_response(answer), examples_path)
     }
 
     pub(super) async fn predict(
@@ -102,9 +109,20 @@ impl Answerer {
     ) -> Result<proto::PredictResponse, CallError> {
         let routes = self.routes(&call.caller, &request.tasks)?;
         let asked = Asked::by_dynamar(request.examples, request.options);
-        let top_k = asked.options.top_k;
+        let wanted = convert::Wanted::by(&asked.options);
         let answer = self.answer(routes, asked, call, None).await?;
-        Ok(convert::predict_response(answer, top_k))
+        let top_k_path = Protocol::Dynamar.option("top_k");
+        self.fitting(convert::predict_response(answer, wanted), top_k_path)
+    }
+
+    /// An answer that is no larger than a message may be. A larger one would be refused by its client,
+    /// and look like overload there. `field` is what the caller can make smaller.
+    pub(super) fn fitting<T: Message>(&self, answer: T, field: String) -> Result<T, CallError> {
+        let (bytes, limit) = (answer.encoded_len(), self.max_answer_bytes);
+        if bytes <= limit {
+            return Ok(answer);
+        }
+        Err(CallError::AnswerTooLarge { bytes, limit, field })
     }
 
     /// What tasks say of what is asked, whichever they are.

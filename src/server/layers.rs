@@ -18,6 +18,7 @@ use std::{
 use prost::DecodeError;
 use tokio::time;
 use tonic::{
+    Status,
     body::Body,
     codegen::http::{Request, Response},
 };
@@ -26,6 +27,7 @@ use tracing::Instrument;
 
 use super::{
     access_log::AccessLine,
+    content_type::{self, NotGrpc},
     deadline::Deadline,
     request_id::{REQUEST_ID, RequestId},
     routes,
@@ -114,6 +116,10 @@ where
             trace.log_ids(line.span());
         }
         let span = line.span().clone();
+        if let Some(fault) = content_type::fault(request.method(), request.headers()) {
+            let answer = span.in_scope(|| refuse_other(fault, line, id));
+            return Box::pin(async move { Ok(answer) });
+        }
         let called = span.in_scope(|| catch_panic(|| self.inner.call(request)));
         let answer = async move {
             let answered = match called {
@@ -121,7 +127,7 @@ where
                 Err(message) => Ok(Err(message)),
             };
             let mut response = match answered {
-                Ok(Ok(answer)) => answer?,
+                Ok(Ok(answer)) => with_its_own_faults_alone(answer?, &line, &id),
                 Ok(Err(message)) => {
                     tracing::error!(reason = message, "a call panicked");
                     status::internal(&id).into_http()
@@ -135,6 +141,35 @@ where
             Ok(line.follow(response))
         };
         Box::pin(answer.instrument(span))
+    }
+}
+
+/// Answers what is not gRPC.
+fn refuse_other(fault: NotGrpc, line: AccessLine, id: RequestId) -> Response<Body> {
+    let error = CallError::from(fault.clone());
+    line.refuse(error.reason().1);
+    let mut response = fault.answer(error.into_status(&id));
+    response.headers_mut().insert(REQUEST_ID, id.0);
+    line.follow(response)
+}
+
+/// The same answer, but INVALID_ARGUMENT where tonic says INTERNAL of a request that it cannot
+/// decode. INTERNAL of ours has its reason by now.
+fn with_its_own_faults_alone(
+    answer: Response<Body>,
+    line: &AccessLine,
+    id: &RequestId,
+) -> Response<Body> {
+    if line.is_refused() {
+        return answer;
+    }
+    let status = Status::from_header_map(answer.headers());
+    match status.as_ref().and_then(CallError::of_decoding) {
+        None => answer,
+        Some(error) => {
+            line.refuse(error.reason().1);
+            error.into_status(id).into_http()
+        }
     }
 }
 
@@ -164,9 +199,20 @@ async fn without_panic<F: Future>(future: F) -> Result<F::Output, String> {
 
 #[cfg(test)]
 mod tests {
-    use tonic::{Code, codegen::http::HeaderValue};
+    use tonic::{
+        Code,
+        codegen::http::{HeaderValue, Method, header::CONTENT_TYPE},
+    };
 
     use super::*;
+
+    /// A call without a message.
+    fn call() -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = Method::POST;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        request
+    }
 
     fn layer() -> EveryCall {
         EveryCall::new(Arc::default()).expect("good definitions")
@@ -196,7 +242,7 @@ mod tests {
     async fn a_call_that_panics_is_answered_with_its_id_and_nothing_else() {
         for when_polled in [false, true] {
             let mut service = layer().layer(Panics { when_polled });
-            let mut request = Request::new(Body::empty());
+            let mut request = call();
             let id = HeaderValue::from_static("mine");
             request.headers_mut().insert(REQUEST_ID, id.clone());
             let response = service.call(request).await.expect("an answer");
@@ -212,7 +258,7 @@ mod tests {
     async fn a_call_ends_at_its_deadline_and_what_it_waits_for_is_dropped() {
         let dropped = Arc::new(());
         let mut service = layer().layer(Waits(Arc::clone(&dropped)));
-        let mut request = Request::new(Body::empty());
+        let mut request = call();
         request.headers_mut().insert("grpc-timeout", HeaderValue::from_static("5m"));
         let response = service.call(request).await.expect("an answer");
         let status = tonic::Status::from_header_map(response.headers()).expect("an error");

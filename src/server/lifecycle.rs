@@ -88,6 +88,7 @@ pub async fn run(
     // The sender is dropped, never used: that is the signal.
     let stopped = async { drop(stopped.await) };
     let look_at_access = access.reload();
+    let reopened = log.clone();
     let (traces, sending) = telemetry::start(&config.traces)?;
     let listeners: Listeners = listeners.into();
     let sources = Sources {
@@ -121,8 +122,11 @@ pub async fn run(
         how = control.told_to_stop(|| {
             asked.notify_one();
             look_at_access.notify_one();
+            reopened.iter().for_each(PredictionLog::reopen);
         }) => Ok(how),
     };
+    // The log ends when nobody is left who could hand it lines.
+    drop(reopened);
     health.stop();
     let registry = current.borrow().clone();
     // Nobody sends calls to a server that never was ready.

@@ -10,6 +10,7 @@ mod access_log;
 mod answerer;
 mod call;
 mod connections;
+mod content_type;
 mod control;
 mod convert;
 mod cpus;

@@ -54,14 +54,15 @@ pub(super) async fn keep_current(
         let loaded = files.load(None);
         (files, loaded)
     });
-    let (mut files, registry) = match first.await {
-        Ok((files, Ok(Ok(loaded)))) => (files, Arc::new(loaded.registry)),
+    let (mut files, Loaded { registry, refused }) = match first.await {
+        Ok((files, Ok(Ok(loaded)))) => (files, loaded),
         Ok((_, Ok(Err(error)))) => return error.into(),
         Ok((_, Err(panic))) => return ServeError::Loading(panic),
         Err(error) => return ServeError::Loading(error.to_string()),
     };
     let tasks = registry.routes().len();
-    outlets.publish.send_replace(Some(registry));
+    outlets.reloads.send_modify(|reloads| reloads.refused = directories(&refused));
+    outlets.publish.send_replace(Some(Arc::new(registry)));
     outlets.health.set_serving(true);
     tracing::info!(tasks, "serving");
     let mut polls = config.poll_interval().map(interval);
@@ -140,8 +141,7 @@ impl Outlets<'_> {
         let (error, count) = match outcome {
             Ok(Loaded { registry, refused }) => {
                 let tasks = registry.routes().len();
-                let of = |refused: &Refused| refused.directory.clone();
-                let count = refused.iter().map(of).collect::<BTreeSet<_>>().len();
+                let count = directories(&refused);
                 let before = self.publish.send_replace(Some(Arc::new(registry)));
                 // If no call holds it, a lot of memory is freed now.
                 drop(spawn_blocking(move || drop(before)));
@@ -165,6 +165,11 @@ impl Outlets<'_> {
         };
         self.reloads.send_modify(|reloads| reloads.record(error, count));
     }
+}
+
+/// How many checkpoints these are.
+fn directories(refused: &[Refused]) -> usize {
+    refused.iter().map(|refused| &refused.directory).collect::<BTreeSet<_>>().len()
 }
 
 fn interval(period: Duration) -> Interval {

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::config::ServerConfig;
 
-/// Bytes of the largest answer. What bounds an answer is examples x labels; this is far above
-/// anything sensible, and above the 4 MiB that clients take by default.
+/// Bytes of the largest answer that tells of tasks, such as that of ListTasks. Those that tell
+/// predictions are limited with a better error (`Answerer::fitting`).
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 
 /// Calls whose request is a stream, and may take as long as it likes.
@@ -93,12 +93,13 @@ pub(super) fn all(
     let open_inference = OpenInferenceService::new(Arc::clone(&answerer), health.serving());
     // Of a compressed message the limit holds before and after it is decompressed.
     let max_message_bytes = config.max_message_bytes.get();
+    let max_answer_bytes = MAX_ANSWER_BYTES.max(max_message_bytes);
     let mut inference = InferenceServer::new(InferenceService::new(config, answerer, stopping))
         .max_decoding_message_size(max_message_bytes)
-        .max_encoding_message_size(MAX_ANSWER_BYTES);
+        .max_encoding_message_size(max_answer_bytes);
     let mut open_inference = GrpcInferenceServiceServer::new(open_inference)
         .max_decoding_message_size(max_message_bytes)
-        .max_encoding_message_size(MAX_ANSWER_BYTES);
+        .max_encoding_message_size(max_answer_bytes);
     for encoding in [CompressionEncoding::Zstd, CompressionEncoding::Gzip] {
         inference = inference.accept_compressed(encoding).send_compressed(encoding);
         open_inference = open_inference.accept_compressed(encoding).send_compressed(encoding);

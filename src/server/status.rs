@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use tonic::{Code, Status, metadata::MetadataValue};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::{access::Refusal, convert::Protocol, request_id::RequestId};
+use super::{access::Refusal, content_type::NotGrpc, convert::Protocol, request_id::RequestId};
 use crate::{
     batching::BatchError,
     task::{FieldViolation, Kind},
@@ -47,6 +47,12 @@ pub(super) enum CallError {
     /// Whether there is such a task is not told.
     #[error("the task {task} is not among those that you may ask")]
     OutOfScope { task: String },
+    /// HTTP/2, but not gRPC.
+    #[error(transparent)]
+    NotGrpc(#[from] NotGrpc),
+    /// Bytes that are not the message that the method takes.
+    #[error("the request cannot be decoded: {0}")]
+    Malformed(String),
     /// The checkpoints are not loaded yet.
     #[error("loading: the server does not answer calls yet")]
     Loading,
@@ -62,6 +68,11 @@ pub(super) enum CallError {
     /// More prompts than a call may have. `field` is what there is too much of.
     #[error("{error}")]
     TooLarge { error: BatchError, field: &'static str },
+    /// More than a message may hold. `field` is what makes it smaller.
+    #[error(
+        "{field}: the answer has {bytes} bytes, and no more than server.max_message_bytes = {limit} are sent"
+    )]
+    AnswerTooLarge { bytes: usize, limit: usize, field: String },
     #[error("task {task:?} of checkpoint {checkpoint} answers what is no number")]
     NotFinite { task: String, checkpoint: String },
     #[error(transparent)]
@@ -72,6 +83,13 @@ pub(super) enum CallError {
 }
 
 impl CallError {
+    /// What tonic says of bytes that it cannot decode. It calls them its own fault; they are their
+    /// sender's.
+    pub(super) fn of_decoding(status: &Status) -> Option<Self> {
+        let is_fault = status.code() == Code::Internal;
+        is_fault.then(|| Self::Malformed(status.message().to_owned()))
+    }
+
     /// One thing is wrong with the request.
     pub(super) fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         let (field, description) = (field.into(), description.into());
@@ -115,10 +133,13 @@ impl CallError {
         match self {
             Self::Unauthenticated(_) => (Code::Unauthenticated, "UNAUTHENTICATED"),
             Self::OutOfScope { .. } => (Code::PermissionDenied, "TASK_NOT_ALLOWED"),
+            Self::NotGrpc(_) => (Code::Unimplemented, "NOT_GRPC"),
+            Self::Malformed(_) => (Code::InvalidArgument, "MALFORMED_REQUEST"),
             Self::Loading => (Code::Unavailable, "LOADING"),
             Self::UnknownTask { .. } => (Code::NotFound, "UNKNOWN_TASK"),
             Self::WrongKind { .. } => (Code::FailedPrecondition, "WRONG_KIND_OF_TASK"),
             Self::Invalid(_) => (Code::InvalidArgument, "INVALID_REQUEST"),
+            Self::AnswerTooLarge { .. } => (Code::InvalidArgument, "ANSWER_TOO_LARGE"),
             Self::Batch(error) | Self::TooLarge { error, .. } => reason_of_batch(error),
             Self::NotFinite { .. } | Self::Tokenizer(_) | Self::Panic(_) => {
                 (Code::Internal, INTERNAL)
@@ -139,6 +160,11 @@ impl CallError {
             Self::TooLarge { field, .. } => {
                 let description = format!("{message}: send fewer examples or tasks in one call");
                 bad_request(vec![FieldViolation { field: field.to_owned(), description }])
+            }
+            Self::AnswerTooLarge { field, .. } => {
+                let description =
+                    format!("{message}: ask for fewer labels (top_k), or send fewer examples");
+                bad_request(vec![FieldViolation { field, description }])
             }
             _ => ErrorDetails::new(),
         };

@@ -102,6 +102,10 @@ where
                 Poll::Ready(Some(Ok(request))) => self.begin(request),
                 Poll::Ready(Some(Err(status))) => {
                     let at = self.answered + self.in_flight.len();
+                    let status = match CallError::of_decoding(&status) {
+                        Some(error) => self.call.refuse(error),
+                        None => status,
+                    };
                     self.finish(Some(status::of_request(status, at)));
                 }
                 Poll::Ready(None) => self.finish(None),

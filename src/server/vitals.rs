@@ -3,6 +3,7 @@
 
 use std::{
     convert::Infallible,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -27,11 +28,38 @@ const MAX_FAILURES: usize = 3;
 /// Looks in the time that has to pass before something is noticed.
 const LOOKS: u32 = 4;
 
+/// Beats in the time that one batch may take.
+const BEATS: u32 = 16;
+
 /// Looks after the encoders for ever, says in `health` whether they work, and asks for a `reload` where
 /// one cannot be mended. While nothing is loaded, it says nothing.
 pub(super) async fn keep(
     config: &HealthConfig,
     current: CurrentRegistry,
+    health: &Health,
+    reload: &Notify,
+) -> Infallible {
+    tokio::select! {
+        never = beat(config.stall_timeout() / BEATS, &current) => never,
+        never = look_after(config, &current, health, reload) => never,
+    }
+}
+
+/// Tells all encoders that the process is alive.
+async fn beat(period: Duration, current: &CurrentRegistry) -> Infallible {
+    let mut beats = interval(period);
+    loop {
+        beats.tick().await;
+        let Some(registry) = current.borrow().clone() else { continue };
+        let serving = registry.one_of_each_encoder();
+        let batchers = serving.iter().map(|route| &route.batcher);
+        batchers.chain(&registry.leaving()).for_each(|batcher| batcher.beat(period));
+    }
+}
+
+async fn look_after(
+    config: &HealthConfig,
+    current: &CurrentRegistry,
     health: &Health,
     reload: &Notify,
 ) -> Infallible {
@@ -74,9 +102,13 @@ pub(super) async fn keep(
 
 fn looks(config: &HealthConfig) -> Interval {
     let shorter = config.probe_interval().min(config.stall_timeout());
-    let mut looks = time::interval(shorter / LOOKS);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    looks
+    interval(shorter / LOOKS)
+}
+
+fn interval(period: Duration) -> Interval {
+    let mut interval = time::interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 /// Whether an encoder has all its workers, after those that are lost were replaced, and predicts.
@@ -91,11 +123,27 @@ async fn works(route: Arc<Route>, config: HealthConfig) -> bool {
     if was_whole && has_predicted(&route, config.probe_interval()) {
         return true;
     }
-    let outcome = time::timeout(patience, predict(&route)).await;
-    let outcome = outcome.unwrap_or_else(|_| Err(format!("no answer within {patience:?}")));
-    outcome
+    predict_within(&route, patience)
+        .await
         .inspect_err(|reason| tracing::error!(task = route.name(), reason, "it does not predict"))
         .is_ok()
+}
+
+/// Asks for a prediction and waits for it so long, not counting time in which the process stood still.
+async fn predict_within(route: &Route, patience: Duration) -> Result<(), String> {
+    let mut predicted = pin!(predict(route));
+    let (mut wait, mut lost) = (patience, route.batcher.lost_time());
+    loop {
+        if let Ok(outcome) = time::timeout(wait, predicted.as_mut()).await {
+            return outcome;
+        }
+        let lost_by_now = route.batcher.lost_time();
+        wait = lost_by_now.saturating_sub(lost);
+        if wait.is_zero() {
+            return Err(format!("no answer within {patience:?}"));
+        }
+        lost = lost_by_now;
+    }
 }
 
 /// Whether a prediction came out lately, and not only errors since.

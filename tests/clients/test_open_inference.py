@@ -104,6 +104,7 @@ class Metadata(unittest.TestCase):
         self.assertEqual(tensors, [
             ("text", "BYTES", [-1]),
             ("probabilities", "FP32", [-1, 2]), ("labels", "BYTES", [-1]), ("truncated", "BOOL", [-1]),
+            ("decision", "BYTES", [-1]),
         ])
         told = CLIENT.get_model_metadata(INTENSITY, told.versions[0])
         self.assertEqual([one.name for one in told.outputs], ["value", "truncated"])

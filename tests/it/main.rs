@@ -14,6 +14,7 @@ mod import;
 mod precision;
 mod pretraining;
 mod server;
+mod signals;
 mod structure;
 mod tokenization;
 mod training;

@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("tokenization", &["panics", "prompt", "task"]),
     ("dataset", &["prompt", "task"]),
-    ("import", &["checkpoint", "export", "weights"]),
+    ("import", &["checkpoint", "export", "tokenization", "weights"]),
     (
         "inference",
         &["checkpoint", "evaluation", "export", "prompt", "task", "tokenization", "weights"],

@@ -46,8 +46,23 @@ pub(super) fn outputs(faults: &mut Faults, labels: raw::Labels) -> Option<Output
     }
     let positive = positive(faults, labels.positive.as_ref(), &names);
     let priors = labels.priors.as_ref().and_then(|priors| self::priors(faults, priors, &names));
+    let threshold = labels.threshold.and_then(|value| threshold(faults, &value, &names));
     let kind = Kind::Classification { labels: names };
-    Some(Outputs { kind, column: labels.column, label_words, positive, priors })
+    Some(Outputs { kind, column: labels.column, label_words, positive, priors, threshold })
+}
+
+/// The probability from which on the positive of two labels is decided for.
+fn threshold(faults: &mut Faults, value: &toml::Spanned<f64>, names: &[String]) -> Option<f32> {
+    let (span, value) = (value.span(), *value.get_ref());
+    if names.len() != 2 {
+        faults.add(&span, "a threshold is for two labels");
+        return None;
+    }
+    if !(0.0..=1.0).contains(&value) {
+        faults.add(&span, format!("threshold = {value}: it must lie between 0 and 1"));
+        return None;
+    }
+    Some(value as f32)
 }
 
 /// Of two labels one is looked for: the one named, or the second.

@@ -117,6 +117,9 @@ pub struct TaskFile {
     pub metric: Option<Metric>,
     /// `None` to choose them by the data.
     pub class_weights: Option<ClassWeights>,
+    /// Of two labels the probability from which on the positive one is decided for; `None` leaves it
+    /// to training.
+    pub threshold: Option<f32>,
     pub prompts: PromptPool,
     /// The file's text, kept with the checkpoint as it is.
     pub source: String,

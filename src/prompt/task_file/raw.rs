@@ -48,6 +48,7 @@ pub struct Labels {
     pub words: BTreeMap<Spanned<String>, Vec<String>>,
     pub positive: Option<Spanned<String>>,
     pub priors: Option<Spanned<BTreeMap<String, f64>>>,
+    pub threshold: Option<Spanned<f64>>,
 }
 
 #[derive(Deserialize)]

@@ -96,6 +96,11 @@ fn every_fault_has_its_line_and_template() {
         "[\"a\", \"a\"]",
         &[(14, "twice"), (16, "unknown label"), (17, "unknown label")],
     );
+    check(
+        "[\"negative\", \"positive\"]",
+        "[\"negative\", \"positive\", \"mixed\"]\nthreshold = 0.3",
+        &[(15, "a threshold is for two labels")],
+    );
     check("\"review-polarity\"", "\"../up\"", &[(3, "task name")]);
     check("[fields.text]", "[fields.extra]\n[fields.text]", &[(20, "used by no template")]);
     check(
@@ -132,13 +137,20 @@ fn labels_have_priors_and_a_positive_one() {
     let file = file.expect("a good file");
     assert_eq!((file.positive, file.priors), (Some(0), Some(vec![0.1, 0.9])));
     let plain = with_labels("").expect("a good file");
-    assert_eq!((plain.positive, plain.priors), (Some(1), None));
+    assert_eq!((plain.positive, plain.priors, plain.threshold), (Some(1), None, None));
+    for threshold in [0.0, 0.35, 1.0f32] {
+        let file = with_labels(&format!("threshold = {threshold:?}")).expect("a good file");
+        assert_eq!(file.threshold, Some(threshold));
+    }
     for (lines, message) in [
         ("positive = \"neutral\"", "one of two labels"),
         ("priors = { positive = 1.0 }", "above 0"),
         ("priors = { positive = 0.5, negative = 0.6 }", "sum to 1"),
         ("priors = { positive = 0.5, negative = 0.4, neutral = 0.1 }", "unknown label"),
         ("priors = { positive = inf, negative = 0.1 }", "above 0"),
+        ("threshold = 1.01", "threshold = 1.01: it must lie between 0 and 1"),
+        ("threshold = -0.1", "between 0 and 1"),
+        ("threshold = nan", "between 0 and 1"),
     ] {
         let error = with_labels(lines).expect_err(lines).to_string();
         assert!(error.contains(message) && error.starts_with("t.toml:"), "{error}");

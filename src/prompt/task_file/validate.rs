@@ -64,6 +64,7 @@ pub(super) struct Outputs {
     pub label_words: BTreeMap<String, Vec<String>>,
     pub positive: Option<usize>,
     pub priors: Option<Vec<f64>>,
+    pub threshold: Option<f32>,
 }
 
 pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFault>> {
@@ -88,6 +89,7 @@ pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFa
             priors: outputs.priors,
             metric,
             class_weights,
+            threshold: outputs.threshold,
             prompts,
             source: source.to_owned(),
         }),
@@ -243,7 +245,8 @@ fn regression(faults: &mut Faults, target: &toml::Spanned<raw::Target>) -> Optio
     }
     let kind = Kind::Regression { min: target.min, max: target.max };
     let column = target.column.clone();
-    Some(Outputs { kind, column, label_words: BTreeMap::new(), positive: None, priors: None })
+    let label_words = BTreeMap::new();
+    Some(Outputs { kind, column, label_words, positive: None, priors: None, threshold: None })
 }
 
 fn prompts(

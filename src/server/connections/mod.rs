@@ -8,6 +8,7 @@
 //! - `room`: which connection goes where a new one is one too many.
 //! - `accept`: errors of the listener, and connections over the limit.
 //! - `connection`: what is known of one connection, and when it is overdue.
+//! - `opening`: whether it begins with HTTP/2, and what it is answered if not.
 //! - `watched`: the bytes of one, with the beginning of HTTP/2 and stalled writing noticed.
 //! - `calls`: each call's task, and answers that their client does not take.
 //! - `answer`, `request`: the bodies, both ways; `zstd`: what compressed ones may claim.
@@ -17,6 +18,7 @@ mod answer;
 mod calls;
 mod connection;
 mod limits;
+mod opening;
 mod request;
 mod room;
 mod watched;
@@ -184,8 +186,20 @@ impl<S: Answers> Serving<S> {
     }
 
     /// HTTP/2, until one of the two sides has had enough.
-    async fn drive(mut self, stream: Stream, connection: &Arc<Connection>) {
-        let io = Watched::new(stream, self.limits.send, Arc::clone(connection));
+    async fn drive(mut self, mut stream: Stream, connection: &Arc<Connection>) {
+        let begun = tokio::select! {
+            begun = opening::open(&mut stream) => match begun {
+                Some(begun) => begun,
+                None => return tracing::debug!(connection = connection.id(), "it is not HTTP/2"),
+            },
+            reason = connection.broken_off() => {
+                return tracing::info!(connection = connection.id(), reason, "broken off");
+            }
+            // It is overdue before HTTP/2 has begun.
+            _ = connection.overdue(&self.limits) => return,
+            _ = self.stopping.wait_for(|stopping| *stopping) => return,
+        };
+        let io = Watched::new(stream, self.limits.send, Arc::clone(connection)).after(begun);
         let entrance = Entrance {
             service: self.service,
             connection: Arc::clone(connection),

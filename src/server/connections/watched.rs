@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use hyper::body::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -83,6 +84,8 @@ impl AsyncWrite for Stream {
 /// written for long.
 pub(super) struct Watched<S> {
     stream: S,
+    /// What was read of it before, and is read again.
+    begun: Bytes,
     connection: Arc<Connection>,
     /// `None` once HTTP/2 has begun.
     beginning: Option<Beginning>,
@@ -94,7 +97,13 @@ pub(super) struct Watched<S> {
 impl<S> Watched<S> {
     pub(super) fn new(stream: S, send_timeout: Duration, connection: Arc<Connection>) -> Self {
         let beginning = Some(Beginning::default());
-        Self { stream, connection, beginning, send_timeout, stalled: None }
+        let begun = Bytes::new();
+        Self { stream, begun, connection, beginning, send_timeout, stalled: None }
+    }
+
+    /// The same, of which these bytes were read already.
+    pub(super) fn after(self, begun: Vec<u8>) -> Self {
+        Self { begun: begun.into(), ..self }
     }
 
     /// What a write came to, unless it has waited for too long.
@@ -126,7 +135,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let read = match this.begun.len().min(buffer.remaining()) {
+            0 => Pin::new(&mut this.stream).poll_read(context, buffer),
+            count => {
+                buffer.put_slice(&this.begun.split_to(count));
+                Poll::Ready(Ok(()))
+            }
+        };
         if let Some(beginning) = &mut this.beginning
             && beginning.is_over_after(&buffer.filled()[before..])
         {

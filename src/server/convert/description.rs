@@ -38,7 +38,7 @@ pub(in crate::server) fn task(route: &Route) -> proto::Task {
         model: route.checkpoint.clone(),
         metrics: route.task.report.metrics.clone(),
         positive_label: file.positive_label().unwrap_or_default().to_owned(),
-        decision_threshold: route.task.predictor.head.calibration.threshold,
+        decision_threshold: route.task.predictor.decision_threshold(),
     }
 }
 

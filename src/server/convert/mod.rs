@@ -9,4 +9,6 @@ mod response;
 pub(super) use description::task;
 pub(super) use paths::Protocol;
 pub(super) use request::{Limits, question};
-pub(super) use response::{best_first, classify_response, predict_response, regress_response};
+pub(super) use response::{
+    Wanted, best_first, classify_response, predict_response, regress_response,
+};

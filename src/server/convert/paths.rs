@@ -35,7 +35,7 @@ impl Protocol {
     }
 
     /// An option.
-    pub(super) fn option(self, name: &str) -> String {
+    pub(in crate::server) fn option(self, name: &str) -> String {
         match self {
             Self::Dynamar => format!("options.{name}"),
             Self::OpenInference => format!("parameters.{name}"),

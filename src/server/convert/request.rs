@@ -12,7 +12,7 @@ use crate::{
         proto::{self, options::TemplateMode},
         status::{CallError, list, shown},
     },
-    task::{self, Example, FieldViolation, Task},
+    task::{self, Example, FieldViolation, Kind, Task},
 };
 
 /// More wrong names than this in one list are counted, not looked at one by one: saying what is
@@ -41,6 +41,7 @@ pub(in crate::server) fn question(
     let tasks: Vec<&Task> = routes.iter().map(|route| &route.task.predictor.file.task).collect();
     let examples = check_examples(&tasks, examples, limits, protocol, &mut violations);
     let choices = check_templates(&routes, options, protocol, &mut violations);
+    check_threshold(&tasks, options.threshold, protocol, &mut violations);
     if !violations.is_empty() {
         return Err(CallError::Invalid(violations));
     }
@@ -128,6 +129,25 @@ fn check_templates(
         })
     });
     choices.collect()
+}
+
+/// A threshold is a probability, and for labels.
+fn check_threshold(
+    tasks: &[&Task],
+    threshold: Option<f32>,
+    protocol: Protocol,
+    violations: &mut Vec<FieldViolation>,
+) {
+    let Some(threshold) = threshold else { return };
+    let has_labels = |task: &&Task| matches!(task.kind, Kind::Classification { .. });
+    let description = if !(0.0..=1.0).contains(&threshold) {
+        format!("{threshold} is no probability: it must lie between 0 and 1")
+    } else if !tasks.iter().any(has_labels) {
+        "a regression has no labels to decide between".to_owned()
+    } else {
+        return;
+    };
+    violations.push(violation(protocol.option("threshold"), description));
 }
 
 /// How a violation speaks of a task: where there are several, by its name.

@@ -10,10 +10,29 @@ use crate::{
     task::{Kind, Output, Prediction},
 };
 
-/// The answer of Classify. Of the labels the `top_k` best are told, 0 tells all.
-pub(in crate::server) fn classify_response(answer: Answer, top_k: u32) -> proto::ClassifyResponse {
+/// What is told of a classification.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::server) struct Wanted {
+    /// The best so many labels; 0 is all.
+    top_k: u32,
+    /// In place of the task's own.
+    threshold: Option<f32>,
+}
+
+impl Wanted {
+    /// As these options, which were checked, ask for.
+    pub fn by(options: &proto::Options) -> Self {
+        Self { top_k: options.top_k, threshold: options.threshold }
+    }
+}
+
+/// The answer of Classify.
+pub(in crate::server) fn classify_response(
+    answer: Answer,
+    wanted: Wanted,
+) -> proto::ClassifyResponse {
     let metadata = Some(metadata(&answer));
-    let results = answer.tasks.into_iter().flat_map(|task| classifications(task, top_k));
+    let results = answer.tasks.into_iter().flat_map(|task| classifications(task, wanted));
     proto::ClassifyResponse { results: results.collect(), metadata }
 }
 
@@ -25,20 +44,23 @@ pub(in crate::server) fn regress_response(answer: Answer) -> proto::RegressRespo
 }
 
 /// The answer of Predict.
-pub(in crate::server) fn predict_response(answer: Answer, top_k: u32) -> proto::PredictResponse {
+pub(in crate::server) fn predict_response(
+    answer: Answer,
+    wanted: Wanted,
+) -> proto::PredictResponse {
     let metadata = Some(metadata(&answer));
-    let predictions = answer.tasks.into_iter().map(|task| task_prediction(task, top_k));
+    let predictions = answer.tasks.into_iter().map(|task| task_prediction(task, wanted));
     proto::PredictResponse { predictions: predictions.collect(), metadata }
 }
 
-fn task_prediction(answer: TaskAnswer, top_k: u32) -> proto::TaskPrediction {
+fn task_prediction(answer: TaskAnswer, wanted: Wanted) -> proto::TaskPrediction {
     use proto::task_prediction::Answer;
     let route = Arc::clone(&answer.route);
     let metadata = proto::Metadata { model: route.checkpoint.clone(), ..Default::default() };
     let metadata = Some(metadata);
     let wire = match route.task.predictor.file.task.kind {
         Kind::Classification { .. } => {
-            let results = classifications(answer, top_k).collect();
+            let results = classifications(answer, wanted).collect();
             Answer::Classify(proto::ClassifyResponse { results, metadata })
         }
         Kind::Regression { .. } => {
@@ -66,18 +88,21 @@ fn metadata(answer: &Answer) -> proto::Metadata {
 }
 
 /// A classification task gives no values; they would be left out.
-fn classifications(answer: TaskAnswer, top_k: u32) -> impl Iterator<Item = proto::Classification> {
+fn classifications(
+    answer: TaskAnswer,
+    wanted: Wanted,
+) -> impl Iterator<Item = proto::Classification> {
     let TaskAnswer { route, predictions } = answer;
     predictions.into_iter().map(move |prediction| {
         let Prediction { output, truncated, template_spread } = prediction;
+        let (predictor, names) = (&route.task.predictor, route.task.predictor.file.labels());
+        let decision = predictor.decide(&output, wanted.threshold);
+        let decision = decision.map(|label| names[label].clone()).unwrap_or_default();
         let labels = match output {
-            Output::Probabilities(probabilities) => {
-                let labels = route.task.predictor.file.labels();
-                best_first(labels, &probabilities, top_k)
-            }
+            Output::Probabilities(probabilities) => best_first(names, &probabilities, wanted.top_k),
             Output::Value(_) => Vec::new(),
         };
-        proto::Classification { labels, truncated, template_spread }
+        proto::Classification { labels, truncated, template_spread, decision }
     })
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::Metrics;
 use crate::{
     batching::{Batcher, Situation},
-    metrics::{Page, show_process},
+    metrics::{Page, show_log_lines, show_process},
     prediction_log::PredictionLog,
     registry::{Registry, Route},
     server::{CurrentRegistry, access::Access, control::Reloads},
@@ -49,6 +49,7 @@ impl Sources {
         if let Some(registry) = registry {
             self.show_registry(&mut page, &registry);
         }
+        show_log_lines(&mut page);
         show_process(&mut page);
         page.text()
     }

@@ -9,6 +9,8 @@ pub(in crate::server) enum OutputTensor {
     Probabilities,
     /// The most probable label, or as many as `top_k` asks for.
     Labels,
+    /// The label to act on; empty where none is decided for.
+    Decision,
     /// The number, in the unit of the training target.
     Value,
     /// Whether text was cut to fit.
@@ -16,12 +18,19 @@ pub(in crate::server) enum OutputTensor {
 }
 
 impl OutputTensor {
-    /// All outputs of a task of this kind, in the order in which they come unless another is asked for.
+    /// All outputs of a task of this kind.
     pub(super) fn of(kind: &Kind) -> &'static [Self] {
         match kind {
-            Kind::Classification { .. } => &[Self::Probabilities, Self::Labels, Self::Truncated],
+            Kind::Classification { .. } => {
+                &[Self::Probabilities, Self::Labels, Self::Truncated, Self::Decision]
+            }
             Kind::Regression { .. } => &[Self::Value, Self::Truncated],
         }
+    }
+
+    /// Those that come where none is asked for by its name, in this order.
+    pub(super) fn usual(kind: &Kind) -> impl Iterator<Item = Self> {
+        Self::of(kind).iter().copied().filter(|&output| output != Self::Decision)
     }
 
     /// Its name in a request.
@@ -29,6 +38,7 @@ impl OutputTensor {
         match self {
             Self::Probabilities => "probabilities",
             Self::Labels => "labels",
+            Self::Decision => "decision",
             Self::Value => "value",
             Self::Truncated => "truncated",
         }
@@ -38,7 +48,7 @@ impl OutputTensor {
     pub(super) fn datatype(self) -> &'static str {
         match self {
             Self::Probabilities => "FP32",
-            Self::Labels => "BYTES",
+            Self::Labels | Self::Decision => "BYTES",
             Self::Value => "FP64",
             Self::Truncated => "BOOL",
         }
@@ -51,7 +61,7 @@ impl OutputTensor {
         match self {
             Self::Probabilities => vec![examples, wide(labels)],
             Self::Labels if top_k > 0 => vec![examples, i64::from(top_k).min(wide(labels))],
-            Self::Labels | Self::Value | Self::Truncated => vec![examples],
+            Self::Labels | Self::Decision | Self::Value | Self::Truncated => vec![examples],
         }
     }
 }

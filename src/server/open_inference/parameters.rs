@@ -26,7 +26,8 @@ const OF_INPUTS_WITHOUT_EFFECT: &str = "binary_data_size";
 const OF_OUTPUTS_WITHOUT_EFFECT: &str = "binary_data";
 
 /// What a violation says of a parameter that is not known.
-const KNOWN: &str = "unknown parameter; there are: top_k, template_mode, template_ids, timeout";
+const KNOWN: &str =
+    "unknown parameter; there are: top_k, threshold, template_mode, template_ids, timeout";
 
 /// What stands between template ids, none of which contains it.
 const SEPARATOR: char = ',';
@@ -116,6 +117,7 @@ impl Wishes {
     fn take(&mut self, name: &str, choice: Option<&ParameterChoice>) -> Result<(), String> {
         match name {
             "top_k" => self.options.top_k = top_k(choice)?,
+            "threshold" => self.options.threshold = Some(threshold(choice)?),
             "template_mode" => self.options.template_mode = template_mode(choice)?.into(),
             "template_ids" => self.options.template_ids = template_ids(choice)?,
             "timeout" => self.timeout = timeout(choice)?,
@@ -139,6 +141,17 @@ fn top_k(choice: Option<&ParameterChoice>) -> Result<u32, String> {
     let count = count(choice).ok_or("an integer, 0 or more, is needed")?;
     // More than any task has labels.
     Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// A number; whether it is a probability is checked with the other options.
+fn threshold(choice: Option<&ParameterChoice>) -> Result<f32, String> {
+    match choice {
+        Some(&ParameterChoice::DoubleParam(value)) => Ok(value as f32),
+        // Of integers these alone are probabilities.
+        Some(&ParameterChoice::Int64Param(0) | &ParameterChoice::Uint64Param(0)) => Ok(0.0),
+        Some(&ParameterChoice::Int64Param(1) | &ParameterChoice::Uint64Param(1)) => Ok(1.0),
+        _ => Err("a number from 0 to 1 is needed".to_owned()),
+    }
 }
 
 fn timeout(choice: Option<&ParameterChoice>) -> Result<Option<Duration>, String> {
@@ -191,9 +204,10 @@ mod tests {
 
     #[test]
     fn our_options_are_taken_and_what_clients_send_to_everybody_is_let_pass() {
-        use ParameterChoice::{BoolParam, Int64Param, Uint64Param};
+        use ParameterChoice::{BoolParam, DoubleParam, Int64Param, Uint64Param};
         let wishes = of(vec![
             ("top_k", Int64Param(2)),
+            ("threshold", DoubleParam(0.25)),
             ("template_mode", text("ensemble")),
             ("template_ids", text("a, b.c")),
             ("timeout", Uint64Param(1500)),
@@ -207,6 +221,7 @@ mod tests {
             top_k: 2,
             template_mode: TemplateMode::Ensemble.into(),
             template_ids: vec!["a".to_owned(), "b.c".to_owned()],
+            threshold: Some(0.25),
         };
         let expected = Wishes { options, timeout: Some(Duration::from_micros(1500)) };
         assert_eq!(wishes, Ok(expected));
@@ -223,6 +238,8 @@ mod tests {
             ("top_k", Int64Param(-1)),
             ("top_k", DoubleParam(1.0)),
             ("top_k", text("1")),
+            ("threshold", text("0.5")),
+            ("threshold", Int64Param(2)),
             ("template_mode", text("SINGLE")),
             ("template_mode", Int64Param(1)),
             ("template_ids", BoolParam(true)),

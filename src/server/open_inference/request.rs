@@ -41,12 +41,14 @@ pub(in crate::server) struct Inquiry {
 }
 
 /// How it is to be answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(in crate::server) struct Form {
     /// In this order; none twice.
     pub outputs: Vec<OutputTensor>,
     /// Labels of each example; 0 is the most probable one alone, without a dimension.
     pub top_k: u32,
+    /// For the output `decision`, in place of the task's own.
+    pub threshold: Option<f32>,
     /// Whether tensors travel as bytes in one piece.
     pub raw: bool,
 }
@@ -76,7 +78,7 @@ pub(in crate::server) fn read(
             example.fields.insert(field.clone(), text);
         }
     }
-    let form = Form { outputs, top_k: options.top_k, raw };
+    let form = Form { outputs, top_k: options.top_k, threshold: options.threshold, raw };
     Ok(Inquiry { examples, options, timeout, form })
 }
 
@@ -246,7 +248,7 @@ impl Reader<'_> {
         None
     }
 
-    /// What is to be answered: all outputs, unless some are asked for.
+    /// What is to be answered: the usual outputs, unless some are asked for.
     fn outputs(&mut self, asked: &[InferRequestedOutputTensor]) -> Vec<OutputTensor> {
         let all = OutputTensor::of(&self.task.kind);
         if asked.len() > all.len() + MAX_UNKNOWN {
@@ -272,7 +274,10 @@ impl Reader<'_> {
                 }
             }
         }
-        if asked.is_empty() { all.to_vec() } else { outputs }
+        match asked.is_empty() {
+            true => OutputTensor::usual(&self.task.kind).collect(),
+            false => outputs,
+        }
     }
 }
 

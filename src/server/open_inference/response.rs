@@ -7,7 +7,10 @@ use super::{
     texts::to_raw,
 };
 use crate::{
-    server::{call::Answer, convert::best_first},
+    server::{
+        call::{Answer, TaskAnswer},
+        convert::best_first,
+    },
     task::{Kind, Output, Prediction, Task},
 };
 
@@ -31,26 +34,44 @@ pub(super) fn response(
     for answer in answer.tasks {
         response.model_version = answer.route.checkpoint.clone();
         let task = &answer.route.task.predictor.file.task;
+        let decisions = decisions(&answer, form);
+        let told = Told { task, predictions: &answer.predictions, decisions: &decisions };
         for &output in &form.outputs {
-            add(&mut response, output, task, &answer.predictions, form);
+            add(&mut response, output, told, form);
         }
     }
     response
 }
 
-fn add(
-    response: &mut ModelInferResponse,
-    output: OutputTensor,
-    task: &Task,
-    predictions: &[Prediction],
-    form: &Form,
-) {
-    let elements = elements(output, task, predictions, form.top_k);
-    let examples = i64::try_from(predictions.len()).unwrap_or(i64::MAX);
+/// What one task says of all examples.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    task: &'a Task,
+    predictions: &'a [Prediction],
+    /// The label that each decides for; empty where it decides for none.
+    decisions: &'a [String],
+}
+
+/// The label that each example's answer decides for, if that is asked for.
+fn decisions(answer: &TaskAnswer, form: &Form) -> Vec<String> {
+    if !form.outputs.contains(&OutputTensor::Decision) {
+        return Vec::new();
+    }
+    let predictor = &answer.route.task.predictor;
+    let decision = |prediction: &Prediction| {
+        let label = predictor.decide(&prediction.output, form.threshold);
+        label.map(|label| predictor.file.labels()[label].clone()).unwrap_or_default()
+    };
+    answer.predictions.iter().map(decision).collect()
+}
+
+fn add(response: &mut ModelInferResponse, output: OutputTensor, told: Told<'_>, form: &Form) {
+    let elements = elements(output, told, form.top_k);
+    let examples = i64::try_from(told.predictions.len()).unwrap_or(i64::MAX);
     let mut tensor = InferOutputTensor {
         name: output.name().to_owned(),
         datatype: output.datatype().to_owned(),
-        shape: output.shape(task, examples, form.top_k),
+        shape: output.shape(told.task, examples, form.top_k),
         ..Default::default()
     };
     match form.raw {
@@ -60,7 +81,8 @@ fn add(
     response.outputs.push(tensor);
 }
 
-fn elements(output: OutputTensor, task: &Task, predictions: &[Prediction], top_k: u32) -> Elements {
+fn elements(output: OutputTensor, told: Told<'_>, top_k: u32) -> Elements {
+    let Told { task, predictions, decisions } = told;
     let outputs = predictions.iter().map(|prediction| &prediction.output);
     // A task of the one kind has no output of the other.
     let probabilities = outputs.clone().filter_map(|output| match output {
@@ -76,6 +98,9 @@ fn elements(output: OutputTensor, task: &Task, predictions: &[Prediction], top_k
             };
             let best = probabilities.flat_map(|all| best_first(labels, all, top_k.max(1)));
             Elements::Bytes(best.map(|score| score.label.into_bytes()).collect())
+        }
+        OutputTensor::Decision => {
+            Elements::Bytes(decisions.iter().map(|label| label.clone().into_bytes()).collect())
         }
         OutputTensor::Value => {
             let values = outputs.filter_map(|output| match output {
@@ -133,7 +158,9 @@ mod tests {
         let rows = [[0.25, 0.5, 0.25], [0.25, 0.125, 0.625]];
         let all = predictions(rows.map(|row| Output::Probabilities(row.to_vec())).to_vec());
         let of = |output: OutputTensor, top_k| {
-            (output.shape(&task, 2, top_k), elements(output, &task, &all, top_k))
+            let decisions = ["b".to_owned(), String::new()];
+            let told = Told { task: &task, predictions: &all, decisions: &decisions };
+            (output.shape(&task, 2, top_k), elements(output, told, top_k))
         };
         let bytes = |texts: &[&str]| {
             Elements::Bytes(texts.iter().map(|text| text.as_bytes().to_vec()).collect())
@@ -146,6 +173,7 @@ mod tests {
         assert_eq!(of(OutputTensor::Labels, 2), (vec![2, 2], bytes(&["b", "a", "c", "a"])));
         let whole = bytes(&["b", "a", "c", "c", "a", "b"]);
         assert_eq!(of(OutputTensor::Labels, u32::MAX), (vec![2, 3], whole));
+        assert_eq!(of(OutputTensor::Decision, 2), (vec![2], bytes(&["b", ""])));
         let cut = Elements::Bool(vec![false, true]);
         assert_eq!(of(OutputTensor::Truncated, 0), (vec![2], cut));
     }
@@ -155,7 +183,8 @@ mod tests {
         let task = task(Kind::Regression { min: None, max: None });
         let all = predictions(vec![Output::Value(1.5), Output::Value(-0.25)]);
         assert_eq!(OutputTensor::Value.shape(&task, 2, 7), [2]);
-        let values = elements(OutputTensor::Value, &task, &all, 7);
+        let told = Told { task: &task, predictions: &all, decisions: &[] };
+        let values = elements(OutputTensor::Value, told, 7);
         assert_eq!(values, Elements::Fp64(vec![1.5, -0.25]));
     }
 

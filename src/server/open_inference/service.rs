@@ -55,7 +55,8 @@ impl OpenInferenceService {
         let asked = Asked { examples, options, protocol: Protocol::OpenInference };
         let answer = self.answerer.answer(vec![route], asked, &call, None);
         let answer = in_time(answer, deadline.map(Deadline)).await??;
-        Ok(response(model, id, &form, answer))
+        let top_k_path = Protocol::OpenInference.option("top_k");
+        self.answerer.fitting(response(model, id, &form, answer), top_k_path)
     }
 
     fn is_ready(&self) -> bool {

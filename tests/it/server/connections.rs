@@ -68,6 +68,36 @@ async fn half_a_handshake_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn http1_is_answered_in_its_own_words_and_held_to_the_limits() {
+    let mut config = config();
+    config.server.handshake_timeout_ms = 100;
+    let stage = Stage::ready_with(config).await;
+    let body = "x".repeat(10_000);
+    let post = format!("POST /dynamar.v1.Inference/Classify HTTP/1.1\r\nhost: x\r\n\r\n{body}");
+    for address in [stage.address, stage.probes] {
+        for request in ["GET / HTTP/1.1\r\nhost: x\r\n\r\n", "HEAD /x HTTP/1.0\n\n", &post] {
+            // Closed by the server, though the client would go on.
+            let mut client = said(address, request.as_bytes()).await;
+            let mut answer = String::new();
+            soon(client.read_to_string(&mut answer)).await.expect("text");
+            let (head, sentence) = answer.split_once("\r\n\r\n").expect("a head");
+            assert!(head.starts_with("HTTP/1.1 505 HTTP Version Not Supported\r\n"), "{answer}");
+            assert!(head.contains(&format!("content-length: {}\r\n", sentence.len())), "{answer}");
+            assert!(sentence.starts_with("This port speaks gRPC, which is HTTP/2"), "{answer}");
+        }
+        // Half of a line, a line without end, and a body without end.
+        closed(said(address, b"GET / HT").await).await;
+        closed(said(address, "G".repeat(9000).as_bytes()).await).await;
+        let mut endless = said(address, b"PUT / HTTP/1.1\r\n\r\n").await;
+        soon(async { while endless.write_all(body.as_bytes()).await.is_ok() {} }).await;
+    }
+    soon(stage.client().await.classify(classify("polarity", texts(&["fine"]))))
+        .await
+        .expect("fine");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_whose_first_call_does_not_come_has_to_go() {
     let mut config = config();
     config.server.first_call_timeout_ms = 100;

@@ -245,15 +245,55 @@ fn a_directory_without_tasks_says_how_to_make_one() {
     }
 }
 
-#[test]
-fn a_task_in_two_checkpoints_names_both() {
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_checkpoints_with_a_task_a_start_serves_the_first_and_counts_the_other() {
     let home = tempfile::tempdir().expect("a directory");
-    checkpoints::write(&home.path().join("old"), &[POLARITY]);
-    checkpoints::write(&home.path().join("new"), &[INTENSITY, POLARITY]);
+    checkpoints::write(&home.path().join("old"), &[INTENSITY, POLARITY]);
+    checkpoints::write(&home.path().join("new"), &[POLARITY]);
+    let loaded = load(home.path(), &config(), None, &Control::new()).expect("one serves");
+    let [refused] = &loaded.refused[..] else { panic!("one is refused: {:?}", loaded.refused) };
+    assert_eq!(refused.directory, home.path().join("old").display().to_string());
+    let first = home.path().join("new").display().to_string();
+    let words = format!("a server that starts with both serves that of {first}");
+    assert!(
+        refused.reason.contains("\"polarity\"") && refused.reason.contains(&words),
+        "{refused:?}"
+    );
+    let names: Vec<&str> = loaded.registry.routes().map(|route| route.name()).collect();
+    assert_eq!(names, ["polarity"]);
+    loaded.registry.close();
+    loaded.registry.join();
+    let stage = Stage::ready_over(home, config(), None).await;
+    assert_eq!(stage.metric("dynamar_checkpoints_refused").await, Some(1.0));
+    let request = classify("polarity", texts(&["fine"]));
+    soon(stage.client().await.classify(request)).await.expect("answered");
+    std::fs::remove_dir_all(stage.models.path().join("new")).expect("removed");
+    assert_eq!(stage.reload().await.refused, 0);
+    assert_eq!(stage.metric("dynamar_checkpoints_refused").await, Some(0.0));
+    stage.stop().await;
+}
+
+#[test]
+fn a_directory_that_cannot_be_looked_into_keeps_no_server_from_starting() {
+    let home = tempfile::tempdir().expect("a directory");
+    // As `lost+found` is for whoever is not root; root can look everywhere but there.
+    let closed = home.path().join("lost+found");
+    std::os::unix::fs::symlink(&closed, &closed).expect("linked");
     let error = load_error(home.path());
-    for part in ["\"polarity\"", "/old", "/new"] {
-        assert!(error.contains(part), "{error}");
-    }
+    assert!(error.contains("directories in it cannot be read"), "{error}");
+    checkpoints::write(&home.path().join("good"), &[POLARITY]);
+    let first = load(home.path(), &config(), None, &Control::new()).expect("loaded");
+    assert_eq!(first.refused, []);
+    let again = load(home.path(), &config(), Some(&first.registry), &Control::new());
+    let again = again.expect("loaded");
+    assert_eq!(again.refused, []);
+    // One that has a manifest is a checkpoint, and broken.
+    std::fs::create_dir(home.path().join("odd")).expect("made");
+    let manifest = home.path().join("odd/manifest.json");
+    std::os::unix::fs::symlink(&manifest, &manifest).expect("linked");
+    assert!(load_error(home.path()).contains("cannot read"), "{}", load_error(home.path()));
+    again.registry.close();
+    again.registry.join();
 }
 
 #[test]

@@ -275,13 +275,14 @@ async fn models_tell_their_tensors_and_versions_are_asked_for() {
     assert_eq!(told.versions, ["1"]);
     let tensors = told.inputs.iter().chain(&told.outputs);
     let tensors: Vec<_> = tensors.map(|one| (&*one.name, &*one.datatype, &*one.shape)).collect();
-    let expected: [(&str, &str, &[i64]); 6] = [
+    let expected: [(&str, &str, &[i64]); 7] = [
         ("query", "BYTES", &[-1]),
         ("title", "BYTES", &[-1]),
         ("brand", "BYTES", &[-1]),
         ("probabilities", "FP32", &[-1, 4]),
         ("labels", "BYTES", &[-1]),
         ("truncated", "BOOL", &[-1]),
+        ("decision", "BYTES", &[-1]),
     ];
     assert_eq!(tensors, expected);
     let unknown = metadata("polarity", "3").await.expect_err("unknown");

@@ -87,6 +87,41 @@ async fn a_log_that_cannot_be_written_costs_lines_and_no_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_renamed_or_removed_is_written_anew_in_its_place() {
+    let place = tempfile::tempdir().expect("a directory");
+    let (path, renamed) = (place.path().join("log"), place.path().join("log-20261128"));
+    let stage = Stage::ready_with(logging(&path, LoggedInputs::Full)).await;
+    let mut client = stage.client().await;
+    let written = "dynamar_prediction_log_total{outcome=\"written\"}";
+    let mut ask = async |text: &str, count: f64| {
+        soon(client.classify(classify("polarity", texts(&[text])))).await.expect("answered");
+        soon(async { while stage.metric(written).await != Some(count) {} }).await;
+    };
+    ask("one", 1.0).await;
+    fs::rename(&path, &renamed).expect("renamed");
+    // As on SIGHUP: the new file is there before the next line.
+    stage.reload().await;
+    soon(async {
+        while !path.exists() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    ask("two", 2.0).await;
+    let of = |path: &Path| -> Vec<Value> {
+        lines(path).iter().map(|line| line["fields"]["text"].clone()).collect()
+    };
+    assert_eq!((of(&renamed), of(&path)), (vec!["one".into()], vec!["two".into()]));
+    // Without a signal.
+    fs::remove_file(&path).expect("removed");
+    ask("three", 3.0).await;
+    assert_eq!(of(&path), ["three"]);
+    let dropped = stage.metric("dynamar_prediction_log_total{outcome=\"dropped\"}").await;
+    assert_eq!(dropped, Some(0.0));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_does_not_start_without_the_log_that_it_should_write() {
     let place = tempfile::tempdir().expect("a directory");
     let path = place.path().join("no/such/directory/log");

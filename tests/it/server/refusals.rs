@@ -89,6 +89,7 @@ async fn every_fault_of_the_options_is_named_together_with_the_others() {
             top_k: 1,
             template_mode: mode,
             template_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            threshold: None,
         }),
         ..classify("polarity", examples)
     };
@@ -176,5 +177,43 @@ async fn a_call_that_can_never_wait_is_told_to_be_smaller() {
     assert_eq!(status.code(), Code::InvalidArgument);
     assert_eq!(paths(&status), ["examples"]);
     assert_eq!(reason(&status), "CALL_TOO_LARGE");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_too_large_is_refused_with_what_makes_it_smaller() {
+    let mut config = config();
+    config.server.max_message_bytes = count(2048);
+    let stage = Stage::ready_with(config).await;
+    let mut client = stage.client().await;
+    let asked = |top_k| proto::ClassifyRequest {
+        options: Some(proto::Options { top_k, ..Default::default() }),
+        ..classify("polarity", texts(&["x"; 64]))
+    };
+    let check = |status: Status, prefix: &str| {
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        assert_eq!(paths(&status), ["options.top_k"]);
+        assert_eq!(reason(&status), "ANSWER_TOO_LARGE");
+        let words = "and no more than server.max_message_bytes = 2048 are sent";
+        assert!(status.message().starts_with(prefix), "{status:?}");
+        assert!(status.message().contains(words), "{status:?}");
+    };
+    check(
+        soon(client.classify(asked(0))).await.expect_err("too large"),
+        "options.top_k: the answer",
+    );
+    let several = proto::PredictRequest {
+        tasks: vec!["polarity".to_owned(), "intensity".to_owned()],
+        examples: texts(&["x"; 64]),
+        options: None,
+    };
+    check(soon(client.predict(several)).await.expect_err("too large"), "options.top_k: the answer");
+    let streamed = soon(client.classify_stream(tokio_stream::iter([asked(1), asked(0)]))).await;
+    let mut answers = streamed.expect("a stream").into_inner();
+    soon(answers.message()).await.expect("answered").expect("the first fits");
+    let status = soon(answers.message()).await.expect_err("too large");
+    check(status, "request 1 of the stream: options.top_k: the answer");
+    let answer = soon(client.classify(asked(1))).await.expect("it fits").into_inner();
+    assert_eq!(answer.results.len(), 64);
     stage.stop().await;
 }

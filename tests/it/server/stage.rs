@@ -276,5 +276,6 @@ pub fn options(mode: TemplateMode, ids: &[&str]) -> Option<proto::Options> {
         top_k: 0,
         template_mode: mode.into(),
         template_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+        threshold: None,
     })
 }

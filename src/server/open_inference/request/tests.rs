@@ -75,8 +75,8 @@ fn tensors_of_either_kind_become_examples() {
             .collect();
         let expected = [[("brand", ""), ("title", "ä")], [("brand", "b"), ("title", "t")]];
         assert_eq!(told, expected);
-        let outputs = OutputTensor::of(&task().kind).to_vec();
-        assert_eq!(inquiry.form, Form { outputs, top_k: 0, raw });
+        let outputs = OutputTensor::usual(&task().kind).collect();
+        assert_eq!(inquiry.form, Form { outputs, top_k: 0, threshold: None, raw });
     }
     let inquiry = read(&task(), with(vec![input("title", &[1], &["t"])]), 3).expect("good");
     assert!(!inquiry.examples[0].fields.contains_key("brand"), "it may be left out");

@@ -1,86 +1,26 @@
 //! A server as a process: signals, and what it holds of the system.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Child, ChildStderr, Command, Stdio},
-};
-
-use super::*;
+use super::{super::process::Process, *};
 
 /// Resident memory may grow by this in ten reloads, in KiB: half of what the encoders would take
 /// that come and go in them.
 const MAX_GROWTH_KIB: usize = 48 << 10;
 
-struct Process {
-    child: Child,
-    log: BufReader<ChildStderr>,
-}
-
-impl Process {
-    /// Serves from a directory, and is ready.
-    fn start(models: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dynamar"))
-            .args(["serve", "--address", "127.0.0.1:0", "--workers", "2", "--models"])
-            .arg(models)
-            .current_dir(fixtures::root())
-            .env("DYNAMAR_LOG__FORMAT", "json")
-            .env("DYNAMAR_MODELS__POLL_INTERVAL_MS", "0")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let log = BufReader::new(child.stderr.take().expect("piped"));
-        let mut process = Self { child, log };
-        process.line("serving");
-        process
-    }
-
-    /// Reads the log up to the line with this message.
-    fn line(&mut self, message: &str) -> serde_json::Value {
-        let mut text = String::new();
-        loop {
-            text.clear();
-            assert_ne!(self.log.read_line(&mut text).expect("read"), 0, "it says {message:?}");
-            let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-            if line["message"] == message {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let killed = Command::new("kill").args([name, &id]).status().expect("kill runs");
-        assert!(killed.success());
-    }
-
-    fn of_system(&self, file: &str) -> PathBuf {
-        Path::new("/proc").join(self.child.id().to_string()).join(file)
-    }
-
-    /// What it holds: open files, workers, threads, and resident memory in KiB.
-    fn holds(&self) -> [usize; 4] {
-        let entries = |file| fs::read_dir(self.of_system(file)).expect("listed");
-        let names = entries("task").map(|task| task.expect("an entry").path().join("comm"));
-        // A thread may end in between.
-        let names: Vec<String> = names.filter_map(|comm| fs::read_to_string(comm).ok()).collect();
-        let is_worker = |name: &&String| {
-            let number = name.trim().strip_prefix("encoder-");
-            number.is_some_and(|number| number.parse::<usize>().is_ok())
-        };
-        let status = fs::read_to_string(self.of_system("status")).expect("read");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let resident = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        let workers = names.iter().filter(is_worker).count();
-        [entries("fd").count(), workers, names.len(), resident.expect("told")]
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has ended already if all went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// What it holds: open files, workers, threads, and resident memory in KiB.
+fn holds(process: &Process) -> [usize; 4] {
+    let entries = |file| fs::read_dir(process.of_system(file)).expect("listed");
+    let names = entries("task").map(|task| task.expect("an entry").path().join("comm"));
+    // A thread may end in between.
+    let names: Vec<String> = names.filter_map(|comm| fs::read_to_string(comm).ok()).collect();
+    let is_worker = |name: &&String| {
+        let number = name.trim().strip_prefix("encoder-");
+        number.is_some_and(|number| number.parse::<usize>().is_ok())
+    };
+    let status = fs::read_to_string(process.of_system("status")).expect("read");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = resident.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    let workers = names.iter().filter(is_worker).count();
+    [entries("fd").count(), workers, names.len(), resident.expect("told")]
 }
 
 #[test]
@@ -99,9 +39,9 @@ fn ten_reloads_by_sighup_leave_nothing_behind() {
         process.line("an encoder that serves no more has ended");
     };
     (0..2).for_each(|at| reload(&mut process, at));
-    let before = process.holds();
+    let before = holds(&process);
     (2..12).for_each(|at| reload(&mut process, at));
-    let after = process.holds();
+    let after = holds(&process);
     assert_eq!(after[..2], before[..2], "open files and workers");
     // The threads that load are kept for a while.
     assert!(after[2] <= before[2] + 2, "threads: {before:?} {after:?}");
