@@ -12,7 +12,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report", &["evaluation", "task"]),
     ("weights", &[]),
     ("prompt", &["task"]),
-    ("checkpoint", &["weights"]),
+    ("staging", &[]),
+    ("checkpoint", &["staging", "weights"]),
     ("export", &["checkpoint", "weights"]),
     ("metrics", &["task"]),
     ("panics", &[]),
@@ -20,6 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("tokenization", &["panics", "prompt", "task"]),
     ("dataset", &["prompt", "task"]),
+    ("init", &["prompt", "staging", "task"]),
     ("import", &["checkpoint", "export", "weights"]),
     (
         "inference",
