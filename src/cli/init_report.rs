@@ -126,7 +126,8 @@ impl Report<'_> {
             let empty = self.table.rows.len() - profile.filled;
             let empty = if empty > 0 { format!(", {empty} empty") } else { String::new() };
             let (median, long) = (profile.median_tokens, profile.long_tokens);
-            return format!("field{name}: {}, {median} to {long} tokens{empty}", profile.nature);
+            let nature = profile.nature;
+            return format!("field{name}: {nature}, {median} tokens, up to {long}{empty}");
         }
         let unused = plan.unused.iter().find(|unused| unused.at == at);
         let reason = unused.map_or("", |unused| &unused.reason);
@@ -171,7 +172,7 @@ impl Report<'_> {
         }
         if left_out > 0 {
             let what = if plan.split.is_some() { "left out" } else { "to mend" };
-            writeln!(text, "{what:11} {left_out}:")?;
+            writeln!(text, "{what:11} {left_out}")?;
         }
         for lines in &plan.clean.left_out {
             writeln!(text, "            {} {} ({})", lines.rows, lines.reason, lines.first())?;

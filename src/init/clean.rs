@@ -101,7 +101,7 @@ pub fn clean(table: &Table, fields: &Fields, target: &TargetPlan) -> Clean {
         match answer {
             Err(reason) => left_out.add(&reason, row.line),
             Ok(answer) if !seen.insert((exact_key(table, fields, at), answer.clone())) => {
-                left_out.add("a duplicate of a row before it", row.line);
+                left_out.add("duplicate of an earlier row", row.line);
             }
             Ok(answer) => {
                 let key = key(table, fields, at);
@@ -128,7 +128,7 @@ pub fn without_rare_labels(clean: &mut Clean, table: &Table, min_rows: usize) ->
     clean.kept.retain(|row| {
         let is_rare = rare.contains(&row.answer);
         if is_rare {
-            left_out.add("a label that has one text", table.rows[row.at].line);
+            left_out.add("label that has one text", table.rows[row.at].line);
         }
         !is_rare
     });
@@ -226,8 +226,8 @@ mod tests {
             [
                 ("no label", &[4][..]),
                 ("no text", &[5][..]),
-                ("a duplicate of a row before it", &[6][..]),
-                ("a label that occurs once", &[9][..]),
+                ("duplicate of an earlier row", &[6][..]),
+                ("label that occurs once", &[9][..]),
             ]
         );
         // The same words in another case stay together, and contradict each other.

@@ -18,7 +18,7 @@ pub struct FieldPlan {
     #[serde(skip)]
     pub at: usize,
     pub side: Side,
-    /// Whether some rows have no value here.
+    /// Whether a row may have no value here.
     pub optional: bool,
 }
 
@@ -192,7 +192,8 @@ fn unused(
                 _ if !named.is_empty() => "not among --text".to_owned(),
                 Nature::Unnamed => Nature::Unnamed.to_string(),
                 _ if follows_target(table, at, target) => "gives the target away".to_owned(),
-                Nature::Text => "text that only one side has, or too much of it".to_owned(),
+                Nature::Text if chosen.len() == MAX_FIELDS => "too many columns of text".to_owned(),
+                Nature::Text => "the other side has nothing to compare it with".to_owned(),
                 nature => nature.to_string(),
             };
             UnusedColumn { column: table.columns[at].clone(), at, reason }
@@ -203,15 +204,42 @@ fn unused(
 fn plans(table: &Table, profiles: &[Profile], chosen: &[(usize, Side)]) -> Vec<FieldPlan> {
     let columns: Vec<&str> = chosen.iter().map(|(at, _)| table.columns[*at].as_str()).collect();
     let names = names::field_names(&columns);
-    let sides = |side: Side| chosen.iter().filter(|(_, other)| *other == side).count();
+    let required = required(table, profiles, chosen);
     let plan = |(name, (at, side)): (String, &(usize, Side))| FieldPlan {
         name,
         column: table.columns[*at].clone(),
         at: *at,
         side: *side,
-        optional: sides(*side) > 1 && profiles[*at].filled < table.rows.len(),
+        optional: !required.contains(at),
     };
     names.into_iter().zip(chosen).map(plan).collect()
+}
+
+/// The columns that no row may be without: of each side the text that is filled most often, and of
+/// those the longest. A caller may not have the others.
+fn required(table: &Table, profiles: &[Profile], chosen: &[(usize, Side)]) -> Vec<usize> {
+    let of_side = |side: Side| -> Vec<usize> {
+        chosen.iter().filter(|(_, other)| *other == side).map(|(at, _)| *at).collect()
+    };
+    let (left, right) = (of_side(Side::Left), of_side(Side::Right));
+    let empty = |at: usize| table.rows.len() - profiles[at].filled;
+    // Both sides need the same field, where each has its partner.
+    let gaps = |at: usize| match left.iter().zip(&right).find(|(l, r)| **l == at || **r == at) {
+        Some((l, r)) if left.len() == right.len() => empty(*l).max(empty(*r)),
+        _ => empty(at),
+    };
+    let most = |side: Vec<usize>| {
+        let key = |at: &usize| {
+            let profile = &profiles[*at];
+            (profile.nature != Nature::Text, gaps(*at), std::cmp::Reverse(profile.median_tokens))
+        };
+        let is_alone = side.len() == 1;
+        side.into_iter().min_by_key(key).filter(|at| is_alone || gaps(*at) == 0)
+    };
+    [Side::Shared, Side::Left, Side::Right]
+        .into_iter()
+        .filter_map(|side| most(of_side(side)))
+        .collect()
 }
 
 fn no_text(table: &Table, profiles: &[Profile], target: usize) -> InitError {
@@ -243,7 +271,7 @@ mod tests {
                         }
                     }
                     "number" => format!("{}.5", row % 7),
-                    "brand" => ["Acme", "Bolt", "Cold", "Door"][row % 4].to_owned(),
+                    "brand" => ["Acme", "Bolt", "Cold"][row % 3].to_owned(),
                     "date" => format!("2015-01-{:02}", row % 28 + 1),
                     other => format!("{other}{row}"),
                 };

@@ -16,8 +16,8 @@ const RARE: f64 = 0.35;
 
 /// Why a row has no target.
 pub const NO_TARGET: &str = "no label";
-pub const NOT_NAMED: &str = "a label that --labels does not name";
-pub const ONCE: &str = "a label that occurs once";
+pub const NOT_NAMED: &str = "label that --labels does not name";
+pub const ONCE: &str = "label that occurs once";
 pub const NO_NUMBER: &str = "no number";
 
 /// A label as the task file writes it: trimmed, and whole numbers without their `.0`.

@@ -16,6 +16,9 @@ const NUMBERS: f64 = 0.95;
 /// Distinct values that a message shows.
 const SHOWN: usize = 5;
 
+/// A range that is not widened to whole numbers.
+const NARROW: f64 = 0.5;
+
 /// Names of columns that hold the target, the likelier first.
 const TARGET_NAMES: [&str; 14] = [
     "label",
@@ -58,7 +61,7 @@ pub struct LabelCount {
 pub enum Answers {
     /// Labels in the order of the task file.
     Classification { labels: Vec<LabelCount>, positive: Option<String> },
-    /// A range that holds all numbers of the file.
+    /// A range that holds all numbers of the file, from one whole number to another.
     Regression { min: f64, max: f64 },
 }
 
@@ -179,7 +182,7 @@ impl Evidence {
     fn kind(&self, column: &str) -> (KindChoice, String) {
         let distinct = self.distinct;
         if (self.numeric_rows as f64) < NUMBERS * self.rows as f64 {
-            let reason = format!("{distinct} distinct texts");
+            let reason = format!("{distinct} different texts");
             return (KindChoice::Classification, reason);
         }
         let are_classes = has_word(column, &CLASS_WORDS) && distinct <= MAX_LABELS;
@@ -187,18 +190,18 @@ impl Evidence {
         match (self.whole, few) {
             (true, true) => (
                 KindChoice::Classification,
-                format!("{distinct} distinct whole numbers; --kind regression predicts a number"),
+                format!("{distinct} different whole numbers; --kind regression predicts a number"),
             ),
             (true, false) => (
                 KindChoice::Regression,
                 format!(
-                    "{distinct} distinct whole numbers; --kind classification makes them labels"
+                    "{distinct} different whole numbers; --kind classification makes them labels"
                 ),
             ),
             (false, _) => (
                 KindChoice::Regression,
                 format!(
-                    "{distinct} distinct numbers with fractions; --kind classification makes \
+                    "{distinct} different numbers with fractions; --kind classification makes \
                          them labels"
                 ),
             ),
@@ -217,7 +220,13 @@ fn regression(column: &str, counts: &BTreeMap<String, usize>) -> Result<Answers,
     if min >= max {
         return Err(InitError::OneTarget { column: column.to_owned(), value: min.to_string() });
     }
+    let (min, max) = rounded(min, max);
     Ok(Answers::Regression { min, max })
+}
+
+/// The range, widened to whole numbers: the extremes of a scale are seldom all in a file.
+fn rounded(min: f64, max: f64) -> (f64, f64) {
+    if max - min < NARROW { (min, max) } else { (min.floor(), max.ceil()) }
 }
 
 fn classification(
@@ -229,13 +238,8 @@ fn classification(
         [] => labels::of_file(column, counts, || shown(counts))?,
         named => labels::of_user(column, counts, named)?,
     };
-    let positive = if named.is_empty() { labels::positive(&found) } else { None };
-    let mut labels = found;
-    // The positive label of two stands second, where one is named.
-    if let Some(positive) = &positive {
-        labels.sort_by_key(|label| label.name == *positive);
-    }
-    Ok(Answers::Classification { labels, positive })
+    let positive = labels::positive(&found);
+    Ok(Answers::Classification { labels: found, positive })
 }
 
 /// The most frequent values, for a message.
@@ -293,11 +297,13 @@ mod tests {
 
     #[test]
     fn fractions_are_numbers_with_the_range_of_the_file() {
-        check_range("rating", &["4.5", "1", "3.25", "", "-2"], -2.0, 4.5);
+        check_range("rating", &["4.5", "1", "3.25", "", "-2"], -2.0, 5.0);
+        check_range("share", &["0.12", "0.93"], 0.0, 1.0);
+        check_range("rate", &["0.012", "0.019"], 0.012, 0.019);
         // A few values that are no number do not make it a classification.
         let mut values = vec!["1.5", "2.5", "3.5"].repeat(20);
         values.push("n/a");
-        check_range("rating", &values, 1.5, 3.5);
+        check_range("rating", &values, 1.0, 4.0);
         let plan = target("rating", &values).expect("numbers");
         assert_eq!(plan.answer("n/a"), Err("no number".to_owned()));
         assert_eq!(plan.answer(" 1.5 "), Ok("1.5".to_owned()));

@@ -49,7 +49,7 @@ fn head(text: &mut String, parts: &Parts) -> std::fmt::Result {
         Answers::Regression { .. } => "regression",
     };
     let fits = match (cut_share * 100.0).round() {
-        0.0 => "All but a few fit.".to_owned(),
+        0.0 => "Nearly all fit.".to_owned(),
         cut => format!("{cut} % of the rows are longer and are cut."),
     };
     writeln!(text, "# Predicts {} from {}.", quoted(&parts.target.column), columns.join(", "))?;
@@ -85,8 +85,14 @@ fn fields(text: &mut String, parts: &Parts) -> std::fmt::Result {
     if cuts.iter().any(|cut| cut.truncate == Truncate::Middle) {
         writeln!(text, "# A long text keeps its beginning and its end (truncate = \"middle\").")?;
     }
-    for (field, cut) in fields.iter().zip(cuts) {
+    for (at, (field, cut)) in fields.iter().zip(cuts).enumerate() {
+        if at > 0 {
+            writeln!(text)?;
+        }
         one_field(text, field, cut)?;
+    }
+    if !parts.fields.unused.is_empty() {
+        writeln!(text)?;
     }
     for unused in &parts.fields.unused {
         writeln!(text, "# Not read: {} ({})", quoted(&unused.column), one_line(&unused.reason))?;
@@ -114,7 +120,7 @@ fn one_field(text: &mut String, field: &FieldPlan, cut: &Cut) -> std::fmt::Resul
     if field.optional {
         writeln!(text, "optional = true")?;
     }
-    writeln!(text)
+    Ok(())
 }
 
 fn target(text: &mut String, target: &TargetPlan) -> std::fmt::Result {

@@ -85,7 +85,7 @@ fn pairs_keep_both_sides_and_the_rare_label_is_looked_for() {
         fields,
         [
             ("title_left", 2, false),
-            ("description_left", 1, false),
+            ("description_left", 1, true),
             ("title_right", 2, false),
             ("description_right", 1, true),
         ]
@@ -158,8 +158,11 @@ fn plan_error(table: &Table, options: &Options) -> String {
 
 #[test]
 fn a_file_of_one_text_leaves_nothing_to_learn() {
-    let table = made(&["text", "label"], 40, |at| strings(&["the same", ["a", "b"][at % 2]]));
-    let error = plan_error(&table, &Options::default());
+    let table = made(&["text", "label"], 40, |at| {
+        strings(&[["one text", "and another"][at % 2], ["a", "b"][at % 2]])
+    });
+    let text = strings(&["text"]);
+    let error = plan_error(&table, &Options { text: &text, ..Options::default() });
     assert!(error.contains("too little is left") && error.contains("duplicate"), "{error}");
 }
 

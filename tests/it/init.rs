@@ -83,7 +83,7 @@ async fn a_file_of_ones_own_is_trained_on_and_served_by_the_printed_commands() {
         "field \"Review_Text\"",
         "not read: dates",
         "not read: ids",
-        "1 a duplicate of a row before it (line 204)",
+        "1 duplicate of an earlier row (line 204)",
         "1 no text (line 205)",
         "1 no label (line 206)",
         "1 (40), 2 (40), 3 (40), 4 (40), 5 (41)",
