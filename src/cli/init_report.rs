@@ -79,7 +79,7 @@ impl Report<'_> {
         let lengths = &plan.lengths;
         writeln!(
             text,
-            "prompts     up to {} tokens; a row has {} in the middle of all, {} or fewer in 99 %",
+            "prompts     up to {} tokens; rows have {} (median), 99 % of them {} or fewer",
             lengths.max_length, lengths.median_tokens, lengths.long_tokens
         )?;
         let canonical = plan.templates.first().map_or("", |template| &template.text);
@@ -104,7 +104,9 @@ impl Report<'_> {
         let width = names.map(|name| name.chars().count()).max().unwrap_or(0);
         for (at, profile) in profiles.iter().enumerate().take(MAX_COLUMNS) {
             let role = self.role(at, profile);
-            writeln!(text, "  {:width$}  {role}", cut(&profile.column))?;
+            let name =
+                if profile.column.is_empty() { "-".to_owned() } else { cut(&profile.column) };
+            writeln!(text, "  {name:width$}  {role}")?;
         }
         if profiles.len() > MAX_COLUMNS {
             writeln!(text, "  and {} more columns", profiles.len() - MAX_COLUMNS)?;
@@ -127,7 +129,9 @@ impl Report<'_> {
             let empty = if empty > 0 { format!(", {empty} empty") } else { String::new() };
             let (median, long) = (profile.median_tokens, profile.long_tokens);
             let nature = profile.nature;
-            return format!("field{name}: {nature}, {median} tokens, up to {long}{empty}");
+            return format!(
+                "field{name}: {nature}, median {median} tokens, 99 % up to {long}{empty}"
+            );
         }
         let unused = plan.unused.iter().find(|unused| unused.at == at);
         let reason = unused.map_or("", |unused| &unused.reason);

@@ -7,6 +7,9 @@ use super::{Plan, output, split::Part};
 /// Where `serve` looks for checkpoints by default.
 const MODELS: &str = "models/serving";
 
+/// Stands for a file that the user has to name.
+const LABELLED_ROWS: &str = "LABELLED_ROWS.csv";
+
 /// The commands that follow on `init`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Commands {
@@ -23,13 +26,17 @@ pub fn commands(plan: &Plan, input: &Path, out: &Path, encoder: &Path) -> Comman
     let part = |part: Part| quoted(&out.join(output::split_file(part)));
     let model = format!("{MODELS}/{}", plan.name);
     let (data, test) = match &plan.split {
-        None => (format!("--train {}", quoted(input)), "LABELLED_ROWS.csv".to_owned()),
+        None => (format!("--train {}", quoted(input)), LABELLED_ROWS.to_owned()),
         Some(split) => {
             let dev = match split.size(Part::Dev) {
                 0 => String::new(),
                 _ => format!(" --dev {}", part(Part::Dev)),
             };
-            (format!("--train {}{dev}", part(Part::Train)), part(Part::Test))
+            let test = match split.size(Part::Test) {
+                0 => LABELLED_ROWS.to_owned(),
+                _ => part(Part::Test),
+            };
+            (format!("--train {}{dev}", part(Part::Train)), test)
         }
     };
     let name = &plan.name;

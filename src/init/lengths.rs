@@ -9,7 +9,7 @@ use super::{
 use crate::task::Truncate;
 
 /// Tokens of a prompt at least and at most.
-const SHORTEST: usize = 32;
+const SHORTEST: usize = 64;
 const LONGEST: usize = 256;
 
 /// Lengths are multiples of this.
@@ -107,7 +107,7 @@ fn cuts(fields: &[FieldPlan], profiles: &[Profile], room: usize, both_ends: bool
     // What must be kept leaves as much room again for what may be.
     let scaled = |wanted: usize| if sum * 2 > room { wanted * room / (sum * 2) } else { wanted };
     let cut = |(field, wanted): (&FieldPlan, usize)| Cut {
-        min_tokens: scaled(wanted),
+        min_tokens: scaled(wanted).max(1),
         priority: if mixed && is_short(field) { 2 } else { 1 },
         truncate: match both_ends && profile(field).long_tokens > room {
             true => Truncate::Middle,
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn nearly_all_rows_fit_up_to_a_limit() {
         let short = lengths(&["y", "text"], &texts(&[10]), true);
-        assert_eq!((short.max_length, short.cut_share), (48, 0.0));
+        assert_eq!((short.max_length, short.cut_share), (64, 0.0));
         assert_eq!(short.cuts, [Cut { min_tokens: 8, priority: 1, truncate: Truncate::Tail }]);
         let long = lengths(&["y", "text"], &texts(&[600]), true);
         assert_eq!((long.max_length, long.cut_share, long.long_tokens), (256, 1.0, 600));

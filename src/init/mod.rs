@@ -102,9 +102,9 @@ pub struct Plan {
 /// `InitError` if an option names what the file does not have, or if there is no text or nothing to
 /// learn in it.
 pub fn plan(table: &Table, options: &Options) -> Result<Plan, InitError> {
-    let at = target::column(table, options.target)?;
     let group = options.group.map(|name| table.column(name)).transpose()?;
     let profiles = profile::profiles(table, options.count_tokens);
+    let at = target::column(table, &profiles, options.target)?;
     let mut target = target::plan(table, at, options.kind, options.labels)?;
     let fields = fields::choose(table, &profiles, at, options.text)?;
     let mut clean = clean::clean(table, &fields, &target);
@@ -190,9 +190,9 @@ fn split_rows(table: &Table, clean: &Clean, target: &TargetPlan, group: Option<u
 }
 
 /// Names of files and targets that say nothing of a task.
-const GENERIC_NAMES: [&str; 16] = [
+const GENERIC_NAMES: [&str; 18] = [
     "data", "dataset", "train", "training", "test", "dev", "all", "file", "input", "rows",
-    "labels", "label", "target", "class", "y", "out",
+    "labels", "label", "target", "class", "y", "out", "is", "csv",
 ];
 
 /// The task's name: the one that is given, or the file's and the target's.
@@ -205,15 +205,16 @@ fn task_name(options: &Options, path: &str, target: &str) -> Result<String, Init
     }
     let file = path.rsplit('/').next().unwrap_or_default();
     let stem = file.split('.').next().unwrap_or_default();
-    let says = |name: &&str| !name.is_empty() && !GENERIC_NAMES.contains(&&*name.to_lowercase());
-    let parts: Vec<String> = [stem, target]
-        .into_iter()
-        .filter(says)
-        .map(|name| names::plain_name(name, "").to_lowercase().replace('_', "-"))
-        .filter(|name| !name.is_empty())
-        .collect();
+    let mut words: Vec<String> = Vec::new();
+    for word in [stem, target].into_iter().flat_map(names::words) {
+        let word = names::plain_name(&word, "").to_lowercase();
+        let says = !word.is_empty() && !GENERIC_NAMES.contains(&word.as_str());
+        if says && !words.contains(&word) {
+            words.push(word);
+        }
+    }
     let fallback = names::plain_name(options.fallback_name, "task");
-    Ok(names::plain_name(&parts.join("-"), &fallback))
+    Ok(names::plain_name(&words.join("-"), &fallback))
 }
 
 #[cfg(test)]

@@ -26,14 +26,34 @@ pub fn has_word(name: &str, wanted: &[&str]) -> bool {
     words(name).iter().any(|word| wanted.contains(&word.as_str()))
 }
 
-const ID_WORDS: [&str; 13] = [
-    "id", "ids", "idx", "index", "uuid", "guid", "asin", "sku", "ean", "gtin", "isbn", "key",
+const ID_WORDS: [&str; 20] = [
+    "id",
+    "ids",
+    "idx",
+    "index",
+    "uuid",
+    "guid",
+    "asin",
+    "sku",
+    "ean",
+    "gtin",
+    "isbn",
+    "key",
     "hash",
+    "qid",
+    "pid",
+    "docid",
+    "itemid",
+    "userid",
+    "productid",
+    "reviewid",
 ];
 
-/// Whether a name is that of a column of ids.
+/// Whether a name is that of a column of ids, such as `review_id` or `qid1`.
 pub fn is_id(name: &str) -> bool {
-    has_word(name, &ID_WORDS) || name.starts_with("Unnamed:")
+    let is_id =
+        |word: &String| ID_WORDS.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()));
+    words(name).iter().any(is_id) || name.starts_with("Unnamed:")
 }
 
 /// Whether a name is that of a column of users.
@@ -144,6 +164,7 @@ mod tests {
             assert_eq!(spoken(name), expected, "{name}");
         }
         assert!(is_id("review_id") && is_id("productId") && is_id("Unnamed: 0"));
+        assert!(is_id("qid1"));
         assert!(!is_id("video") && !is_id("idea"));
     }
 

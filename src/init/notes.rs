@@ -64,21 +64,26 @@ pub fn notes(
 
 fn about_split(notes: &mut Vec<String>, target: &TargetPlan, clean: &Clean, split: &Split) {
     let (dev, test) = (split.size(Part::Dev), split.size(Part::Test));
-    if dev < TOO_SMALL {
+    if dev == 0 || test == 0 {
+        notes.push(
+            "there are too few rows for a dev and a test set: nothing will tell how good the model is"
+                .to_owned(),
+        );
+    } else if dev < TOO_SMALL {
         notes.push(format!(
-            "dev has {dev} examples: too few to calibrate on or to choose a threshold by; label more \
-             rows"
+            "dev is small ({dev}): too few examples to calibrate on or to choose a threshold by; \
+             label more rows"
         ));
     }
-    if test < SMALL {
+    if (1..SMALL).contains(&test) {
         // Half the width of a 95 % interval about a share of 0.8.
-        let width = 100.0 * 1.96 * (0.8 * 0.2 / test.max(1) as f64).sqrt();
-        let width = if test > 0 {
-            format!(", such as an accuracy of 80 ± {width:.0} %")
-        } else {
-            String::new()
+        let width = 100.0 * 1.96 * (0.8 * 0.2 / test as f64).sqrt();
+        let is_share = matches!(target.answers, Answers::Classification { .. });
+        let width = match is_share && test >= TOO_SMALL {
+            true => format!(", such as an accuracy of 80 ± {width:.0} %"),
+            false => String::new(),
         };
-        notes.push(format!("test has {test} examples: figures from it are rough{width}"));
+        notes.push(format!("test is small ({test}): figures from it are rough{width}"));
     }
     let Answers::Classification { labels, .. } = &target.answers else { return };
     for (part, name) in [(Part::Dev, "dev"), (Part::Test, "test")] {
@@ -91,7 +96,7 @@ fn about_split(notes: &mut Vec<String>, target: &TargetPlan, clean: &Clean, spli
             .map(|label| label.name.as_str())
             .filter(|name| is_missing(name))
             .collect();
-        if !missing.is_empty() {
+        if !missing.is_empty() && split.size(part) > 0 {
             let shown: Vec<String> =
                 missing.iter().take(SHOWN).map(|label| format!("{label:?}")).collect();
             let more = if missing.len() > SHOWN { ", …" } else { "" };

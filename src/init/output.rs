@@ -64,7 +64,7 @@ pub fn write(
     staging.add(TASK_FILE, plan.task_file.as_bytes()).map_err(fault)?;
     let mut files = vec![out.join(TASK_FILE)];
     if let Some(split) = &plan.split {
-        for (part, name) in SPLITS {
+        for (part, name) in SPLITS.into_iter().filter(|(part, _)| split.size(*part) > 0) {
             let bytes = csv_of(table, plan, |at| split.parts[at] == part).map_err(fault)?;
             staging.add(name, &bytes).map_err(fault)?;
             files.push(out.join(name));

@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{InitError, labels, names::has_word, table::Table, value::number};
+use super::{
+    InitError, labels,
+    names::has_word,
+    profile::{Nature, Profile},
+    table::Table,
+    value::number,
+};
 
 /// Labels that are taken without being named with `--labels`.
 pub const MAX_LABELS: usize = 100;
@@ -107,12 +113,17 @@ impl TargetPlan {
     }
 }
 
-/// The column of the target: the one that is named, or the one whose name says so.
+/// The column of the target: the one that is named, or the one whose name says so, or the only one
+/// with few values.
 ///
 /// # Errors
 ///
 /// `InitError` if the named column is not there, or no column or several could be meant.
-pub fn column(table: &Table, named: Option<&str>) -> Result<usize, InitError> {
+pub fn column(
+    table: &Table,
+    profiles: &[Profile],
+    named: Option<&str>,
+) -> Result<usize, InitError> {
     if let Some(name) = named {
         return table.column(name);
     }
@@ -121,10 +132,20 @@ pub fn column(table: &Table, named: Option<&str>) -> Result<usize, InitError> {
             (0..table.columns.len()).filter(|at| table.columns[*at].eq_ignore_ascii_case(name));
         places.next()
     });
-    found.ok_or_else(|| InitError::WhichTarget {
+    found.or_else(|| only_one_with_few_values(profiles)).ok_or_else(|| InitError::WhichTarget {
         path: table.source.path.clone(),
         columns: table.quoted_columns(),
     })
+}
+
+fn only_one_with_few_values(profiles: &[Profile]) -> Option<usize> {
+    let has_few = |profile: &Profile| {
+        let is_number = profile.nature == Nature::Number && profile.distinct <= MAX_NUMBER_LABELS;
+        profile.nature == Nature::Category || is_number && profile.distinct > 1
+    };
+    let mut found = profiles.iter().enumerate().filter(|(_, profile)| has_few(profile));
+    let first = found.next().map(|(at, _)| at);
+    first.filter(|_| found.next().is_none())
 }
 
 /// Decides what the task predicts.
@@ -257,7 +278,7 @@ fn shown(counts: &BTreeMap<String, usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::table::tests::table;
+    use crate::init::{profile::profiles, table::tests::table};
 
     fn target(name: &str, values: &[&str]) -> Result<TargetPlan, InitError> {
         let rows: Vec<[&str; 1]> = values.iter().map(|value| [*value]).collect();
@@ -325,11 +346,17 @@ mod tests {
     }
 
     #[test]
-    fn the_target_is_found_by_its_name() {
+    fn the_target_is_found_by_its_name_or_its_few_values() {
+        let found = |columns: &[&str], rows: &[&[&str]], named| {
+            let table = table(columns, rows);
+            column(&table, &profiles(&table, None), named)
+        };
         let rows: &[&[&str]] = &[&["a", "1", "2"]];
-        assert_eq!(column(&table(&["text", "Score", "Label"], rows), None).ok(), Some(2));
-        assert_eq!(column(&table(&["text", "a", "b"], rows), Some("B")).ok(), Some(2));
-        let error = column(&table(&["text", "a", "b"], rows), None).expect_err("which?");
+        assert_eq!(found(&["text", "Score", "Label"], rows, None).ok(), Some(2));
+        assert_eq!(found(&["text", "a", "b"], rows, Some("B")).ok(), Some(2));
+        let error = found(&["text", "a", "b"], rows, None).expect_err("which?");
         assert!(error.to_string().contains("--target"), "{error}");
+        let rows: &[&[&str]] = &[&["It is good.", "1", "1.5"], &["It is bad.", "0", "1.5"]];
+        assert_eq!(found(&["text", "spam", "x"], rows, None).ok(), Some(1));
     }
 }

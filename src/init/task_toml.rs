@@ -60,9 +60,9 @@ fn head(text: &mut String, parts: &Parts) -> std::fmt::Result {
     writeln!(text, "kind = \"{kind}\"")?;
     writeln!(
         text,
-        "# Tokens of a prompt at most. A row has {median_tokens} in the middle of all,"
+        "# Tokens of a prompt at most. Rows have {median_tokens} (median), 99 % of them"
     )?;
-    writeln!(text, "# {long_tokens} or fewer in 99 % of them. {fits}")?;
+    writeln!(text, "# {long_tokens} or fewer. {fits}")?;
     writeln!(text, "max_length = {max_length}")
 }
 

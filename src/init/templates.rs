@@ -209,6 +209,12 @@ fn spoken_field(field: &FieldPlan) -> String {
     if field.side != Side::Shared && words.len() > 1 {
         words.retain(|word| !SIDE_WORDS.contains(&word.as_str()));
     }
+    if field.side != Side::Shared
+        && let Some(last) = words.last_mut()
+    {
+        // As in question1.
+        last.truncate(last.trim_end_matches(['1', '2']).len());
+    }
     capitalised(&words.join(" "))
 }
 

@@ -171,6 +171,8 @@ fn names_of_tasks_come_from_files_and_targets() {
     for (path, target, expected) in [
         ("x/reviews.tsv", "stars", "reviews-stars"),
         ("train.csv", "stars", "stars"),
+        ("esci.csv", "esci_label", "esci"),
+        ("spam_train.csv", "is_spam", "spam"),
         ("Product Match.csv.gz", "label", "product-match"),
         ("data.csv", "label", "mine"),
         ("数据.csv", "标签", "mine"),
