@@ -72,7 +72,7 @@ pub fn is_date(value: &str) -> bool {
     let in_parts = months == 0
         && numbers.len() >= 3
         && separated
-        && (numbers.iter().any(|n| is_year(n)) || numbers.iter().take(3).all(|n| n.len() <= 2));
+        && (numbers.iter().any(is_year) || numbers.iter().take(3).all(|n| n.len() <= 2));
     known && short && value.len() <= 40 && (in_parts || months == 1 && !numbers.is_empty())
 }
 
