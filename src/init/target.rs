@@ -322,7 +322,7 @@ mod tests {
         check_range("share", &["0.12", "0.93"], 0.0, 1.0);
         check_range("rate", &["0.012", "0.019"], 0.012, 0.019);
         // A few values that are no number do not make it a classification.
-        let mut values = vec!["1.5", "2.5", "3.5"].repeat(20);
+        let mut values = ["1.5", "2.5", "3.5"].repeat(20);
         values.push("n/a");
         check_range("rating", &values, 1.0, 4.0);
         let plan = target("rating", &values).expect("numbers");
