@@ -13,6 +13,7 @@ mod lengths;
 mod names;
 mod notes;
 mod output;
+mod pair_templates;
 mod pairs;
 mod profile;
 mod split;
@@ -20,6 +21,7 @@ mod table;
 mod target;
 mod task_toml;
 mod templates;
+mod topic;
 mod value;
 
 pub use self::{
@@ -109,8 +111,8 @@ pub fn plan(table: &Table, options: &Options) -> Result<Plan, InitError> {
     let fields = fields::choose(table, &profiles, at, options.text)?;
     let mut clean = clean::clean(table, &fields, &target);
     keep_learnable(table, &mut target, &mut clean)?;
-    let topic = templates::topic(&target, fields.relation);
-    let templates = templates::templates(&fields, &topic);
+    let asked = topic::topic(&target, fields.relation);
+    let templates = templates::templates(&fields, &asked);
     let texts: Vec<String> = templates.iter().map(|template| template.text.clone()).collect();
     let lengths = lengths::plan(
         table,
@@ -118,7 +120,7 @@ pub fn plan(table: &Table, options: &Options) -> Result<Plan, InitError> {
         &fields,
         lengths::overhead(&texts, options.count_tokens),
         options.count_tokens,
-        topic == templates::Topic::Opinion,
+        asked == topic::Topic::Opinion,
     );
     let name = task_name(options, &table.source.path, &target.column)?;
     let parts = task_toml::Parts {
