@@ -9,7 +9,6 @@ mod digest;
 mod limits;
 mod manifest;
 mod reader;
-mod staging;
 mod writer;
 
 pub use manifest::{EncoderEntry, FileEntry, Manifest, Provenance, TaskEntry};

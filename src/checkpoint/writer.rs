@@ -3,15 +3,15 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use super::{
     Checkpoint, CheckpointError, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, MANIFEST,
-    Manifest, Provenance, TaskEntry, confined, digest, manifest::FileEntry, staging::Staging,
+    Manifest, Provenance, TaskEntry, confined, digest, manifest::FileEntry,
 };
-use rustix::fs::{CWD, RenameFlags};
+use crate::staging::Staging;
 
 /// A checkpoint in the making. Dropped before `publish`, it leaves nothing behind.
 pub struct Draft {
@@ -29,13 +29,7 @@ impl Draft {
     /// there; whatever else stands there is never touched.
     pub fn new(target: &Path, replace: bool) -> Result<Self, CheckpointError> {
         refuse_existing(target, replace)?;
-        let parent = match target.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        fs::create_dir_all(parent).map_err(|source| write_error(parent, source))?;
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let staging = Staging::new(parent, &name).map_err(|source| write_error(parent, source))?;
+        let staging = Staging::beside(target).map_err(|source| write_error(target, source))?;
         let (files, tasks) = (BTreeMap::new(), BTreeMap::new());
         let before = manifest_at(target);
         Ok(Self { staging, target: target.to_owned(), replace, before, files, tasks })
@@ -43,8 +37,7 @@ impl Draft {
 
     /// Writes a file.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
-        let path = self.place(name)?;
-        write_synced(&path, bytes).map_err(|source| write_error(&path, source))?;
+        self.staging.add(name, bytes).map_err(|source| write_error(&self.path(name), source))?;
         let entry = FileEntry { bytes: bytes.len() as u64, sha256: digest::of_bytes(bytes) };
         self.files.insert(name.to_owned(), entry);
         Ok(())
@@ -138,25 +131,21 @@ impl Draft {
             return Err(damaged(fault));
         }
         let json = serde_json::to_string_pretty(&manifest).map_err(|e| damaged(e.to_string()))?;
-        write_synced(&path, (json + "\n").as_bytes())
+        self.staging
+            .add(MANIFEST, (json + "\n").as_bytes())
             .map_err(|source| write_error(&path, source))?;
-        make_readable(self.staging.path()).map_err(|source| write_error(&path, source))?;
         // A long training may lie between the beginning and now.
         refuse_existing(&self.target, self.replace)?;
         if manifest_at(&self.target) != self.before {
             let directory = self.target.display().to_string();
             return Err(CheckpointError::Changed { directory });
         }
-        put_in_place(self.staging, &self.target)
-            .map_err(|source| write_error(&self.target, source))?;
+        self.staging.publish(&self.target).map_err(|source| write_error(&self.target, source))?;
         Ok(manifest)
     }
 
     fn place(&self, name: &str) -> Result<PathBuf, CheckpointError> {
-        let path = self.path(name);
-        let parent = path.parent().unwrap_or(self.staging.path());
-        fs::create_dir_all(parent).map_err(|source| write_error(parent, source))?;
-        Ok(path)
+        self.staging.place(name).map_err(|source| write_error(&self.path(name), source))
     }
 }
 
@@ -174,51 +163,6 @@ fn refuse_existing(target: &Path, replace: bool) -> Result<(), CheckpointError> 
         Ok(_) if !replace => Err(CheckpointError::Exists { directory }),
         Ok(_) => Ok(()),
     }
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Temporary directories are private; a checkpoint is for a server that may be another user.
-fn make_readable(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
-}
-
-/// One rename, so that at every moment the old or the new directory stands there.
-fn put_in_place(staging: Staging, target: &Path) -> std::io::Result<()> {
-    match rustix::fs::renameat_with(CWD, staging.path(), CWD, target, RenameFlags::EXCHANGE) {
-        // What stood there is now in the temporary place and goes with it.
-        Ok(()) => staging.remove()?,
-        Err(error) if error == rustix::io::Errno::NOENT => {
-            fs::rename(staging.path(), target)?;
-        }
-        // A file system or kernel that cannot exchange: there is a moment with nothing there.
-        Err(_) => move_aside_and_rename(staging, target)?,
-    }
-    match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
-}
-
-fn move_aside_and_rename(staging: Staging, target: &Path) -> std::io::Result<()> {
-    let old = staging.path().with_extension("old");
-    let moved = match fs::rename(target, &old) {
-        Ok(()) => true,
-        Err(error) if error.kind() == ErrorKind::NotFound => false,
-        Err(error) => return Err(error),
-    };
-    if let Err(error) = fs::rename(staging.path(), target) {
-        if moved {
-            fs::rename(&old, target)?;
-        }
-        return Err(error);
-    }
-    if moved { fs::remove_dir_all(old) } else { Ok(()) }
 }
 
 fn write_error(path: &Path, source: std::io::Error) -> CheckpointError {

@@ -8,6 +8,8 @@ mod data_warnings;
 mod evaluate;
 mod health;
 mod import;
+mod init;
+mod init_report;
 mod inspect;
 mod interrupt;
 mod logging;
@@ -52,6 +54,7 @@ struct Global {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Args),
+    Init(init::Args),
     Train(train::Args),
     Pretrain(pretrain::Args),
     Evaluate(evaluate::Args),
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &cli.global),
+        Command::Init(args) => init::run(&args),
         Command::Train(args) => train::run(&args, &cli.global),
         Command::Pretrain(args) => pretrain::run(&args, &cli.global),
         Command::Evaluate(args) => evaluate::run(&args, &cli.global),

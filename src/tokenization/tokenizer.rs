@@ -96,6 +96,11 @@ impl PromptTokenizer {
         Ok((ids.iter().filter(|id| Some(**id) == unknown).count(), ids.len()))
     }
 
+    /// The number of tokens of a text, without special tokens.
+    pub fn token_count(&self, text: &str) -> Result<usize, TokenizerError> {
+        self.ids(text).map(|ids| ids.len())
+    }
+
     /// Every token with its id.
     pub(super) fn tokens(&self) -> impl Iterator<Item = (String, u32)> {
         self.tokenizer.get_vocab(true).into_iter()

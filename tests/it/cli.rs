@@ -37,6 +37,7 @@ fn check(arguments: &[&str], code: i32, words: &[&str]) {
 fn every_verb_has_help_with_an_example() {
     for verb in [
         "serve",
+        "init",
         "train",
         "pretrain",
         "compare",

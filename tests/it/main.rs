@@ -11,6 +11,7 @@ mod cli_training;
 mod files;
 mod fixtures;
 mod import;
+mod init;
 mod precision;
 mod pretraining;
 mod server;

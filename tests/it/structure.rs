@@ -13,7 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("report", &["evaluation", "task"]),
     ("weights", &[]),
     ("prompt", &["evaluation", "task"]),
-    ("checkpoint", &["weights"]),
+    ("staging", &[]),
+    ("checkpoint", &["staging", "weights"]),
     ("export", &["checkpoint", "weights"]),
     ("metrics", &["task"]),
     ("panics", &[]),
@@ -21,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("tokenization", &["panics", "prompt", "task"]),
     ("dataset", &["prompt", "task"]),
+    ("init", &["prompt", "staging", "task"]),
     ("import", &["checkpoint", "export", "tokenization", "weights"]),
     (
         "inference",

@@ -1,16 +1,17 @@
-//! The hidden directory beside a checkpoint's place in which it is put together.
+//! A directory that is made beside its place and renamed into it when it is whole.
 //!
 //! A process that is killed leaves its directory behind, and the next one that makes the same
-//! checkpoint clears it. Which directories have a process is told by locks: each has a lock file
-//! beside it, which is there and locked before the directory is, and goes after it.
+//! directory clears it. Locks tell which directories have a process: each has a lock file beside it,
+//! which is there and locked before the directory is, and goes after it.
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{CWD, RenameFlags};
 use tempfile::NamedTempFile;
 
 /// What the name of a lock file has after that of its directory.
@@ -19,17 +20,26 @@ const LOCK_SUFFIX: &str = ".lock";
 /// Names that are tried. One fails only if another process clears at that very moment.
 const MAX_TRIES: usize = 16;
 
-/// A directory to put a checkpoint together in, private. Dropped, it leaves nothing behind.
-pub(super) struct Staging {
+/// A directory in the making, private. Dropped before `publish`, it leaves nothing behind.
+pub struct Staging {
     path: PathBuf,
-    /// Locked as long as this process makes the checkpoint, where the file system has locks.
+    /// Locked as long as this process makes the directory, where the file system has locks.
     _lock: NamedTempFile,
 }
 
 impl Staging {
-    /// Makes one in `parent` for the checkpoint with this name, and clears those of processes that
-    /// have ended.
-    pub(super) fn new(parent: &Path, name: &str) -> io::Result<Self> {
+    /// Makes an empty directory beside `target`, with the directories above it, and clears those of
+    /// processes that have ended.
+    pub fn beside(target: &Path) -> io::Result<Self> {
+        let parent = match target.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(parent)?;
+        Self::new(parent, &target.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    fn new(parent: &Path, name: &str) -> io::Result<Self> {
         // Hidden, and so never taken for a checkpoint by a server that looks into `parent`.
         let prefix = format!(".{name}.new-");
         clear_dead(parent, &prefix);
@@ -52,13 +62,34 @@ impl Staging {
         Err(io::Error::new(ErrorKind::AlreadyExists, "other processes clear each new file away"))
     }
 
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    /// The directory until it is published.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// The path of a file with this name, whose directory is made.
+    pub fn place(&self, name: &str) -> std::io::Result<PathBuf> {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap_or(self.path()))?;
+        Ok(path)
+    }
+
+    /// Writes a file and waits until it is on the disk.
+    pub fn add(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+        let mut file = File::create(self.place(name)?)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Puts the directory in its place, readable for everybody, by one rename: at every moment the
+    /// old or the new directory stands there. What stood there before is removed.
+    pub fn publish(self, target: &Path) -> io::Result<()> {
+        make_readable(self.path())?;
+        put_in_place(self, target)
+    }
+
     /// Removes it with all that is in it.
-    pub(super) fn remove(self) -> io::Result<()> {
+    fn remove(self) -> io::Result<()> {
         fs::remove_dir_all(&self.path)
     }
 }
@@ -68,6 +99,45 @@ impl Drop for Staging {
         // Of one that was renamed to its place nothing is left here.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Temporary directories are private; what is published may be read by another user, such as a server.
+fn make_readable(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))
+}
+
+/// One rename, so that at every moment the old or the new directory stands there.
+fn put_in_place(staging: Staging, target: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, staging.path(), CWD, target, RenameFlags::EXCHANGE) {
+        // What stood there is now in the temporary place and goes with it.
+        Ok(()) => staging.remove()?,
+        Err(error) if error == rustix::io::Errno::NOENT => {
+            fs::rename(staging.path(), target)?;
+        }
+        // A file system or kernel that cannot exchange: there is a moment with nothing there.
+        Err(_) => move_aside_and_rename(staging, target)?,
+    }
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn move_aside_and_rename(staging: Staging, target: &Path) -> io::Result<()> {
+    let old = staging.path().with_extension("old");
+    let moved = match fs::rename(target, &old) {
+        Ok(()) => true,
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error),
+    };
+    if let Err(error) = fs::rename(staging.path(), target) {
+        if moved {
+            fs::rename(&old, target)?;
+        }
+        return Err(error);
+    }
+    if moved { fs::remove_dir_all(old) } else { Ok(()) }
 }
 
 /// Removes directories whose process has ended, with their lock files.
