@@ -4,6 +4,7 @@ mod compare;
 mod compare_progress;
 mod completions;
 mod evaluate;
+mod evaluate_review;
 mod health;
 mod import;
 mod inspect;

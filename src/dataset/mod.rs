@@ -1,5 +1,6 @@
 //! Labelled examples and unlabelled text from files, and what they must be for training.
 
+mod chosen_rows;
 mod csv;
 mod few_shot;
 mod fingerprint;
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::task::{Example, Target};
 
 pub use self::{
+    chosen_rows::{check_new_columns, write_chosen_rows},
     csv::{read_csv, write_csv},
     few_shot::{few_shot, sample},
     labels::check_labels,
@@ -81,6 +83,10 @@ pub enum DatasetError {
     MissingColumn { path: String, column: String, known: String },
     #[error("{path} has two columns called {column:?}")]
     RepeatedColumn { path: String, column: String },
+    #[error("{path} has a column {column:?}, and the output gets one of that name: rename it")]
+    Clash { path: String, column: String },
+    #[error("cannot write rows: {message}")]
+    Write { message: String },
     #[error("{path} has no rows")]
     Empty { path: String },
     #[error("{path} has more than {limit} rows")]
