@@ -224,6 +224,22 @@ impl Output {
         Some(best)
     }
 
+    /// How far the two highest probabilities are apart, from 0 to 1, or `None` for a value. With
+    /// one label alone it is that label's probability.
+    pub fn margin(&self) -> Option<f32> {
+        let Self::Probabilities(probabilities) = self else {
+            return None;
+        };
+        let (mut first, mut second) = (0.0f32, 0.0f32);
+        for &probability in probabilities {
+            (first, second) = match probability {
+                one if one > first => (one, first),
+                one => (first, second.max(one)),
+            };
+        }
+        Some(first - second)
+    }
+
     /// Whether it is made of numbers, as it is not where weights or inputs are out of all bounds.
     pub fn is_finite(&self) -> bool {
         match self {
@@ -298,6 +314,17 @@ mod tests {
         assert_eq!(fields, ["title", "brand", "price"]);
         let twice = ask(&[("title", "t"), ("brand", "elevenbytes")]).expect_err("too long");
         assert_eq!(twice.len(), 1, "told once: {twice:?}");
+    }
+
+    #[test]
+    fn the_margin_is_between_the_two_highest_probabilities() {
+        for (probabilities, expected) in
+            [(&[0.125, 0.5, 0.375][..], 0.125), (&[0.5, 0.5], 0.0), (&[1.0], 1.0), (&[], 0.0)]
+        {
+            let output = Output::Probabilities(probabilities.to_vec());
+            assert_eq!(output.margin(), Some(expected), "{probabilities:?}");
+        }
+        assert_eq!(Output::Value(3.0).margin(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BulkError, Format, excerpt::excerpt};
+use super::{BulkError, Format, LeastSure, Uncertainty, excerpt::excerpt};
 use crate::{
     prompt::TaskFile,
     task::{Kind, Task},
@@ -82,6 +82,8 @@ pub enum Added {
     Label,
     /// Of the label.
     Probability,
+    /// How unsure the prediction is.
+    Uncertainty(Uncertainty),
     /// Of the label with this index.
     Score(usize),
     Value,
@@ -120,6 +122,8 @@ pub struct Naming {
     pub prefix: String,
     /// Whether the probability of every label is wanted.
     pub scores: bool,
+    /// Only the least sure rows are wanted, which say how unsure they are.
+    pub least_sure: Option<LeastSure>,
 }
 
 impl Layout {
@@ -220,6 +224,9 @@ fn added(kind: &Kind, naming: &Naming) -> Vec<(String, Added)> {
             }
         }
         Kind::Regression { .. } => added.push(("value".to_owned(), Added::Value)),
+    }
+    if let Some(LeastSure { uncertainty, .. }) = naming.least_sure {
+        added.push(("uncertainty".to_owned(), Added::Uncertainty(uncertainty)));
     }
     added.push(("truncated".to_owned(), Added::Truncated));
     added.push(("error".to_owned(), Added::Error));

@@ -7,8 +7,8 @@ use super::Format;
 /// What to do about a run that was interrupted.
 const RESUME: &str = "go on with --resume";
 
-/// The same of a run from standard input or to standard output.
-const BEGIN_ANEW: &str = "a stream cannot be gone on with: begin anew";
+/// The same of a run from standard input, to standard output, or with --order.
+const BEGIN_ANEW: &str = "nothing of it can be gone on with: begin anew";
 
 /// Why a file is not scored, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,15 @@ pub enum BulkError {
     LongNames { path: String, limit: usize },
     #[error("{what}: that needs a file that can be read twice, and not standard input")]
     NeedsFile { what: &'static str },
+    #[error("a run with --order cannot be gone on with: leave --resume out, and it begins anew")]
+    NotResumable,
+    #[error(
+        "--order uncertain: one template that answers with a number does not say how sure it is; \
+         say --ensemble, and the rows come first on which the templates differ most"
+    )]
+    NoUncertainty,
+    #[error("{limit} rows have more than {bytes} bytes: ask for fewer with --limit")]
+    TooMuchKept { limit: usize, bytes: usize },
     #[error("Parquet is written to a file, not to standard output")]
     ParquetStream,
     #[error("{path} is the input and the output: choose another --out")]

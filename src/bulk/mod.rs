@@ -14,6 +14,7 @@ mod excerpt;
 mod format;
 mod given;
 mod json;
+mod least_sure;
 mod output;
 mod pipeline;
 mod places;
@@ -40,6 +41,7 @@ use crate::inference::TaskPredictor;
 pub use columns::Naming;
 pub use error::BulkError;
 pub use format::Format;
+pub use least_sure::{LeastSure, Uncertainty};
 pub use pipeline::MAX_CHUNKS;
 pub use places::Unfinished;
 pub use run::run;
@@ -122,4 +124,6 @@ pub struct Summary {
     pub first_error: Option<String>,
     /// Whether the output was there already.
     pub was_there: bool,
+    /// Rows that were written, where only the least sure were asked for.
+    pub kept: Option<u64>,
 }

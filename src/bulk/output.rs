@@ -13,6 +13,7 @@ use std::{
 use super::{
     BulkError,
     columnar::{self, PartWriter},
+    least_sure::Ranking,
     places::{Places, remove},
     render::Rendered,
     source::Place,
@@ -23,6 +24,8 @@ use super::{
 pub enum Output<'a> {
     File(Box<Partial>),
     Stream(&'a mut dyn Write, Counts),
+    /// Written when all rows have gone by.
+    Ranking(&'a mut Ranking),
 }
 
 impl Output<'_> {
@@ -40,6 +43,12 @@ impl Output<'_> {
     ) -> Result<(), BulkError> {
         match self {
             Self::File(partial) => partial.write(rows, end, counts, error),
+            Self::Ranking(ranking) => {
+                ranking.counts.add(counts);
+                ranking.first_error = ranking.first_error.take().or_else(|| error.cloned());
+                let Rendered::Picked(picked) = rows else { return Err(BulkError::ParquetStream) };
+                ranking.add(picked)
+            }
             Self::Stream(stream, sum) => {
                 sum.add(counts);
                 // Parquet does not go to a stream.
@@ -55,6 +64,7 @@ impl Output<'_> {
         match self {
             Self::File(partial) => partial.counts,
             Self::Stream(_, counts) => *counts,
+            Self::Ranking(ranking) => ranking.counts,
         }
     }
 
@@ -62,6 +72,7 @@ impl Output<'_> {
     pub fn first_error(&self) -> Option<&String> {
         match self {
             Self::File(partial) => partial.first_error.as_ref(),
+            Self::Ranking(ranking) => ranking.first_error.as_ref(),
             Self::Stream(_, _) => None,
         }
     }
@@ -74,7 +85,7 @@ impl Output<'_> {
     pub fn keep(&mut self) -> Result<(), BulkError> {
         match self {
             Self::File(partial) => partial.save(),
-            Self::Stream(_, _) => Ok(()),
+            Self::Stream(_, _) | Self::Ranking(_) => Ok(()),
         }
     }
 }

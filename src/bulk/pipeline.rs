@@ -16,7 +16,7 @@ use std::{
 use arrow_schema::SchemaRef;
 
 use super::{
-    BulkError, Format, Observer, Progress,
+    BulkError, Format, LeastSure, Observer, Progress,
     columns::Layout,
     output::Output,
     render::{Outcome, Rendered, render},
@@ -41,6 +41,8 @@ pub struct Stages<'a> {
     pub input: Format,
     /// Of a Parquet output.
     pub schema: Option<SchemaRef>,
+    /// Which rows are wanted, if not all are.
+    pub least_sure: Option<LeastSure>,
     pub stop: &'a Stop<'a>,
 }
 
@@ -129,7 +131,11 @@ impl Stages<'_> {
         let error = (first..).zip(&outcomes).find_map(|(row, outcome)| {
             outcome.as_ref().err().map(|error| format!("row {row}: {error}"))
         });
-        let rows = render(&rows, &outcomes, self.layout, self.schema.as_ref())?;
+        let (layout, schema) = (self.layout, self.schema.as_ref());
+        let rows = match self.least_sure {
+            None => render(&rows, &outcomes, layout, schema)?,
+            Some(wanted) => Rendered::Picked(wanted.pick(&rows, &outcomes, first, layout, schema)?),
+        };
         Ok(Some(Ready { rows, end, counts, error }))
     }
 

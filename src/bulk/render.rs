@@ -11,6 +11,7 @@ use super::{
     BulkError, Format, cells,
     columns::{Added, Column, Layout},
     json,
+    least_sure::PickedRow,
     rows::{Object, Rows},
 };
 use crate::task::{Kind, Output, Prediction};
@@ -21,9 +22,12 @@ pub use arrow::output_schema;
 pub type Outcome = Result<Prediction, String>;
 
 /// Rows ready to be written.
+#[derive(Clone)]
 pub enum Rendered {
     Bytes(Vec<u8>),
     Batches(Vec<RecordBatch>),
+    /// Rows one by one, for a [`Ranking`](super::least_sure::Ranking).
+    Picked(Vec<PickedRow>),
 }
 
 /// The value of a column that is added.
@@ -55,6 +59,9 @@ fn cell<'a>(layout: &'a Layout, what: Added, outcome: &'a Outcome) -> Cell<'a> {
         }
         (Added::Probability, Output::Probabilities(all)) => {
             best.and_then(|at| all.get(at)).map_or(Cell::Nothing, |one| Cell::Single(*one))
+        }
+        (Added::Uncertainty(uncertainty), _) => {
+            uncertainty.of(prediction).map_or(Cell::Nothing, Cell::Single)
         }
         (Added::Score(at), Output::Probabilities(all)) => {
             all.get(at).map_or(Cell::Nothing, |one| Cell::Single(*one))

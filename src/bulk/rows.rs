@@ -2,11 +2,12 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, UInt64Array};
+use arrow_select::take::take_record_batch;
 use csv::ByteRecord;
 
 use super::{
-    Format, cells,
+    BulkError, Format, cells,
     columnar::Stretch,
     columns::{FieldColumn, Layout, shown},
     excerpt::excerpt,
@@ -33,7 +34,29 @@ pub enum Rows {
     Arrow(Vec<RecordBatch>),
 }
 
+impl Rows {
+    /// One of the rows, with nothing that holds the memory of the others.
+    pub fn alone(&self, row: usize) -> Result<Self, BulkError> {
+        match self {
+            Self::Csv(records) => Ok(Self::Csv(vec![records[row].clone()])),
+            Self::Json(objects) => Ok(Self::Json(vec![objects[row].clone()])),
+            Self::Arrow(batches) => {
+                let (mut at, mut left) = (0, row);
+                while left >= batches[at].num_rows() {
+                    left -= batches[at].num_rows();
+                    at += 1;
+                }
+                let chosen = UInt64Array::from(vec![left as u64]);
+                let taken = take_record_batch(&batches[at], &chosen)
+                    .map_err(|error| BulkError::WriteParquet { message: error.to_string() })?;
+                Ok(Self::Arrow(vec![taken]))
+            }
+        }
+    }
+}
+
 /// A line of JSON.
+#[derive(Clone)]
 pub struct Object {
     /// As it was written; nothing if it is no object.
     pub text: String,

@@ -5,10 +5,11 @@ use std::{path::Path, sync::atomic::AtomicBool};
 use arrow_schema::SchemaRef;
 
 use super::{
-    BoxedEncoder, BulkError, Counts, Files, Format, Input, Job, Observer, Progress, Summary,
-    Target, Unfinished,
+    BoxedEncoder, BulkError, Counts, Files, Format, Input, Job, LeastSure, Observer, Progress,
+    Summary, Target, Unfinished,
     columnar::PartWriter,
     given::{Given, Kind, STANDARD_INPUT, Seen},
+    least_sure::Ranking,
     output::{Beginning, Output, Partial},
     pipeline::{Line, Stages},
     places::Places,
@@ -50,6 +51,9 @@ pub fn run(
         }
     };
     let run = Run { job, given, input_format, output_format, stop };
+    if let Some(wanted) = job.naming.least_sure {
+        return run.least_sure(wanted, target, encoders, observer);
+    }
     match target {
         Target::File(out) => run.to_file(out, encoders, observer),
         Target::Stream(stream) => {
@@ -132,6 +136,45 @@ impl<'a> Run<'a, '_> {
         Ok(summary)
     }
 
+    /// Keeps the least sure rows until all have gone by, and writes them then: nothing of a run that
+    /// was killed is left, and none is gone on with.
+    fn least_sure(
+        &self,
+        wanted: LeastSure,
+        target: Target<'_>,
+        encoders: Vec<BoxedEncoder>,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, BulkError> {
+        if self.job.unfinished == Unfinished::Resume {
+            return Err(BulkError::NotResumable);
+        }
+        if let Target::File(out) = &target {
+            self.check_other_file(out)?;
+            let path = || out.display().to_string();
+            Places::of(out).unfinished(self.job.unfinished)?;
+            if out.exists() && !self.job.replace {
+                return Err(BulkError::Exists { path: path() });
+            }
+        }
+        let mut ranking = Ranking::new(wanted.limit);
+        let mut output = Output::Ranking(&mut ranking);
+        let summary = self.go(self.given.start(), &mut output, encoders, observer)?;
+        let (kept, counts) =
+            (ranking.len() as u64, Counts { rows: ranking.len() as u64, ..Counts::default() });
+        let rows = ranking.into_rows(self.schema().as_ref())?;
+        let mut output = match target {
+            Target::File(out) => {
+                let identity = Identity::from([("the order".to_owned(), "uncertain".to_owned())]);
+                Output::File(Box::new(self.partial(Places::of(out), identity, None)?))
+            }
+            Target::Stream(stream) => Output::Stream(stream, Counts::default()),
+        };
+        self.begin_stream(&mut output)?;
+        output.write(&rows, self.given.start(), counts, None)?;
+        self.finish(output)?;
+        Ok(Summary { kept: Some(kept), ..summary })
+    }
+
     fn partial(
         &self,
         places: Places,
@@ -154,7 +197,7 @@ impl<'a> Run<'a, '_> {
         }
         match output {
             Output::File(partial) => partial.finish(self.job.replace),
-            Output::Stream(_, _) => Ok(()),
+            Output::Stream(_, _) | Output::Ranking(_) => Ok(()),
         }
     }
 
@@ -163,7 +206,7 @@ impl<'a> Run<'a, '_> {
             Output::Stream(stream, _) => stream
                 .write_all(&header(&self.given.layout)?)
                 .map_err(BulkError::write("standard output")),
-            Output::File(_) => Ok(()),
+            Output::File(_) | Output::Ranking(_) => Ok(()),
         }
     }
 
@@ -186,13 +229,14 @@ impl<'a> Run<'a, '_> {
             layout: &self.given.layout,
             input: self.input_format,
             schema: self.schema(),
+            least_sure: job.naming.least_sure,
             stop,
         };
         let can_resume = matches!(self.given.kind, Kind::File { .. });
         let max_errors = job.max_errors;
         stages.run(source, Line { output, observer, total, max_errors, can_resume })?;
         let (counts, first_error) = (output.counts(), output.first_error().cloned());
-        Ok(Summary { counts, resumed, first_error, was_there: false })
+        Ok(Summary { counts, resumed, first_error, was_there: false, kept: None })
     }
 
     fn source(&self, from: Place) -> Result<Source<'a>, BulkError> {
@@ -214,7 +258,7 @@ impl<'a> Run<'a, '_> {
     }
 
     fn was_there(&self, counts: Counts) -> Summary {
-        Summary { counts, resumed: counts.rows, first_error: None, was_there: true }
+        Summary { counts, resumed: counts.rows, first_error: None, was_there: true, kept: None }
     }
 
     fn check_other_file(&self, out: &Path) -> Result<(), BulkError> {

@@ -6,6 +6,7 @@ mod compare_progress;
 mod completions;
 mod data_warnings;
 mod evaluate;
+mod evaluate_review;
 mod health;
 mod import;
 mod init;

@@ -16,11 +16,11 @@ use super::{
 };
 use crate::{
     bulk::{
-        self, BoxedEncoder, Counts, Files, Format, Input, Job, Naming, Shard, Summary, Target,
-        Unfinished,
+        self, BoxedEncoder, Counts, Files, Format, Input, Job, LeastSure, Naming, Shard, Summary,
+        Target, Unfinished,
     },
     config::Config,
-    inference::{Model, Runtime},
+    inference::{Model, Runtime, TaskPredictor},
 };
 
 /// Stands for standard input and output.
@@ -66,6 +66,13 @@ pub struct Args {
     /// name, or else the one that the task file names]
     #[arg(long, value_name = "FIELD=COLUMN", value_parser = field)]
     field: Vec<(String, String)>,
+    /// Write only some rows, in another order than the input's: uncertain has the least sure first,
+    /// those to label next, with their uncertainty. Such a run cannot be gone on with
+    #[arg(long, value_enum, value_name = "ORDER", conflicts_with = "resume")]
+    order: Option<OrderArg>,
+    /// Rows that --order writes; as many are in memory
+    #[arg(long, value_name = "ROWS", default_value = "200", value_parser = limit, requires = "order")]
+    limit: NonZeroUsize,
     /// Put before the names of the columns that are added
     #[arg(long, value_name = "TEXT", default_value = "")]
     prefix: String,
@@ -112,6 +119,13 @@ pub struct Args {
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
+enum OrderArg {
+    /// The least sure first: by the margin between the two most probable labels, or if several
+    /// templates answer by how much they differ
+    Uncertain,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
 enum FormatArg {
     Csv,
     Jsonl,
@@ -140,6 +154,13 @@ fn chunk_rows(text: &str) -> Result<NonZeroUsize, String> {
     NonZeroUsize::new(rows).filter(|rows| rows.get() <= MOST).ok_or(format!("at most {MOST}"))
 }
 
+fn limit(text: &str) -> Result<NonZeroUsize, String> {
+    /// They are all in memory.
+    const MOST: usize = 100_000;
+    let rows = settings::at_least_one(text)?;
+    NonZeroUsize::new(rows).filter(|rows| rows.get() <= MOST).ok_or(format!("at most {MOST}"))
+}
+
 /// Scores.
 pub fn run(args: &Args, global: &Global) -> Result<()> {
     let shard = shard(args)?;
@@ -155,6 +176,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         fields: args.field.iter().cloned().collect::<BTreeMap<_, _>>(),
         prefix: args.prefix.clone(),
         scores: args.scores,
+        least_sure: least_sure(args, predictor, templates.len())?,
     };
     let job = Job {
         checkpoint: &model.id,
@@ -202,6 +224,20 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     };
     drop(stdout);
     tell(args, &out, &model.id, &summary, begun.elapsed())
+}
+
+fn least_sure(
+    args: &Args,
+    predictor: &TaskPredictor,
+    templates: usize,
+) -> Result<Option<LeastSure>> {
+    match args.order {
+        Some(OrderArg::Uncertain) => {
+            let kind = &predictor.file.task.kind;
+            Ok(Some(LeastSure::new(args.limit, kind, templates)?))
+        }
+        None => Ok(None),
+    }
 }
 
 fn is_stream(path: &Path) -> bool {
@@ -264,6 +300,7 @@ fn tell(args: &Args, out: &Path, id: &str, summary: &Summary, time: Duration) ->
             "tokens": tokens,
             "resumed_rows": summary.resumed,
             "was_there": summary.was_there,
+            "written_rows": summary.kept,
             "seconds": seconds,
         }));
     }
@@ -284,14 +321,18 @@ struct Line<'a> {
 
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Summary { counts, resumed, first_error, was_there } = self.summary;
+        let Summary { counts, resumed, first_error, was_there, kept } = self.summary;
         let out = self.out.display();
         if *was_there {
             return write!(f, "{out} is there already: nothing to do");
         }
         let computed = counts.rows.saturating_sub(*resumed);
         let rate = computed as f64 / self.seconds.max(1e-9);
-        write!(f, "{out}: {} rows", counts.rows)?;
+        write!(f, "{out}: ")?;
+        if let Some(kept) = kept {
+            write!(f, "the {kept} least sure of ")?;
+        }
+        write!(f, "{} rows", counts.rows)?;
         if *resumed > 0 {
             write!(f, ", {resumed} of them before")?;
         }

@@ -34,6 +34,8 @@ pub enum Method {
 pub struct Answer {
     /// The column of the report.
     pub id: &'static str,
+    /// What it is, for readers.
+    pub name: &'static str,
     pub description: &'static str,
     pub inference: InferenceMode,
 }
@@ -65,43 +67,54 @@ impl Method {
 
     /// The ways in which it answers.
     pub fn answers(self) -> Vec<Answer> {
-        let single = |id, description| Answer { id, description, inference: InferenceMode::Single };
+        let single = |id, name, description| {
+            let inference = InferenceMode::Single;
+            Answer { id, name, description, inference }
+        };
         match self {
             Self::Standard => vec![single(
                 "M0 standard",
-                "standard fine-tuning: the text alone, a head on the first token's vector",
+                "standard fine-tuning (M0)",
+                "the text alone, a head on the first token's vector",
             )],
             Self::LabelWords => vec![single(
                 "M1 label words",
-                "static prompt with a verbalizer: the language-model head's logits of label words \
+                "static prompt, label words (M1)",
+                "the canonical template with a verbalizer: the language-model head's logits of label words \
                  at the mask",
             )],
             Self::Static => vec![single(
                 "M2 static",
-                "static prompt: the canonical template alone, a head on the mask vector",
+                "static prompt, mask head (M2)",
+                "the canonical template alone, a head on the mask vector",
             )],
             Self::Dynamic => vec![
                 single(
                     "M3 DynaMaR",
+                    "dynamic prompts (M3, DynaMaR)",
                     "templates drawn from the pool in training, a head on the mask vector; answered \
                      by the canonical template",
                 ),
                 Answer {
                     id: "M3 ensemble",
+                    name: "ensemble of prompts (M3)",
                     description: "the same training; answered by all templates of the pool, averaged",
                     inference: InferenceMode::Ensemble,
                 },
             ],
             Self::Frozen => vec![single(
                 "frozen mean",
+                "frozen encoder, linear model",
                 "the encoder as it is, the mean of its tokens' vectors, a linear model",
             )],
             Self::BagOfWords => vec![single(
+                baseline::BAG_OF_WORDS,
                 baseline::BAG_OF_WORDS,
                 "TF-IDF of words and character n-grams, of pairs also how alike they are, and logistic \
                  or ridge regression; no encoder",
             )],
             Self::Majority => vec![single(
+                baseline::MAJORITY,
                 baseline::MAJORITY,
                 "the most frequent label of the training examples, or their mean, whatever the text",
             )],

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{ComparedTask, Design, cells::CellResult, method::Method, outside::OutsideResults};
 use crate::{
     evaluation::calibration::pool_bins,
@@ -44,11 +46,13 @@ pub fn summarise(
     for method in Method::ALL.into_iter().filter(|method| design.methods.contains(method)) {
         methods.extend(method.answers().into_iter().map(|answer| Column {
             id: answer.id.to_owned(),
+            name: answer.name.to_owned(),
             description: answer.description.to_owned(),
         }));
     }
     methods.extend(outside.iter().map(|results| Column {
         id: results.method.clone(),
+        name: String::new(),
         description: results.description.clone(),
     }));
     let standard = BASELINE.answers().first().map(|answer| answer.id.to_owned());
@@ -132,6 +136,26 @@ pub(super) fn shot(results: &mut Vec<ShotResults>, shot: Shot) -> &mut ShotResul
     &mut results[at]
 }
 
+fn listed(numbers: &[f64]) -> String {
+    // Debug writes 5e-5 where Display writes 0.00005.
+    numbers.iter().map(|number| format!("{number:?}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A setting as people write it: `{"steps": 100}` is "100 steps".
+fn written(value: &Value) -> String {
+    match value {
+        Value::Null => "none".to_owned(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) => text.replace('_', " "),
+        Value::Object(entries) => {
+            let entries = entries.iter().map(|(name, value)| format!("{} {name}", written(value)));
+            entries.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
 fn settings(
     tasks: &[ComparedTask],
     design: &Design,
@@ -140,9 +164,9 @@ fn settings(
     let Design { seeds, grid, trial_seeds, settings, epochs, max_scored, .. } = design;
     let mut all = BTreeMap::from([
         ("seeds".to_owned(), seeds.to_string()),
-        ("learning rates tried".to_owned(), format!("{:?}", grid.learning_rates)),
-        ("consistency weights tried".to_owned(), format!("{:?}", grid.consistency)),
-        ("contrastive weights tried".to_owned(), format!("{:?}", grid.contrastive)),
+        ("learning rates tried".to_owned(), listed(&grid.learning_rates)),
+        ("consistency weights tried".to_owned(), listed(&grid.consistency)),
+        ("contrastive weights tried".to_owned(), listed(&grid.contrastive)),
         ("trials per setting".to_owned(), trial_seeds.to_string()),
         ("epochs on the whole training set".to_owned(), epochs.to_string()),
         ("examples scored at most".to_owned(), max_scored.to_string()),
@@ -156,10 +180,25 @@ fn settings(
     if !diverged.is_empty() {
         all.insert("runs that diverged and are left out".to_owned(), diverged.join("; "));
     }
-    if let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(settings) {
+    if let Ok(Value::Object(settings)) = serde_json::to_value(settings) {
         let others = ["learning_rate", "head_learning_rate", "seed", "consistency", "contrastive"];
         let rest = settings.into_iter().filter(|(name, _)| !others.contains(&name.as_str()));
-        all.extend(rest.map(|(name, value)| (name, value.to_string())));
+        all.extend(rest.map(|(name, value)| (name.replace('_', " "), written(&value))));
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_written_as_people_write_them() {
+        let check = |value: Value, expected: &str| assert_eq!(written(&value), expected);
+        check(serde_json::json!(0.1), "0.1");
+        check(serde_json::json!({"steps": 100}), "100 steps");
+        check(serde_json::json!("label_words"), "label words");
+        check(Value::Null, "none");
+        assert_eq!(listed(&[5e-5, 0.1, 3.0]), "5e-5, 0.1, 3.0");
+    }
 }

@@ -1,6 +1,7 @@
 //! Labelled examples and unlabelled text from files, and what they must be for training.
 
 mod checks;
+mod chosen_rows;
 mod csv;
 mod few_shot;
 mod fingerprint;
@@ -20,6 +21,7 @@ pub use self::{
         MAX_TOKENIZED, MIN_TO_CALIBRATE, check, check_texts, check_truncated, check_vocabulary,
         is_enough_to_calibrate,
     },
+    chosen_rows::{check_new_columns, write_chosen_rows},
     csv::{read_csv, write_csv},
     few_shot::{few_shot, sample},
     fingerprint::{Fingerprint, of as fingerprint},
@@ -89,6 +91,10 @@ pub enum DatasetError {
     MissingColumn { path: String, column: String, known: String },
     #[error("{path} has two columns called {column:?}")]
     RepeatedColumn { path: String, column: String },
+    #[error("{path} has a column {column:?}, and the output gets one of that name: rename it")]
+    Clash { path: String, column: String },
+    #[error("cannot write rows: {message}")]
+    Write { message: String },
     #[error("{path} has no rows")]
     Empty { path: String },
     #[error("{path} has more than {limit} rows")]

@@ -31,7 +31,7 @@ pub struct Classification {
     /// Area under the ROC curve, averaged like `average_precision`.
     pub auroc: Option<f64>,
     /// Of a task with two labels.
-    pub positive: Option<PositiveMetrics>,
+    pub positive: Option<Box<PositiveMetrics>>,
     /// In the order of the task file.
     pub labels: Vec<LabelMetrics>,
     /// `confusion[gold][predicted]`
@@ -100,7 +100,8 @@ pub fn compare(
         average_precision: over_labels(&labels, positive, |label| label.average_precision),
         auroc: over_labels(&labels, positive, |label| label.auroc),
         positive: positive
-            .map(|positive| positive_metrics(names, positive, gold, probabilities, options)),
+            .map(|positive| positive_metrics(names, positive, gold, probabilities, options))
+            .map(Box::new),
         labels,
         confusion,
         reliability,
@@ -186,7 +187,7 @@ impl Classification {
     /// The figures that a report keeps. Those which the examples do not define are left out.
     pub fn summary(&self) -> BTreeMap<String, f64> {
         let at_threshold = |positive: &PositiveMetrics| Some(positive.at_threshold?.f1);
-        let positive = self.positive.as_ref();
+        let positive = self.positive.as_deref();
         let figures = [
             ("accuracy", Some(self.accuracy)),
             ("macro_f1", Some(self.macro_f1)),

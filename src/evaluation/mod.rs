@@ -4,10 +4,14 @@ pub mod calibration;
 mod classification;
 pub mod interval;
 mod metric;
+mod lengths;
+pub mod nearest;
 pub mod paired;
 mod ranking;
 mod regression;
+pub mod review;
 mod threshold;
+mod thresholds;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +19,10 @@ use serde::{Deserialize, Serialize};
 
 pub use classification::{Classification, LabelMetrics, PositiveMetrics};
 pub use metric::{Metric, MetricChoice};
+pub use lengths::{LengthBin, by_length};
 pub use regression::Regression;
 pub use threshold::{Decision, Threshold, fit_threshold};
+pub use thresholds::Thresholds;
 
 use crate::task::{Kind, Output, Prediction, Target};
 

@@ -15,6 +15,10 @@ pub struct Threshold {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Decision {
     pub threshold: f32,
+    /// Examples that get the positive label.
+    pub said: usize,
+    /// Those of them whose true label it is.
+    pub right: usize,
     pub precision: f64,
     pub recall: f64,
     pub f1: f64,
@@ -22,19 +26,21 @@ pub struct Decision {
 
 /// Says positive from `threshold` on. What has nothing to divide by is 0.
 pub fn decide(gold_is_positive: &[bool], probabilities: &[f32], threshold: f32) -> Decision {
-    let (mut right, mut said, mut positives) = (0.0, 0.0, 0.0);
+    let (mut right, mut said, mut positives) = (0, 0, 0);
     for (&positive, &probability) in gold_is_positive.iter().zip(probabilities) {
         let says = probability >= threshold;
-        said += f64::from(says);
-        positives += f64::from(positive);
-        right += f64::from(says && positive);
+        said += usize::from(says);
+        positives += usize::from(positive);
+        right += usize::from(says && positive);
     }
-    let ratio = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    let ratio = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
     Decision {
         threshold,
+        said,
+        right,
         precision: ratio(right, said),
         recall: ratio(right, positives),
-        f1: ratio(2.0 * right, said + positives),
+        f1: ratio(2 * right, said + positives),
     }
 }
 

@@ -36,8 +36,11 @@ pub struct ComparisonPage {
 /// One way to train or predict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Method {
-    /// Short, such as "M3 DynaMaR".
+    /// Short, such as "M3 DynaMaR": by this, results are found.
     pub id: String,
+    /// What it is, such as "dynamic prompts (M3, DynaMaR)"; empty if the id says it.
+    #[serde(default)]
+    pub name: String,
     pub description: String,
 }
 
@@ -191,6 +194,20 @@ impl fmt::Display for TemplateRole {
     }
 }
 
+impl Method {
+    /// The name for readers.
+    pub fn shown(&self) -> &str {
+        if self.name.is_empty() { &self.id } else { &self.name }
+    }
+}
+
+impl ComparisonPage {
+    /// The name of a method for readers, by its id.
+    pub fn shown<'a>(&'a self, id: &'a str) -> &'a str {
+        self.methods.iter().find(|method| method.id == id).map_or(id, Method::shown)
+    }
+}
+
 impl ShotResults {
     /// A metric of each run that has it, by seed.
     pub fn values(&self, metric: &str) -> BTreeMap<u64, f64> {
@@ -207,6 +224,11 @@ impl TaskResults {
     /// Every number of examples that a method was trained with, in order.
     pub fn shots(&self) -> BTreeSet<Shot> {
         self.methods.values().flatten().map(|results| results.shot).collect()
+    }
+
+    /// Whether a run of any method collapsed.
+    pub fn has_collapsed(&self) -> bool {
+        self.methods.values().flatten().any(|results| results.collapsed() > 0)
     }
 
     /// What a method gave with so many examples.

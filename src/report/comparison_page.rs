@@ -8,14 +8,16 @@ use super::{
     },
     comparison::{ComparisonPage, Shot, TaskKind, TaskResults, TemplateRole},
     comparison_tables::{
-        STATISTICS, average_table, bounds, cost_table, improvement_table, metric_table, shot_name,
-        template_table,
+        COLLAPSED, STATISTICS, average_table, bounds, cost_table, improvement_table, metric_table,
+        shot_name, template_table,
     },
     derived::{
         AverageImprovement, CellImprovement, average_improvements, cell_improvements, role_score,
     },
-    figure::{signed, signed_percent, words},
+    figure::{limits, signed, signed_percent, words},
+    glossary::term,
     page::{document, facts},
+    verdict::verdicts,
 };
 use crate::evaluation::{
     calibration::expected_calibration_error,
@@ -26,14 +28,15 @@ use crate::evaluation::{
 pub fn comparison_page(page: &ComparisonPage) -> String {
     let averages = average_improvements(page);
     let body = html! {
+        (opening(page))
         (facts([
             ("Encoder", page.encoder.clone()),
-            ("Baseline", page.baseline.clone()),
+            ("Baseline", page.shown(&page.baseline).to_owned()),
             ("Tasks", page.tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ")),
         ]))
         h2 { "Methods" }
-        (facts(page.methods.iter().map(|method| (method.id.as_str(), method.description.clone()))))
-        h2 { "Improvement over " (page.baseline) }
+        (facts(page.methods.iter().map(|method| (method.shown(), method.description.clone()))))
+        h2 { "Improvement over " (page.shown(&page.baseline)) }
         div.charts { (average_forest(page, &averages)) }
         details {
             summary { "The same as a table" }
@@ -49,17 +52,30 @@ pub fn comparison_page(page: &ComparisonPage) -> String {
         }
         @if !page.commands.is_empty() {
             h2 { "Commands" }
-            pre { code { (page.commands.join("\n")) } }
+            pre.wrap { code { (page.commands.join("\n")) } }
         }
     };
     document(&page.title, &body)
 }
 
+/// Differences have no lowest and no highest value.
+const ANY: (Option<f64>, Option<f64>) = (None, None);
+
+/// The verdict: a sentence, or one for each task.
+fn opening(page: &ComparisonPage) -> Markup {
+    match verdicts(page).as_slice() {
+        [] => html! {},
+        [one] => html! { p.lead { (one) } },
+        several => html! { ul.lead { @for told in several { li { (told) } } } },
+    }
+}
+
 fn task_section(page: &ComparisonPage, task: &TaskResults) -> Markup {
     let improvements = cell_improvements(page, task);
     html! {
-        h2 { (task.name) ": " (words(&task.headline.name)) }
+        h2 { (task.name) ": " (term(&words(&task.headline.name))) }
         (metric_table(page, task, &task.headline).html())
+        @if task.has_collapsed() { p.note { (COLLAPSED) } }
         div.charts {
             (headline_lines(page, task))
             (template_points(page, task))
@@ -95,7 +111,7 @@ fn headline_lines(page: &ComparisonPage, task: &TaskResults) -> Markup {
         .methods
         .iter()
         .map(|method| Series {
-            name: method.id.clone(),
+            name: method.shown().to_owned(),
             points: shots.iter().map(|shot| point(&method.id, *shot)).collect(),
         })
         .collect();
@@ -110,7 +126,7 @@ fn headline_lines(page: &ComparisonPage, task: &TaskResults) -> Markup {
         TaskKind::Classification => "training examples of each label",
         TaskKind::Regression => "training examples",
     };
-    line_chart(&caption, (x_name, &y_name), &categories, &series)
+    line_chart(&caption, (x_name, &y_name), &categories, &series, limits(metric))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,7 +175,7 @@ fn grouped(page: &ComparisonPage, rows: impl Iterator<Item = (usize, Row)>) -> V
         match groups.last_mut() {
             Some((last, group)) if *last == method => group.rows.push(row),
             _ => {
-                let heading = page.methods[method].id.clone();
+                let heading = page.methods[method].shown().to_owned();
                 groups.push((method, RowGroup { heading, rows: vec![row] }));
             }
         }
@@ -182,13 +198,13 @@ fn forest(
         Scale::Relative => ("Relative difference", "% of the baseline".to_owned()),
     };
     let caption = Caption {
-        title: format!("{kind} from {}", page.baseline),
+        title: format!("{kind} from {}", page.shown(&page.baseline)),
         description: "Right of the line is better than the baseline. Lines are 95 % intervals."
             .to_owned(),
     };
     let axis_name = format!("improvement, {unit}");
     let groups = grouped(page, rows);
-    row_chart(&caption, &Rows { axis_name, zero: true, groups, legend: Vec::new() })
+    row_chart(&caption, &Rows { axis_name, zero: true, limits: ANY, groups, legend: Vec::new() })
 }
 
 fn average_forest(page: &ComparisonPage, averages: &[AverageImprovement]) -> Markup {
@@ -202,14 +218,14 @@ fn average_forest(page: &ComparisonPage, averages: &[AverageImprovement]) -> Mar
         (average.method, row)
     });
     let caption = Caption {
-        title: format!("Relative improvement over {}, averaged", page.baseline),
+        title: format!("Relative improvement over {}, averaged", page.shown(&page.baseline)),
         description: "Over tasks and numbers of examples, which count equally; how many is in \
                       brackets. Lines are 95 % intervals."
             .to_owned(),
     };
     let axis_name = "%".to_owned();
     let groups = grouped(page, rows);
-    row_chart(&caption, &Rows { axis_name, zero: true, groups, legend: Vec::new() })
+    row_chart(&caption, &Rows { axis_name, zero: true, limits: ANY, groups, legend: Vec::new() })
 }
 
 const CANONICAL: Mark = Mark { shape: 0, hollow: false };
@@ -228,7 +244,8 @@ fn template_points(page: &ComparisonPage, task: &TaskResults) -> Markup {
     let legend = [(CANONICAL, "canonical"), (HELD_OUT, "held out, mean")];
     let legend = legend.map(|(mark, name)| (mark, name.to_owned())).to_vec();
     let axis_name = words(&task.headline.name);
-    let chart = Rows { axis_name, zero: false, groups, legend };
+    let limits = limits(&task.headline.name);
+    let chart = Rows { axis_name, zero: false, limits, groups, legend };
     html! { @if !chart.groups.is_empty() { (row_chart(&caption, &chart)) } }
 }
 
@@ -241,7 +258,7 @@ fn template_group(page: &ComparisonPage, task: &TaskResults, shot: Shot) -> Opti
         let marks = means.into_iter().filter_map(|(mark, score)| Some((mark, score?.mean)));
         let marks: Vec<(Mark, f64)> = marks.collect();
         (!marks.is_empty()).then_some(Row {
-            label: method.id.clone(),
+            label: method.shown().to_owned(),
             series,
             range: held_out.map(|score| score.range),
             marks,
@@ -260,7 +277,7 @@ fn reliability_charts(page: &ComparisonPage, task: &TaskResults, shot: Shot) -> 
     });
     let charts = of_each.map(|(series, method, bins)| {
         let caption = Caption {
-            title: method.id.clone(),
+            title: method.shown().to_owned(),
             description: format!(
                 "{}, all seeds; calibration error {:.3}",
                 shot_name(shot),
@@ -298,10 +315,23 @@ mod tests {
             "calibration error 0.200",
             "30.0 s",
             "dynamar compare --out x",
+            "<li>On polarity, M3 is ahead with all training data: accuracy 0.910",
+            "A collapsed run answers the same whatever the text",
+            "id=\"word-rmse\"",
+            "<pre class=\"wrap\">",
             "what linear does",
         ] {
             assert!(found.contains(words), "{words}");
         }
+    }
+
+    #[test]
+    fn methods_are_named_by_what_they_are() {
+        let mut page = experiment();
+        "standard fine-tuning (M0)".clone_into(&mut page.methods[0].name);
+        let found = comparison_page(&page);
+        assert!(found.contains("Relative difference from standard fine-tuning (M0)"), "{found}");
+        assert!(!found.contains("from M0") && !found.contains(">M0<"), "{found}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{
     },
     figure::{figure, seconds, signed, signed_percent, words},
     table::{Cell, Style, Table, plain},
+    verdict::verdicts,
 };
 use crate::evaluation::paired::{Improvement, Interval, mean, standard_deviation};
 
@@ -16,6 +17,11 @@ pub const STATISTICS: &str = "Means and standard deviations are over seeds. Diff
     relative one is divided by the baseline's mean. Intervals are 95 % percentile intervals of \
     10,000 paired bootstrap resamples of the seeds, within each task and number of examples. With \
     few seeds such intervals are too narrow, and they say nothing about other test sets.";
+
+/// What a collapsed run is, for readers.
+pub const COLLAPSED: &str = "A collapsed run answers the same whatever the text: one label alone, \
+    or values that hardly differ. It has learnt nothing, and its figures are those of always the \
+    same answer.";
 
 /// Interval bounds in words; a dash where there are none.
 pub fn bounds(interval: &Interval, words: impl Fn(f64) -> String) -> String {
@@ -46,7 +52,7 @@ pub fn metric_table(page: &ComparisonPage, task: &TaskResults, metric: &Metric) 
         if results.collapsed() > 0 {
             note += &format!(", {} of {} collapsed", results.collapsed(), results.runs.len());
         }
-        Some((mean, Cell { text, note, strong: false }))
+        Some((mean, Cell { note, ..Cell::new(text) }))
     })
 }
 
@@ -78,7 +84,7 @@ fn by_method_and_shot(
     let mut columns = vec!["method".to_owned()];
     columns.extend(shots.iter().map(|shot| shot_name(*shot)));
     let mut rows: Vec<Vec<Cell>> =
-        page.methods.iter().map(|method| vec![Cell::new(&method.id)]).collect();
+        page.methods.iter().map(|method| vec![Cell::new(method.shown())]).collect();
     for shot in shots {
         let found: Vec<Option<(f64, Cell)>> = page
             .methods
@@ -110,7 +116,7 @@ pub fn improvement_table(
 ) -> Table {
     let rows = found.iter().map(|cell| {
         let Improvement { pairs, absolute, relative, .. } = &cell.improvement;
-        let name = format!("{}, {}", page.methods[cell.method].id, shot_name(cell.shot));
+        let name = format!("{}, {}", page.methods[cell.method].shown(), shot_name(cell.shot));
         let mut row = vec![
             Cell::new(name),
             Cell::new(pairs.to_string()),
@@ -122,7 +128,11 @@ pub fn improvement_table(
     });
     let columns = ["method", "pairs", "difference", "95 % interval", "relative", "95 % interval"];
     Table {
-        caption: format!("Improvement of {} over {}", words(&task.headline.name), page.baseline),
+        caption: format!(
+            "Improvement of {} over {}",
+            words(&task.headline.name),
+            page.shown(&page.baseline)
+        ),
         columns: columns.map(str::to_owned).to_vec(),
         rows: rows.collect(),
     }
@@ -140,14 +150,17 @@ fn relative_cells(relative: Option<&Interval>) -> [Cell; 2] {
 pub fn average_table(page: &ComparisonPage, found: &[AverageImprovement]) -> Table {
     let rows = found.iter().map(|average| {
         let Improvement { cells, pairs, relative, .. } = &average.improvement;
-        let name = format!("{}, {}", page.methods[average.method].id, average.regime.name());
+        let name = format!("{}, {}", page.methods[average.method].shown(), average.regime.name());
         let mut row =
             vec![Cell::new(name), Cell::new(cells.to_string()), Cell::new(pairs.to_string())];
         row.extend(relative_cells(relative.as_ref()));
         row
     });
     Table {
-        caption: format!("Relative improvement over {}, averaged over cells", page.baseline),
+        caption: format!(
+            "Relative improvement over {}, averaged over cells",
+            page.shown(&page.baseline)
+        ),
         columns: ["method", "cells", "pairs", "relative", "95 % interval"]
             .map(str::to_owned)
             .to_vec(),
@@ -168,7 +181,7 @@ pub fn template_table(page: &ComparisonPage, task: &TaskResults) -> Table {
         let range = held_out.map(|s| format!("{} to {}", figure(s.range.0), figure(s.range.1)));
         let roles = [TemplateRole::Canonical, TemplateRole::Pool, TemplateRole::HeldOut];
         roles.into_iter().any(|role| score(role).is_some()).then(|| {
-            let mut row = vec![Cell::new(format!("{}, {}", method.id, shot_name(shot)))];
+            let mut row = vec![Cell::new(format!("{}, {}", method.shown(), shot_name(shot)))];
             row.extend(roles.map(|role| Cell::new(mean(role))));
             row.push(Cell::new(range.unwrap_or("–".to_owned())));
             row
@@ -198,7 +211,7 @@ pub fn cost_table(page: &ComparisonPage) -> Table {
     };
     let rows = page.methods.iter().map(|method| {
         let costs = shots.iter().map(|shot| cost(&method.id, *shot));
-        std::iter::once(Cell::new(&method.id)).chain(costs).collect()
+        std::iter::once(Cell::new(method.shown())).chain(costs).collect()
     });
     let caption = "Training of one run, mean over tasks and seeds".to_owned();
     Table { caption, columns, rows: rows.collect() }
@@ -211,6 +224,7 @@ pub fn comparison_tables(page: &ComparisonPage, style: Style) -> String {
         format!("{heading}{}\n", plain(&page.title, style)),
         format!("Encoder: {}\n", plain(&page.encoder, style)),
     ];
+    parts.extend(verdicts(page).iter().map(|told| format!("{}\n", plain(told, style))));
     let mut add = |table: Table| {
         if !table.rows.is_empty() {
             parts.push(format!("{}:\n\n{}", plain(&table.caption, style), table.render(style)));
@@ -229,6 +243,9 @@ pub fn comparison_tables(page: &ComparisonPage, style: Style) -> String {
         }
     }
     add(cost_table(page));
+    if page.tasks.iter().any(TaskResults::has_collapsed) {
+        parts.push(format!("{COLLAPSED}\n"));
+    }
     parts.push(format!("{STATISTICS}\n"));
     parts.join("\n")
 }

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use serde::Serialize;
 
 use super::{
-    chart::{Caption, confusion_chart, reliability_chart, scatter_chart},
-    comparison::TemplateRole,
+    chart::{Caption, confusion_chart, reliability_chart, scatter_chart, threshold_chart},
+    evaluation_tables::{
+        Intervals, TemplateMetrics, baselines_table, lengths_table, metric_tables, named_decisions,
+        templates_table,
+    },
+    examples::{ShownExample, example_list},
     figure::{figure, words},
+    glossary::term,
     page::{document, facts},
-    table::{Cell, Table},
 };
-use crate::evaluation::{Classification, Metrics, PositiveMetrics, Regression};
-
-/// Labels that a table lists; the largest by examples.
-const MAX_LABEL_ROWS: usize = 100;
+use crate::evaluation::{Classification, Decision, LengthBin, Metrics, Thresholds};
 
 /// An evaluation of one task.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,67 +28,98 @@ pub struct EvaluationPage {
     /// Which templates gave `metrics`, in words.
     pub answered_by: String,
     pub metrics: Metrics,
-    /// The metric that the table of templates has first.
+    /// The metric that the page opens with and that tables have first.
     pub headline: String,
+    /// 95 % intervals of metrics, where the examples are few.
+    pub intervals: Intervals,
+    /// Simpler models on the same examples, by name.
+    pub baselines: Vec<(String, Metrics)>,
+    /// Of a task with two labels.
+    pub thresholds: Option<Thresholds>,
+    pub lengths: Vec<LengthBin>,
     /// Each template alone; empty if they were not asked for.
     pub templates: Vec<TemplateMetrics>,
     /// The pool's answers averaged.
     pub ensemble: Option<BTreeMap<String, f64>>,
     /// True and predicted values of a regression task.
     pub points: Vec<(f64, f64)>,
-}
-
-/// The figures of one template.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TemplateMetrics {
-    pub id: String,
-    pub role: TemplateRole,
-    /// As `Metrics::summary` has them.
-    pub metrics: BTreeMap<String, f64>,
+    /// The lowest and the highest value that the target may have.
+    pub range: (Option<f64>, Option<f64>),
+    /// Mistakes in all.
+    pub mistakes: usize,
+    /// The worst of them.
+    pub worst: Vec<ShownExample>,
+    /// The least sure answers.
+    pub least_sure: Vec<ShownExample>,
 }
 
 /// The evaluation on one page, which needs nothing but itself.
 pub fn evaluation_page(page: &EvaluationPage) -> String {
     let body = html! {
+        p.lead { (opening(page)) }
         (facts([
             ("Checkpoint", page.checkpoint.clone()),
             ("Data", page.data.clone()),
             ("Answered by", page.answered_by.clone()),
         ]))
+        @if !page.baselines.is_empty() {
+            h2 { "Beside simpler answers" }
+            (baselines_table(&page.headline, &page.metrics, &page.baselines).html())
+        }
         h2 { "Metrics" }
-        @for table in metric_tables(&page.metrics) { (table.html()) }
+        @for table in metric_tables(&page.metrics, page.thresholds.as_ref(), &page.intervals) {
+            (table.html())
+        }
         div.charts {
             @match &page.metrics {
                 Metrics::Classification(metrics) => (label_charts(metrics)),
-                Metrics::Regression(_) => (scatter(&page.points)),
+                Metrics::Regression(_) => (scatter(page)),
             }
         }
-        @if !page.templates.is_empty() {
-            h2 { "Templates" }
+        @if let Some(found) = &page.thresholds { (threshold_section(found)) }
+        (mistakes(page))
+        (least_sure(page))
+        @if !page.lengths.is_empty() {
+            h2 { "By length" }
+            (lengths_table(&page.headline, &page.lengths).html())
+        }
+        h2 { "Templates" }
+        @if page.templates.is_empty() {
+            p.note { "With --templates, this page has the figures of every template alone." }
+        } @else {
             (templates_table(&page.headline, &page.templates, page.ensemble.as_ref()).html())
         }
     };
     document(&format!("{}: evaluation", page.task), &body)
 }
 
-/// The figures of an evaluation as tables: all in all, decisions for the positive label, by label.
-pub fn metric_tables(metrics: &Metrics) -> Vec<Table> {
-    match metrics {
-        Metrics::Regression(metrics) => vec![regression_figures(metrics)],
-        Metrics::Classification(metrics) => {
-            let decided = metrics.positive.as_ref().map(decisions);
-            let tables = [Some(classification_figures(metrics)), decided, Some(labels(metrics))];
-            tables.into_iter().flatten().collect()
+/// The headline, and what simpler answers get.
+fn opening(page: &EvaluationPage) -> Markup {
+    let value = |metrics: &Metrics| metrics.summary().get(&page.headline).copied();
+    let examples = match &page.metrics {
+        Metrics::Classification(metrics) => metrics.examples,
+        Metrics::Regression(metrics) => metrics.examples,
+    };
+    html! {
+        (term(&words(&page.headline))) " "
+        b { (value(&page.metrics).map_or("–".to_owned(), figure)) }
+        @if let Some((low, high)) = page.intervals.get(&page.headline) {
+            " (95 % interval " (figure(*low)) " to " (figure(*high)) ")"
         }
+        " on " (examples) " examples"
+        @for (name, metrics) in &page.baselines {
+            "; " (term(name)) ": " (value(metrics).map_or("–".to_owned(), figure))
+        }
+        "."
     }
 }
 
-fn scatter(points: &[(f64, f64)]) -> Markup {
+fn scatter(page: &EvaluationPage) -> Markup {
     let caption = Caption {
         title: "Predicted and true values".to_owned(),
         description: "One dot for each example; on the dashed line they are equal.".to_owned(),
     };
-    scatter_chart(&caption, points)
+    scatter_chart(&caption, &page.points, page.range)
 }
 
 fn label_charts(metrics: &Classification) -> Markup {
@@ -112,112 +143,86 @@ fn label_charts(metrics: &Classification) -> Markup {
     }
 }
 
-fn regression_figures(metrics: &Regression) -> Table {
-    let figures_in_order = [
-        ("Spearman", Some(metrics.spearman)),
-        ("Pearson", Some(metrics.pearson)),
-        ("RMSE", Some(metrics.rmse)),
-        ("MAE", Some(metrics.mae)),
-        ("R²", Some(metrics.r2)),
-    ];
-    figures(metrics.examples, &figures_in_order)
-}
-
-fn classification_figures(metrics: &Classification) -> Table {
-    let (precision, area) = match &metrics.positive {
-        Some(_) => ("average precision", "AUROC"),
-        None => ("average precision (macro)", "AUROC (macro)"),
+fn threshold_section(found: &Thresholds) -> Markup {
+    let caption = Caption {
+        title: format!("When to answer {:?}", found.label),
+        description: "A higher threshold answers it less often: precision usually rises, and \
+                      recall falls."
+            .to_owned(),
     };
-    figures(
-        metrics.examples,
-        &[
-            ("accuracy", Some(metrics.accuracy)),
-            ("macro F1", Some(metrics.macro_f1)),
-            (precision, metrics.average_precision),
-            (area, metrics.auroc),
-            ("log loss", Some(metrics.log_loss)),
-            ("Brier score", Some(metrics.brier)),
-            ("calibration error", Some(metrics.ece)),
-        ],
-    )
-}
-
-fn figures(examples: usize, named: &[(&str, Option<f64>)]) -> Table {
-    let row = |(name, value): &(&str, Option<f64>)| vec![Cell::new(*name), cell(*value)];
-    Table {
-        caption: format!("On {examples} examples"),
-        columns: ["metric", "value"].map(str::to_owned).to_vec(),
-        rows: named.iter().map(row).collect(),
+    html! {
+        h2 { (term("Threshold")) }
+        div.charts {
+            (threshold_chart(&caption, found))
+            div {
+                @for (names, decision) in named_decisions(found) {
+                    p { (told(found, &names, &decision)) }
+                }
+                p.note {
+                    "A threshold that is read off the examples it is judged on flatters. Choose it \
+                     on a development set; "
+                    code { "evaluate --threshold" }
+                    " then says what it does on others."
+                }
+            }
+        }
     }
 }
 
-fn cell(value: Option<f64>) -> Cell {
-    Cell::new(value.map_or("–".to_owned(), figure))
-}
-
-fn decisions(positive: &PositiveMetrics) -> Table {
-    let decisions = [Some(positive.at_half), positive.at_threshold].into_iter().flatten();
-    let rows = decisions.map(|decision| {
-        let threshold = Cell::new(format!("from {:.3}", decision.threshold));
-        let figures = [decision.precision, decision.recall, decision.f1];
-        std::iter::once(threshold).chain(figures.map(|value| cell(Some(value)))).collect()
-    });
-    Table {
-        caption: format!("Saying {:?} from a probability on", positive.label),
-        columns: ["threshold", "precision", "recall", "F1"].map(str::to_owned).to_vec(),
-        rows: rows.collect(),
+/// A decision in a sentence.
+fn told(found: &Thresholds, names: &[&str], decision: &Decision) -> Markup {
+    let Decision { threshold, said, right, precision, recall, f1 } = decision;
+    html! {
+        b { "From " (format!("{threshold:.3}")) } " (" (names.join(", ")) "): "
+        (said) " of " (found.examples) " examples get the answer " (format!("{:?}", found.label))
+        ", and " (right) " of these are right (precision " (figure(*precision)) "). These are "
+        (right) " of the " (found.positives) " that there are (recall " (figure(*recall)) "). F1 "
+        (figure(*f1)) "."
     }
 }
 
-fn labels(metrics: &Classification) -> Table {
-    let mut labels: Vec<_> = metrics.labels.iter().collect();
-    let all = labels.len();
-    if all > MAX_LABEL_ROWS {
-        labels.sort_by_key(|label| std::cmp::Reverse(label.examples));
-        labels.truncate(MAX_LABEL_ROWS);
-    }
-    let rows = labels.iter().map(|label| {
-        let figures = [Some(label.precision), Some(label.recall), Some(label.f1)];
-        let mut row = vec![Cell::new(&label.label), Cell::new(label.examples.to_string())];
-        row.extend(figures.map(cell));
-        row.extend([label.average_precision, label.auroc].map(cell));
-        row
-    });
-    let columns = ["label", "examples", "precision", "recall", "F1", "average precision", "AUROC"];
-    let caption = if all > MAX_LABEL_ROWS {
-        format!("The {MAX_LABEL_ROWS} commonest of {all} labels")
-    } else {
-        "By label".to_owned()
+fn mistakes(page: &EvaluationPage) -> Markup {
+    let (rule, order) = match page.metrics {
+        Metrics::Classification(_) => (
+            "The answer is not the true label",
+            "those with the lowest probability of the true label come first",
+        ),
+        Metrics::Regression(_) => (
+            "The answer is off by more than the root mean squared error",
+            "the largest errors come first",
+        ),
     };
-    Table { caption, columns: columns.map(str::to_owned).to_vec(), rows: rows.collect() }
+    html! {
+        h2 { "Worst mistakes" }
+        p.note {
+            (rule) " in " (page.mistakes) " examples; " (order) ". "
+            @if page.worst.iter().any(|example| example.nearest.is_some()) {
+                "Beside each stands the training example that shares most words with it (cosine of \
+                 TF-IDF vectors): with another label, one of the two may be labelled wrongly. "
+            } @else if page.mistakes > 0 {
+                "With --train FILE, the nearest training example stands beside each. "
+            }
+            "evaluate --errors FILE writes all of them."
+        }
+        (example_list(&page.worst))
+    }
 }
 
-/// Every template with its metrics, the headline metric first, and the ensemble at the end.
-pub fn templates_table(
-    headline: &str,
-    templates: &[TemplateMetrics],
-    ensemble: Option<&BTreeMap<String, f64>>,
-) -> Table {
-    let all = templates.iter().map(|template| &template.metrics).chain(ensemble);
-    let mut names: Vec<&str> = all.flat_map(BTreeMap::keys).map(String::as_str).collect();
-    names.sort_unstable_by_key(|name| (*name != headline, *name));
-    names.dedup();
-    let figures = |metrics: &BTreeMap<String, f64>| {
-        names.iter().map(|name| cell(metrics.get(*name).copied())).collect::<Vec<_>>()
+fn least_sure(page: &EvaluationPage) -> Markup {
+    let why = match page.metrics {
+        Metrics::Classification(_) => "The two most probable labels are closest here.",
+        Metrics::Regression(_) => "The templates differ most here.",
     };
-    let row = |name: &str, role: &str, metrics| {
-        let mut row = vec![Cell::new(name), Cell::new(role)];
-        row.extend(figures(metrics));
-        row
-    };
-    let mut rows: Vec<Vec<Cell>> = templates
-        .iter()
-        .map(|template| row(&template.id, &template.role.to_string(), &template.metrics))
-        .collect();
-    rows.extend(ensemble.map(|metrics| row("ensemble", "averaged", metrics)));
-    let mut columns = ["template", "part"].map(str::to_owned).to_vec();
-    columns.extend(names.iter().map(|name| words(name)));
-    Table { caption: "Each template alone, and the pool averaged".to_owned(), columns, rows }
+    html! {
+        @if !page.least_sure.is_empty() {
+            h2 { "Least sure answers" }
+            p.note {
+                (why) " More labelled examples like these teach most: "
+                code { "predict --order uncertain" } " finds them among unlabelled texts."
+            }
+            (example_list(&page.least_sure))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,18 @@ pub fn words(name: &str) -> String {
     }
 }
 
+/// The lowest and the highest value that a metric can have.
+pub fn limits(metric: &str) -> (Option<f64>, Option<f64>) {
+    match metric {
+        "spearman" | "pearson" => (Some(-1.0), Some(1.0)),
+        "r2" => (None, Some(1.0)),
+        "rmse" | "mae" | "log_loss" => (Some(0.0), None),
+        "accuracy" | "macro_f1" | "f1_positive" | "f1_at_threshold" | "average_precision"
+        | "auroc" | "ece" | "brier" => (Some(0.0), Some(1.0)),
+        _ => (None, None),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,13 +2,16 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::glossary::glossary;
+
 const STYLE: &str = include_str!("style.css");
 
 /// Nothing is loaded and nothing runs, whatever a name in the data holds.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
-/// A whole document.
+/// A whole document, with the explanations of its words at the end.
 pub fn document(title: &str, body: &Markup) -> String {
+    let words = glossary(&body.0);
     let document = html! {
         (DOCTYPE)
         html lang="en" {
@@ -20,7 +23,7 @@ pub fn document(title: &str, body: &Markup) -> String {
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body { main { h1 { (title) } (body) } }
+            body { main { h1 { (title) } (body) (words) } }
         }
     };
     document.into_string()

@@ -2,6 +2,8 @@
 
 use maud::{Markup, html};
 
+use super::glossary::term;
+
 /// How a table is written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
@@ -19,6 +21,8 @@ pub struct Cell {
     pub note: String,
     /// Stands out, as the best of its column.
     pub strong: bool,
+    /// A word of ours, which a page explains, and not a name from the data.
+    pub is_term: bool,
 }
 
 /// A table whose first column names the rows; the others are aligned right.
@@ -33,6 +37,11 @@ impl Cell {
     /// A cell of one line.
     pub fn new(text: impl Into<String>) -> Self {
         Self { text: text.into(), ..Self::default() }
+    }
+
+    /// A cell with a word of ours, such as a metric's name.
+    pub fn term(text: impl Into<String>) -> Self {
+        Self { is_term: true, ..Self::new(text) }
     }
 }
 
@@ -61,7 +70,7 @@ impl Table {
             p.note { (self.caption) }
             div.scroll tabindex="0" role="region" aria-label=(self.caption) {
                 table aria-label=(self.caption) {
-                    thead { tr { @for column in &self.columns { th scope="col" { (column) } } } }
+                    thead { tr { @for column in &self.columns { th scope="col" { (term(column)) } } } }
                     tbody {
                         @for row in &self.rows {
                             tr {
@@ -80,7 +89,9 @@ impl Table {
 
 fn content(cell: &Cell) -> Markup {
     html! {
-        @if cell.strong { strong { (cell.text) } } @else { (cell.text) }
+        @if cell.strong { strong { (cell.text) } }
+        @else if cell.is_term { (term(&cell.text)) }
+        @else { (cell.text) }
         @if !cell.note.is_empty() { small { (cell.note) } }
     }
 }

@@ -1,6 +1,6 @@
 //! The knobs of a training run.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::TrainingError;
 
@@ -40,6 +40,11 @@ pub enum Length {
     Steps(usize),
 }
 
+/// Writes a number as people do, 0.1: made longer, a number of 32 bits becomes 0.10000000149011612.
+pub(super) fn decimal<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(value.to_string().parse().unwrap_or(f64::from(*value)))
+}
+
 /// The settings of a training run. The report keeps them with the head.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
@@ -59,6 +64,7 @@ pub struct Settings {
     /// Gradients longer than this are scaled down to it.
     pub max_gradient_norm: f64,
     /// Chance of a value being dropped, in the encoder and before the head.
+    #[serde(serialize_with = "decimal")]
     pub dropout: f32,
     /// Weight of the disagreement between two templates of an example; 0 for none.
     pub consistency: f64,
@@ -143,5 +149,17 @@ impl Settings {
             return Ok(());
         };
         Err(TrainingError::Settings(fault.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_kept_as_people_write_them() {
+        let settings = Settings { dropout: 0.1, ..Settings::new(Tune::Head) };
+        let value = serde_json::to_value(&settings).expect("JSON");
+        assert_eq!(value["dropout"].to_string(), "0.1");
     }
 }

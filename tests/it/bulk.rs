@@ -4,6 +4,7 @@ mod columnar;
 mod failures;
 mod formats;
 mod hostile;
+mod order;
 mod process;
 mod resume;
 mod stage;

@@ -233,7 +233,10 @@ fn an_experiment_goes_on_where_it_stopped_and_tells_the_same() {
         .collect();
     assert_eq!(roles, ["canonical", "held_out"]);
     let html = fs::read_to_string(page[1]).expect("a page");
-    assert!(html.contains("M3 ensemble") && html.contains("<svg"), "a page with plots");
+    assert!(
+        html.contains("ensemble of prompts (M3)") && html.contains("<svg"),
+        "a page with plots"
+    );
     let drawn = home.path().join("work/review-polarity/k2-seed1/train.csv");
     assert_eq!(fs::read_to_string(drawn).expect("drawn").lines().count(), 5, "a header and 2 + 2");
     // One cell is lost; the others are not computed again.

@@ -8,6 +8,7 @@
 mod bulk;
 mod cli;
 mod cli_training;
+mod evaluate;
 mod files;
 mod fixtures;
 mod import;

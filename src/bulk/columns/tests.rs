@@ -16,7 +16,7 @@ fn layout(columns: &[&str], naming: &Naming, output: Format) -> Result<Layout, B
 
 fn naming(fields: &[(&str, &str)], prefix: &str, scores: bool) -> Naming {
     let fields = fields.iter().map(|(f, c)| ((*f).to_owned(), (*c).to_owned())).collect();
-    Naming { fields, prefix: prefix.to_owned(), scores }
+    Naming { fields, prefix: prefix.to_owned(), scores, least_sure: None }
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub fn output_schema(layout: &Layout, input: Option<&SchemaRef>) -> SchemaRef {
     fields.extend(layout.added.iter().map(|(name, what)| {
         let kind = match what {
             Added::Label | Added::Error => DataType::Utf8,
-            Added::Probability | Added::Score(_) => DataType::Float32,
+            Added::Probability | Added::Score(_) | Added::Uncertainty(_) => DataType::Float32,
             Added::Value => DataType::Float64,
             Added::Truncated => DataType::Boolean,
         };
@@ -110,7 +110,7 @@ fn added(layout: &Layout, what: Added, outcomes: &[Outcome]) -> ArrayRef {
             let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
             Arc::new(cells.map(text).collect::<StringArray>()) as Arc<dyn Array>
         }
-        Added::Probability | Added::Score(_) => {
+        Added::Probability | Added::Score(_) | Added::Uncertainty(_) => {
             let number = |cell| if let Cell::Single(number) = cell { Some(number) } else { None };
             Arc::new(cells.map(number).collect::<Float32Array>())
         }

@@ -31,6 +31,25 @@ impl Axis {
         Self { low, high, from, to, decimals, ticks }
     }
 
+    /// The same, and not beyond `limits`, the lowest and the highest value that can be.
+    pub fn within(
+        values: impl IntoIterator<Item = f64>,
+        places: (f64, f64),
+        count: usize,
+        limits: (Option<f64>, Option<f64>),
+    ) -> Self {
+        let mut axis = Self::over(values, places, count);
+        let (low, high) =
+            (limits.0.unwrap_or(f64::NEG_INFINITY), limits.1.unwrap_or(f64::INFINITY));
+        // Values that all lie beyond leave nothing to cut.
+        if low < axis.high && high > axis.low {
+            (axis.low, axis.high) = (axis.low.max(low), axis.high.min(high));
+            let slack = 1e-9 * (axis.high - axis.low);
+            axis.ticks.retain(|tick| (low - slack..=high + slack).contains(tick));
+        }
+        axis
+    }
+
     /// Where a value lies; values outside lie on the border.
     pub fn place(&self, value: f64) -> f64 {
         let share = (value - self.low) / (self.high - self.low);
@@ -89,6 +108,23 @@ mod tests {
         check(&[0.0, 400.0], &["0", "100", "200", "300", "400"]);
         check(&[], &["0.0", "0.5", "1.0"]);
         check(&[f64::NAN, 0.0, 0.0], &["-0.5", "0.0", "0.5"]);
+    }
+
+    #[test]
+    fn an_axis_ends_where_values_can_lie() {
+        let within = |values: &[f64], limits| {
+            let axis = Axis::within(values.iter().copied(), (0.0, 100.0), 5, limits);
+            let ticks: Vec<String> = axis.ticks.iter().map(|tick| axis.label(*tick)).collect();
+            (ticks, axis.place(1.0))
+        };
+        let stars = (Some(1.0), Some(5.0));
+        assert_eq!(
+            within(&[0.8, 5.2], stars),
+            (["1", "2", "3", "4", "5"].map(str::to_owned).to_vec(), 0.0)
+        );
+        assert_eq!(within(&[1.5, 2.5], stars).0.first().map(String::as_str), Some("1.4"));
+        assert_eq!(within(&[0.8, 1.2], (None, None)).0, ["0.8", "0.9", "1.0", "1.1", "1.2"]);
+        assert_eq!(within(&[7.0, 8.0], stars).0.first().map(String::as_str), Some("7.0"));
     }
 
     #[test]

@@ -26,15 +26,18 @@ pub struct Series {
     pub points: Vec<Option<Point>>,
 }
 
-/// Draws lines over named categories, the same distance apart, with a legend.
+/// Draws lines over named categories, the same distance apart, with a legend. The axis of values
+/// ends at `limits`, the lowest and the highest value that can be.
 pub fn line_chart(
     caption: &Caption,
     (x_name, y_name): (&str, &str),
     categories: &[String],
     series: &[Series],
+    limits: (Option<f64>, Option<f64>),
 ) -> Markup {
     let points = series.iter().flat_map(|series| series.points.iter().flatten());
-    let axis = Axis::over(points.flat_map(|p| [p.value, p.low, p.high]), (BOTTOM, TOP), 5);
+    let values = points.flat_map(|p| [p.value, p.low, p.high]);
+    let axis = Axis::within(values, (BOTTOM, TOP), 5, limits);
     let step = (RIGHT - LEFT) / categories.len().max(1) as f64;
     let centre = |category: usize| LEFT + (category as f64 + 0.5) * step;
     // Side by side, so that the error bars do not hide each other.
@@ -107,7 +110,9 @@ mod tests {
             Series { name: "b".to_owned(), points: vec![None, None, None] },
         ];
         let categories = ["4", "8", "all"].map(str::to_owned);
-        let found = line_chart(&Caption::default(), ("x", "y"), &categories, &series).into_string();
+        let names = ("x", "y");
+        let found = line_chart(&Caption::default(), names, &categories, &series, (None, None));
+        let found = found.into_string();
         assert_eq!(found.matches("<title>a, ").count(), 2, "{found}");
         assert!(found.contains("a, all: 0.700 (0.600 to 0.800)"), "{found}");
         let line = found.split("points=\"").nth(1).expect("a line");

@@ -7,6 +7,7 @@ mod lines;
 mod reliability;
 mod rows;
 mod scatter;
+mod threshold;
 
 use maud::{Markup, html};
 
@@ -15,6 +16,7 @@ pub use lines::{Point, Series, line_chart};
 pub use reliability::reliability_chart;
 pub use rows::{Row, RowGroup, Rows, row_chart};
 pub use scatter::scatter_chart;
+pub use threshold::threshold_chart;
 
 /// Width of a chart in its own units; on a page it is as wide as there is room, so that 12 units
 /// of text stay readable on a phone.
@@ -117,7 +119,7 @@ fn legend<'a>(entries: impl IntoIterator<Item = (usize, Mark, &'a str)>) -> Mark
 }
 
 /// The text, cut to so many characters.
-fn shortened(text: &str, characters: usize) -> String {
+pub fn shortened(text: &str, characters: usize) -> String {
     if text.chars().count() <= characters {
         return text.to_owned();
     }

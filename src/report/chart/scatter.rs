@@ -12,12 +12,17 @@ const RIGHT: f64 = WIDTH - 14.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = TOP + RIGHT - LEFT;
 
-/// Draws `(true, predicted)`; of more than 2,000 points evenly chosen ones in their order.
-pub fn scatter_chart(caption: &Caption, points: &[(f64, f64)]) -> Markup {
+/// Draws `(true, predicted)`; of more than 2,000 points evenly chosen ones in their order. The axes
+/// end at `limits`, the target's lowest and highest value; predictions beyond lie on the border.
+pub fn scatter_chart(
+    caption: &Caption,
+    points: &[(f64, f64)],
+    limits: (Option<f64>, Option<f64>),
+) -> Markup {
     let shown = thinned(points);
     let values = || shown.iter().flat_map(|&(truth, predicted)| [truth, predicted]);
-    let x = Axis::over(values(), (LEFT, RIGHT), 5);
-    let y = Axis::over(values(), (BOTTOM, TOP), 5);
+    let x = Axis::within(values(), (LEFT, RIGHT), 5, limits);
+    let y = Axis::within(values(), (BOTTOM, TOP), 5, limits);
     let drawing = html! {
         @for tick in &y.ticks {
             (line("grid", (LEFT, y.place(*tick)), (RIGHT, y.place(*tick))))
@@ -60,7 +65,7 @@ mod tests {
         let shown = thinned(&points);
         assert_eq!((shown.len(), shown[0], shown[1]), (2_000, (0.0, 0.0), (2.0, 0.0)));
         assert_eq!(shown[1_999].0, 4_997.0);
-        let found = scatter_chart(&Caption::default(), &points).into_string();
+        let found = scatter_chart(&Caption::default(), &points, (None, None)).into_string();
         assert!(found.contains("2000 of 5000 examples are drawn"), "{}", found.len());
         assert_eq!(thinned(&[(1.0, f64::NAN), (1.0, 2.0)]), [(1.0, 2.0)]);
         assert!(thinned(&[]).is_empty());

@@ -2,7 +2,11 @@ use super::*;
 
 /// A made-up experiment: two tasks, three methods, two numbers of examples, three seeds.
 pub fn experiment() -> ComparisonPage {
-    let method = |id: &str| Method { id: id.to_owned(), description: format!("what {id} does") };
+    let method = |id: &str| Method {
+        id: id.to_owned(),
+        name: String::new(),
+        description: format!("what {id} does"),
+    };
     ComparisonPage {
         title: "Made-up figures".to_owned(),
         encoder: "tiny".to_owned(),

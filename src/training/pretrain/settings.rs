@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::{DEFAULT_SHARE, Length, TrainingError, settings::MAX_LENGTH};
+use super::super::{
+    DEFAULT_SHARE, Length, TrainingError,
+    settings::{MAX_LENGTH, decimal},
+};
 
 /// Tokens of a window at least.
 const MIN_WINDOW: usize = 8;
@@ -26,6 +29,7 @@ pub struct Settings {
     /// Gradients longer than this are scaled down to it.
     pub max_gradient_norm: f64,
     /// Chance of a hidden value being dropped.
+    #[serde(serialize_with = "decimal")]
     pub dropout: f32,
     /// Share of the tokens that are to be guessed.
     pub mask_share: f64,
