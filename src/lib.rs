@@ -17,6 +17,7 @@ pub mod prediction_log;
 pub mod prompt;
 pub mod registry;
 pub mod report;
+pub mod rows;
 pub mod server;
 pub mod task;
 pub mod telemetry;

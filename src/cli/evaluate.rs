@@ -5,10 +5,14 @@ use std::{collections::BTreeMap, path::PathBuf, thread};
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::{Global, output, templates::TemplateArgs};
+use super::{
+    Global, output,
+    reading::{FaultArgs, ReadArgs, check_read_once, labelled},
+    templates::TemplateArgs,
+};
 use crate::{
     checkpoint::Checkpoint,
-    dataset::{Dataset, read_csv},
+    dataset::Dataset,
     evaluation::{Metrics, Options, evaluate_with},
     inference::{MaskEncoder, Model, TaskPredictor, predict, predict_each},
     prompt::TaskFile,
@@ -32,9 +36,14 @@ pub struct Args {
     /// The task's name
     #[arg(long, value_name = "NAME")]
     task: String,
-    /// Labelled examples (CSV)
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    /// Labelled examples: CSV or otherwise separated, JSON Lines, a JSON array or Parquet, also packed
+    /// (.gz, .zst); - is standard input; may be given several times
+    #[arg(long, visible_alias = "test", value_name = "FILE", required = true)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     #[command(flatten)]
     answering: TemplateArgs,
     /// Evaluate every template of the task file alone, held-out ones too, and the pool averaged
@@ -71,7 +80,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let task = model.tasks.get(&args.task).context("the task was just found")?;
     let predictor = &task.predictor;
     let page = args.html.as_deref().map(output::Page::new).transpose()?;
-    let data = read_csv(&args.data, &predictor.file)?;
+    check_read_once(&[&args.data])?;
+    let data = labelled(&args.data, &predictor.file, &args.read.reading(&args.faults))?;
     let chosen = predictor.select(&args.answering.choice())?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut encoder = model.encoder(&global.runtime()?, threads)?;
@@ -90,7 +100,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         page.write(&evaluation_page(&EvaluationPage {
             checkpoint: model.id.clone(),
             task: args.task.clone(),
-            data: args.data.display().to_string(),
+            data: data.path.clone(),
             answered_by: answered_by(&predictor.file, &chosen),
             metrics: metrics.clone(),
             headline: headline(&predictor.file.task.kind).to_owned(),

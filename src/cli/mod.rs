@@ -15,11 +15,14 @@ mod predict;
 mod predict_progress;
 mod pretrain;
 mod progress;
+mod reading;
 mod serve;
 mod settings;
 mod templates;
+mod time_left;
 mod token;
 mod train;
+mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -66,7 +69,7 @@ enum Command {
 /// Runs what the command line says. Exit codes: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     // clap itself exits with 2 on wrong usage and with 0 after --help.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| usage::advised(error).exit());
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &cli.global),
         Command::Train(args) => train::run(&args, &cli.global),

@@ -6,6 +6,6 @@ mod formats;
 mod hostile;
 mod process;
 mod resume;
-mod stage;
+pub mod stage;
 mod streams;
 mod types;

@@ -13,6 +13,7 @@ mod fixtures;
 mod import;
 mod precision;
 mod pretraining;
+mod reading;
 mod server;
 mod structure;
 mod tokenization;

@@ -16,10 +16,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("export", &["checkpoint", "weights"]),
     ("metrics", &["task"]),
     ("panics", &[]),
+    ("rows", &["panics"]),
     ("prediction_log", &["config"]),
     ("telemetry", &["config"]),
     ("tokenization", &["panics", "prompt", "task"]),
-    ("dataset", &["prompt", "task"]),
+    ("dataset", &["prompt", "rows", "task"]),
     ("import", &["checkpoint", "export", "weights"]),
     (
         "inference",
@@ -56,7 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("batching", &["config", "inference", "metrics", "panics", "tokenization"]),
-    ("bulk", &["batching", "inference", "panics", "prompt", "task", "tokenization"]),
+    ("bulk", &["batching", "inference", "panics", "prompt", "rows", "task", "tokenization"]),
     ("registry", &["batching", "checkpoint", "config", "inference", "task", "tokenization"]),
     (
         "server",
@@ -78,13 +79,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// Crates that these modules alone may name.
 const OWNERS: &[(&str, &[&str])] = &[
-    ("arrow_array", &["bulk"]),
-    ("arrow_schema", &["bulk"]),
-    ("arrow_select", &["bulk"]),
+    ("arrow_array", &["bulk", "rows"]),
+    ("arrow_schema", &["bulk", "rows"]),
+    ("arrow_select", &["rows/columnar"]),
+    ("encoding_rs", &["rows/encoding"]),
+    ("flate2", &["rows/packing"]),
+    ("zstd", &["rows/packing"]),
     ("memmap2", &["inference/encoder"]),
     ("ort", &["inference/encoder"]),
     ("http_body_util", &["server"]),
-    ("parquet", &["bulk/columnar"]),
+    ("parquet", &["rows/columnar"]),
     ("hyper", &["server"]),
     ("hyper_util", &["server"]),
     ("subtle", &["server/access"]),
