@@ -121,7 +121,7 @@ fn quoted(text: &str) -> String {
 
 fn parse_json(records: Vec<Record>, layout: &Layout) -> Parsed {
     let (mut rows, mut examples) = (Vec::new(), Vec::new());
-    for Record { bytes, line, fault } in records {
+    for Record { bytes, line, fault, .. } in records {
         let parsed = fault.map_or_else(|| Entries::parse(&bytes), Err);
         let (object, example) = match parsed {
             Ok(entries) => {

@@ -30,9 +30,9 @@ impl Encoding {
             ([0xff, 0xfe, ..], _) => Some(Self::Utf16Le),
             ([0xfe, 0xff, ..], _) => Some(Self::Utf16Be),
             // Most characters of a header are ASCII.
-            ([0, 1.., ..], Some(_)) => Some(Self::Utf16Be),
+            ([0, 1..=255, ..], Some(_)) => Some(Self::Utf16Be),
             (_, Some(asked)) => Some(asked),
-            ([0, 1.., 0, ..] | [1.., 0, 1.., 0, ..], None) => None,
+            ([0, 1..=255, 0, ..] | [1..=255, 0, 1..=255, 0, ..], None) => None,
             (_, None) => Some(Self::Utf8),
         }
     }

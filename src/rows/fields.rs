@@ -24,8 +24,8 @@ pub fn find_field(
     let place = |name: &str| columns?.iter().position(|column| column.name == name);
     let first = chosen.unwrap_or(field);
     let second = chosen.is_none().then_some(column).filter(|name| *name != first);
-    let found = [Some(first), second].into_iter().flatten();
-    let found = found.filter_map(|name| Some((name, place(name)?))).next();
+    let mut names = [Some(first), second].into_iter().flatten();
+    let found = names.find_map(|name| Some((name, place(name)?)));
     match found {
         Some((name, place)) => {
             FieldColumn { name: name.to_owned(), otherwise: None, place: Some(place) }

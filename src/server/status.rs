@@ -263,10 +263,9 @@ fn summary(violations: &[FieldViolation]) -> String {
     let mut kinds: Vec<(&FieldViolation, usize)> = Vec::new();
     let mut others = 0usize;
     for violation in violations {
-        let is_same =
-            |(known, _): &&mut (&FieldViolation, usize)| known.description == violation.description;
-        match kinds.iter_mut().find(is_same) {
-            Some((_, more)) => *more += 1,
+        let known = kinds.iter().position(|(known, _)| known.description == violation.description);
+        match known {
+            Some(at) => kinds[at].1 += 1,
             None if kinds.len() < MAX_KINDS => kinds.push((violation, 0)),
             None => others += 1,
         }

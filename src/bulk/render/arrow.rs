@@ -55,7 +55,7 @@ pub(super) fn batches(
     let batch = |mut columns: Vec<ArrayRef>, outcomes: &[Outcome]| {
         columns.extend(layout.added.iter().map(|(_, what)| added(layout, *what, outcomes)));
         RecordBatch::try_new(Arc::clone(schema), columns)
-            .map_err(|error| RowsError::WriteParquet { message: error.to_string() }.into())
+            .map_err(|error| BulkError::from(RowsError::WriteParquet { message: error.to_string() }))
     };
     let columns = layout.columns().iter();
     let batches = match rows {
