@@ -19,6 +19,7 @@ pub mod prediction_log;
 pub mod prompt;
 pub mod registry;
 pub mod report;
+pub mod rows;
 pub mod server;
 mod staging;
 pub mod task;

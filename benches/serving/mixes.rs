@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use dynamar::{
-    dataset::read_csv,
+    dataset::read_file,
     inference::{Model, ServedTask, TemplateChoice},
     prompt::TaskFile,
     server::proto,
@@ -153,7 +153,7 @@ impl<'a> Maker<'a> {
     /// The texts of a task as they are; fields of one example one after the other.
     fn real(&mut self, name: &str, task: &str, folder: &Path) -> Result<Mix> {
         let file = TaskFile::read(Path::new(task))?;
-        let mut examples = read_csv(&folder.join("train.csv"), &file)?.examples;
+        let mut examples = read_file(&folder.join("train.csv"), &file)?.examples;
         self.random.shuffle(&mut examples);
         let mut prompts = Vec::with_capacity(ITEMS);
         for example in examples.into_iter().take(ITEMS) {
@@ -192,7 +192,7 @@ fn skewed_length(random: &mut Random) -> usize {
 fn words(task: &ServedTask) -> Result<Vec<String>> {
     let (_, file, folder) = REVIEW_FILES;
     let path = Path::new(folder).join("train.csv");
-    let examples = read_csv(&path, &TaskFile::read(Path::new(file))?)?.examples;
+    let examples = read_file(&path, &TaskFile::read(Path::new(file))?)?.examples;
     let texts = examples.iter().flat_map(|example| example.example.values[0].split_whitespace());
     let plain = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
     let all: BTreeSet<&str> = texts.filter(plain).collect();

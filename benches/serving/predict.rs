@@ -16,6 +16,7 @@ use dynamar::{
         Unfinished,
     },
     inference::{EncoderSource, Model, Runtime, TemplateChoice},
+    rows::ReadOptions,
 };
 use serde_json::{Value, json};
 
@@ -164,7 +165,7 @@ impl<'a> Scored<'a> {
         };
         let files = Files {
             input: Input::File(&self.input),
-            input_format: Format::Csv,
+            reading: ReadOptions::default(),
             target: Target::File(&self.output),
             output_format: Format::Csv,
         };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use dynamar::{
-    dataset::{LabeledExample, read_csv},
+    dataset::{LabeledExample, read_file},
     prompt::TaskFile,
     task::{Example, Kind, Target},
     tokenization::{Prompt, PromptSet, PromptTokenizer},
@@ -99,7 +99,7 @@ impl Sources<'_> {
         let (name, task, data) = EQUAL;
         let mut file = TaskFile::read(Path::new(task))?;
         file.max_length = EQUAL_LENGTH;
-        let examples = joined(&read_csv(Path::new(data), &file)?.examples);
+        let examples = joined(&read_file(Path::new(data), &file)?.examples);
         let scenario = self.scenario(name, &file, &examples, batches)?;
         let mut prompts = scenario.batches.iter().flat_map(|batch| &batch.prompts);
         ensure!(
@@ -113,7 +113,7 @@ impl Sources<'_> {
     fn mixed(&self, name: &str, task: &str, data: &Path, batches: usize) -> Result<Scenario> {
         let mut file = TaskFile::read(Path::new(task))?;
         file.max_length = LONGEST;
-        let mut examples = read_csv(data, &file)?.examples;
+        let mut examples = read_file(data, &file)?.examples;
         z_score(&mut examples);
         self.scenario(name, &file, &examples, batches)
     }

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use dynamar::dataset::{read_csv, write_csv};
+use dynamar::dataset::{read_file, write_csv};
 use dynamar_fuzz::{directory, task, written};
 use libfuzzer_sys::fuzz_target;
 
@@ -10,13 +10,13 @@ fuzz_target!(|bytes: &[u8]| {
     let home = directory();
     let path = written(&home, "data.csv", bytes);
     let task = task();
-    let Ok(data) = read_csv(&path, &task) else { return };
+    let Ok(data) = read_file(&path, &task) else { return };
     assert!(!data.examples.is_empty());
     for labelled in &data.examples {
         assert_eq!(labelled.example.values.len(), task.task.fields.len());
     }
     let again = home.path().join("again.csv");
     write_csv(&again, &task, &data).expect("written");
-    let again = read_csv(&again, &task).expect("our own");
+    let again = read_file(&again, &task).expect("our own");
     assert_eq!(again.examples, data.examples);
 });

@@ -1,4 +1,4 @@
-//! Any bytes as a file of rows to score: Parquet or JSONL by how it begins, else CSV.
+//! Any bytes as a file of rows to score, of any format, packing and encoding by how it begins.
 
 #![no_main]
 
@@ -14,6 +14,7 @@ use std::{
 use dynamar::{
     bulk::{self, Files, Format, Input, Job, Naming, Observer, Progress, Target, Unfinished},
     inference::{Head, TaskPredictor},
+    rows::ReadOptions,
     tokenization::PromptTokenizer,
 };
 use dynamar_fuzz::{HIDDEN, TOKENIZER, Zeros, directory, task, written};
@@ -42,15 +43,6 @@ static PREDICTOR: LazyLock<TaskPredictor> = LazyLock::new(|| {
     TaskPredictor::new(Arc::new(task()), tokenizer, POSITIONS, head, "task.toml").expect("fits")
 });
 
-/// By the beginning of a file.
-fn format(bytes: &[u8]) -> Format {
-    match bytes {
-        [b'P', b'A', b'R', b'1', ..] => Format::Parquet,
-        [b'{', ..] => Format::Jsonl,
-        _ => Format::Csv,
-    }
-}
-
 // The hook that libFuzzer sets ends the process at any panic, also at those of the Parquet library
 // that are caught. One that is not caught still ends it.
 fuzz_target!(init: panic::set_hook(Box::new(|_| {})), |bytes: &[u8]| {
@@ -74,7 +66,7 @@ fuzz_target!(init: panic::set_hook(Box::new(|_| {})), |bytes: &[u8]| {
     let mut written = io::sink();
     let files = Files {
         input: Input::File(&path),
-        input_format: format(bytes),
+        reading: ReadOptions::default(),
         target: Target::Stream(&mut written),
         output_format: Format::Jsonl,
     };

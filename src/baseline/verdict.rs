@@ -10,9 +10,9 @@ use crate::{
 /// What a user should know of a result: labels that are never answered, and baselines that are as
 /// good by `figure`, the one that matters for the task. A figure that is not defined for both is
 /// not compared.
-pub fn check_result(
+pub fn check_result<M: std::borrow::Borrow<Metrics>>(
     metrics: &Metrics,
-    baselines: &BTreeMap<&'static str, Metrics>,
+    baselines: &BTreeMap<&str, M>,
     figure: &str,
     higher_is_better: bool,
 ) -> Vec<Warning> {
@@ -22,7 +22,7 @@ pub fn check_result(
     }
     let value = metrics.summary().get(figure).copied();
     for (baseline, metrics) in baselines {
-        let of_baseline = metrics.summary().get(figure).copied();
+        let of_baseline = metrics.borrow().summary().get(figure).copied();
         let (Some(value), Some(of_baseline)) = (value, of_baseline) else { continue };
         let is_better = if higher_is_better { value > of_baseline } else { value < of_baseline };
         if !is_better {

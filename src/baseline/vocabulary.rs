@@ -32,8 +32,7 @@ impl Vocabulary {
         I: IntoIterator<Item = Gram>,
         I::IntoIter: Send,
     {
-        let mut all: Vec<Gram> =
-            (0..documents).into_par_iter().flat_map_iter(|at| grams(at)).collect();
+        let mut all: Vec<Gram> = (0..documents).into_par_iter().flat_map_iter(&grams).collect();
         all.par_sort_unstable();
         let groups = all.chunk_by(|a, b| a == b);
         let mut counted: Vec<(usize, Gram)> = groups.map(|group| (group.len(), group[0])).collect();

@@ -2,79 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BulkError, Format, LeastSure, Uncertainty, excerpt::excerpt};
+use super::{BulkError, Format, LeastSure, Uncertainty};
 use crate::{
     prompt::TaskFile,
-    task::{Kind, Task},
+    rows::{Column, FieldColumn, NameLimits, RowsError, find_field, known_names, shown},
+    task::{Field, Kind, Task},
 };
-
-/// Columns of a file at most.
-pub const MAX_COLUMNS: usize = 4096;
-
-/// Bytes of the longest name of a column.
-pub const MAX_NAME_BYTES: usize = 4096;
-
-/// Bytes of all names of columns. They stand in every row of JSONL, and some in many a message.
-const MAX_NAMES_BYTES: usize = 1 << 20;
-
-/// Bytes of a name in a message.
-const SHOWN_BYTES: usize = 100;
-
-/// The names of a file's columns, as they are found.
-#[derive(Debug, Default)]
-pub struct NameLimits {
-    columns: usize,
-    bytes: usize,
-}
-
-impl NameLimits {
-    /// Takes in one more.
-    ///
-    /// # Errors
-    ///
-    /// If it is one too many, or too long. `path` is for messages.
-    pub fn add(&mut self, path: &str, name: &str) -> Result<(), BulkError> {
-        self.columns += 1;
-        self.bytes += name.len();
-        let path = path.to_owned();
-        if self.columns > MAX_COLUMNS {
-            return Err(BulkError::TooManyColumns { path, limit: MAX_COLUMNS });
-        }
-        if name.len() > MAX_NAME_BYTES {
-            let (bytes, limit) = (name.len(), MAX_NAME_BYTES);
-            return Err(BulkError::LongName { path, name: shown(name), bytes, limit });
-        }
-        if self.bytes > MAX_NAMES_BYTES {
-            return Err(BulkError::LongNames { path, limit: MAX_NAMES_BYTES });
-        }
-        Ok(())
-    }
-}
-
-/// A name for a message.
-pub fn shown(name: &str) -> String {
-    excerpt(name, SHOWN_BYTES).into_owned()
-}
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnKind {
-    Text,
-    Boolean,
-    /// Whole numbers of 64 bits.
-    Integer,
-    /// Numbers of 64 bits.
-    Float,
-    /// Whatever the Parquet file says.
-    Arrow,
-}
-
-/// A column of the input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    pub name: String,
-    pub kind: ColumnKind,
-}
 
 /// A column that is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,16 +34,6 @@ pub struct Layout {
     pub added: Vec<(String, Added)>,
     pub task: Task,
     pub output: Format,
-}
-
-/// Where a field's text is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldColumn {
-    pub name: String,
-    /// Where each row says its own columns, the one that is read if a row has none of that name.
-    pub otherwise: Option<String>,
-    /// Its place among the columns; `None` if an optional field has none.
-    pub place: Option<usize>,
 }
 
 /// What was asked for.
@@ -165,49 +88,30 @@ fn has_field(task: &Task, name: &str) -> bool {
     task.fields.iter().any(|field| field.name == name)
 }
 
-/// A field's column is the one that was named for it, else the one of its own name, else the one
-/// that the task file names for training.
+/// Finds the column of every field, by the rule of [`find_field`].
 fn find_fields(
     path: &str,
     columns: Option<&[Column]>,
     file: &TaskFile,
     naming: &Naming,
 ) -> Result<Vec<FieldColumn>, BulkError> {
-    let place = |name: &str| columns?.iter().position(|column| column.name == name);
-    let find = |(field, trained): (&crate::task::Field, &String)| {
-        let candidates = match naming.fields.get(&field.name) {
-            Some(column) => vec![column],
-            None => vec![&field.name, trained],
-        };
-        let found = candidates.iter().find_map(|name| Some(((*name).clone(), place(name)?)));
-        match found {
-            Some((name, place)) => Ok(FieldColumn { name, otherwise: None, place: Some(place) }),
-            // Nothing is known of the columns, or the field may be missing.
-            None if columns.is_none_or(<[Column]>::is_empty) || field.optional => {
-                let name = candidates[0].clone();
-                let otherwise = candidates.get(1).filter(|_| columns.is_none());
-                let otherwise = otherwise.filter(|other| ***other != name);
-                Ok(FieldColumn { name, otherwise: otherwise.copied().cloned(), place: None })
-            }
-            None => Err(BulkError::MissingColumn {
-                path: path.to_owned(),
-                field: field.name.clone(),
-                column: candidates[0].clone(),
-                known: names(columns.unwrap_or_default()),
-            }),
+    let find = |(field, trained): (&Field, &String)| {
+        let chosen = naming.fields.get(&field.name).map(String::as_str);
+        let found = find_field(columns, chosen, &field.name, trained);
+        // Nothing is known of the columns, or the field may be missing.
+        let is_known = columns.is_some_and(|columns| !columns.is_empty());
+        if found.place.is_some() || !is_known || field.optional {
+            return Ok(found);
         }
+        let names = columns.unwrap_or_default().iter().map(|column| column.name.as_str());
+        Err(BulkError::MissingColumn {
+            path: path.to_owned(),
+            field: field.name.clone(),
+            column: found.name,
+            known: known_names(names),
+        })
     };
     file.task.fields.iter().zip(&file.field_columns).map(find).collect()
-}
-
-/// As many as a message can hold.
-fn names(columns: &[Column]) -> String {
-    const SHOWN: usize = 40;
-    let names: Vec<String> = columns.iter().take(SHOWN).map(|column| shown(&column.name)).collect();
-    match columns.len().saturating_sub(SHOWN) {
-        0 => names.join(", "),
-        more => format!("{}, and {more} more", names.join(", ")),
-    }
 }
 
 fn added(kind: &Kind, naming: &Naming) -> Vec<(String, Added)> {
@@ -246,9 +150,10 @@ fn check_names(
             return Err(BulkError::Clash { path: path.to_owned(), column: shown(name) });
         }
         // In CSV columns are told apart by their place, but not by who names one.
-        let matters = output != Format::Csv || fields.iter().any(|field| field.name == *name);
+        let matters = !output.is_separated() || fields.iter().any(|field| field.name == *name);
         if !seen.insert(name) && matters {
-            return Err(BulkError::RepeatedColumn { path: path.to_owned(), column: shown(name) });
+            let (path, column) = (path.to_owned(), shown(name));
+            return Err(RowsError::RepeatedColumn { path, column }.into());
         }
     }
     Ok(())

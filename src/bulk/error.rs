@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Format;
+use crate::rows::{Format, RowsError};
 
 /// What to do about a run that was interrupted.
 const RESUME: &str = "go on with --resume";
@@ -13,25 +13,14 @@ const BEGIN_ANEW: &str = "nothing of it can be gone on with: begin anew";
 /// Why a file is not scored, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BulkError {
-    #[error(
-        "{path}: its extension does not say what is in it; name a .csv, .jsonl or .parquet file, \
-         or say --in-format and --out-format"
-    )]
-    UnknownFormat { path: String },
+    #[error(transparent)]
+    Rows(#[from] RowsError),
     #[error("cannot read {path}: {source}")]
     Read { path: String, source: io::Error },
     #[error("cannot write {path}: {source}")]
     Write { path: String, source: io::Error },
     #[error("cannot make the directory {path}: {source}")]
     Directory { path: String, source: io::Error },
-    #[error("{path} has no header row")]
-    NoHeader { path: String },
-    #[error("{path}: its header cannot be read: {message}")]
-    Header { path: String, message: String },
-    #[error("{path} cannot be read as Parquet: {message}")]
-    Parquet { path: String, message: String },
-    #[error("cannot write Parquet: {message}")]
-    WriteParquet { message: String },
     #[error(
         "{path} has no column {column:?} for the field {field:?}; it has: {known}; say \
          --field {field}=COLUMN"
@@ -39,8 +28,6 @@ pub enum BulkError {
     MissingColumn { path: String, field: String, column: String, known: String },
     #[error("the task has no field {field:?}; it has: {known}")]
     UnknownField { field: String, known: String },
-    #[error("{path} has two columns called {column:?}")]
-    RepeatedColumn { path: String, column: String },
     #[error(
         "{path} has a column {column:?}, and the output gets one; say --prefix scored_ or the like"
     )]
@@ -52,15 +39,7 @@ pub enum BulkError {
          Parquet, or leave the column out"
     )]
     NotHeld { path: String, column: String, found: String, format: Format },
-    #[error("{path} has more than {limit} columns")]
-    TooManyColumns { path: String, limit: usize },
-    #[error(
-        "{path}: the name of a column has {bytes} bytes, and no more than {limit} are taken: {name:?}"
-    )]
-    LongName { path: String, name: String, bytes: usize, limit: usize },
-    #[error("{path}: the names of its columns have more than {limit} bytes together")]
-    LongNames { path: String, limit: usize },
-    #[error("{what}: that needs a file that can be read twice, and not standard input")]
+    #[error("{what}: that needs a file that can be read twice, and not standard input or a pipe")]
     NeedsFile { what: &'static str },
     #[error("a run with --order cannot be gone on with: leave --resume out, and it begins anew")]
     NotResumable,
@@ -71,7 +50,9 @@ pub enum BulkError {
     NoUncertainty,
     #[error("{limit} rows have more than {bytes} bytes: ask for fewer with --limit")]
     TooMuchKept { limit: usize, bytes: usize },
-    #[error("Parquet is written to a file, not to standard output")]
+    #[error("{format} is read, and not written: write CSV, TSV, JSONL or Parquet")]
+    NotWritten { format: Format },
+    #[error("Parquet is written to a file, not to standard output, a pipe or a device")]
     ParquetStream,
     #[error("{path} is the input and the output: choose another --out")]
     SameFile { path: String },
@@ -82,8 +63,8 @@ pub enum BulkError {
     )]
     Unfinished { path: String },
     #[error(
-        "beside {path} there is something of a run that was interrupted, and standard input cannot \
-         be read again: begin anew with --restart"
+        "beside {path} there is something of a run over a file that was interrupted, and a stream is \
+         not that file: begin anew with --restart, or choose another --out"
     )]
     Leftover { path: String },
     #[error(
@@ -111,6 +92,11 @@ pub enum BulkError {
 }
 
 impl BulkError {
+    /// Whether reading the input failed.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Rows(RowsError::Read { .. }))
+    }
+
     pub(super) fn read(path: &str) -> impl Fn(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Read { path: path.clone(), source }

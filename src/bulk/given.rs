@@ -2,8 +2,8 @@
 
 use std::{
     cell::Cell,
-    fs,
-    io::{BufRead, Read},
+    fs::{self, File},
+    io::Read,
     ops::Range,
     path::Path,
     time::SystemTime,
@@ -12,22 +12,18 @@ use std::{
 use arrow_schema::SchemaRef;
 
 use super::{
-    BulkError, Format, Job, cells,
-    columnar::schema,
-    columns::{Column, Layout, shown},
-    records::{Grammar, Position, Records},
-    scoring::Stop,
-    source::Place,
-    stream::StoppableRead,
-    survey::{Survey, read_header},
+    BulkError, Format, Job, columns::Layout, scoring::Stop, source::Place, stream::StoppableRead,
 };
-
-/// What a message calls a stream.
-pub const STANDARD_INPUT: &str = "standard input";
+use crate::rows::{
+    Dialect, Opened, Position, ReadOptions, Records, RowInput, Survey, Text, has_json, is_text,
+    open, read_header, schema, shown,
+};
 
 /// The input, looked at.
 pub struct Given<'a> {
     pub name: String,
+    /// How it is written.
+    pub dialect: Dialect,
     pub layout: Layout,
     /// The types of a Parquet file.
     pub schema: Option<SchemaRef>,
@@ -44,7 +40,7 @@ pub enum Kind<'a> {
         rows: Range<u64>,
     },
     /// Taken when the run begins.
-    Stream(Cell<Option<Records<Box<dyn BufRead + Send + 'a>>>>),
+    Stream(Cell<Option<Records<Text<'a>>>>),
 }
 
 /// By which a change of a file is noticed while it is read.
@@ -65,52 +61,56 @@ impl<'a> Given<'a> {
     /// A file, read through once.
     pub fn of_file(
         path: &'a Path,
-        format: Format,
+        reading: &ReadOptions,
         output: Format,
         job: &Job<'_>,
     ) -> Result<Self, BulkError> {
         let name = path.display().to_string();
         let seen = Seen::at(path)?;
-        let survey = Survey::of(path, format)?;
-        let columns = survey.columns.clone();
+        let survey = Survey::of(path, reading)?;
+        let (columns, dialect) = (survey.columns.clone(), survey.dialect);
         let layout = Layout::new(&name, Some(columns), &job.predictor.file, job.naming, output)?;
-        let schema = (format == Format::Parquet).then(|| schema(path)).transpose()?;
+        let open = || survey.spooled.as_ref().map_or_else(|| File::open(path), File::try_clone);
+        let types = || -> Result<SchemaRef, BulkError> {
+            Ok(schema(open().map_err(BulkError::read(&name))?, &name)?)
+        };
+        let schema = (dialect.format == Format::Parquet).then(types).transpose()?;
         if let Some(schema) = &schema {
             check_types(&name, schema, &layout)?;
         }
         let rows = job.shard.map_or(0..survey.rows, |shard| shard.rows(survey.rows));
-        Ok(Self { name, layout, schema, kind: Kind::File { path, survey, seen, rows } })
+        let kind = Kind::File { path, survey, seen, rows };
+        Ok(Self { name, dialect, layout, schema, kind })
     }
 
     /// A stream, read as far as the header.
     pub fn of_stream(
+        name: String,
         stream: Box<dyn Read + Send>,
-        format: Format,
+        reading: &ReadOptions,
         output: Format,
         job: &Job<'_>,
         stop: Stop<'a>,
     ) -> Result<Self, BulkError> {
-        let name = STANDARD_INPUT.to_owned();
-        let grammar = match format {
-            Format::Parquet => return Err(BulkError::NeedsFile { what: "Parquet" }),
-            Format::Jsonl if output != Format::Jsonl => {
-                return Err(BulkError::NeedsFile { what: "JSONL as another format" });
-            }
-            Format::Jsonl => Grammar::Lines,
-            Format::Csv => Grammar::Csv,
-        };
         if job.shard.is_some() {
             return Err(BulkError::NeedsFile { what: "a shard" });
         }
-        let input: Box<dyn BufRead + Send + 'a> = Box::new(StoppableRead::new(stream, stop)?);
-        let mut records = Records::new(input, grammar, Position::default());
-        let columns: Option<Vec<Column>> = match grammar {
-            Grammar::Lines => None,
-            Grammar::Csv => Some(read_header(&name, &mut records)?),
+        let stream = Box::new(StoppableRead::new(stream, stop)?);
+        let Opened { dialect, input } = open(stream, &name, reading)?;
+        let RowInput::Text(text) = input else {
+            return Err(BulkError::NeedsFile { what: "Parquet" });
+        };
+        if dialect.format.is_json() && output != Format::Jsonl {
+            return Err(BulkError::NeedsFile { what: "JSON as another format" });
+        }
+        let mut records = Records::new(text, dialect.grammar(), Position::default());
+        let columns = match dialect.format.is_json() {
+            true => None,
+            false => Some(read_header(&name, dialect.separated, &mut records)?),
         };
         let layout = Layout::new(&name, columns, &job.predictor.file, job.naming, output)?;
         let kind = Kind::Stream(Cell::new(Some(records)));
-        Ok(Self { name, layout, schema: None, kind })
+        Ok(Self { name, dialect, layout, schema: None, kind })
     }
 
     /// Where the first row is.
@@ -134,7 +134,7 @@ impl<'a> Given<'a> {
 fn check_types(name: &str, schema: &SchemaRef, layout: &Layout) -> Result<(), BulkError> {
     for place in layout.fields.iter().filter_map(|field| field.place) {
         let field = schema.field(place);
-        if !cells::is_text(field.data_type()) {
+        if !is_text(field.data_type()) {
             return Err(BulkError::NoText {
                 path: name.to_owned(),
                 column: shown(field.name()),
@@ -142,7 +142,7 @@ fn check_types(name: &str, schema: &SchemaRef, layout: &Layout) -> Result<(), Bu
             });
         }
     }
-    let is_held = |kind| layout.output == Format::Parquet || cells::has_json(kind);
+    let is_held = |kind| layout.output == Format::Parquet || has_json(kind);
     match schema.fields().iter().find(|field| !is_held(field.data_type())) {
         None => Ok(()),
         Some(field) => Err(BulkError::NotHeld {

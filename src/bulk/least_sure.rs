@@ -11,11 +11,14 @@ use arrow_select::concat::concat_batches;
 use super::{
     BulkError,
     columns::Layout,
+    parse::Rows,
     render::{Outcome, Rendered, render},
-    rows::Rows,
     state::Counts,
 };
-use crate::task::{Kind, Prediction};
+use crate::{
+    rows::RowsError,
+    task::{Kind, Prediction},
+};
 
 /// Bytes of the rows that are kept, at most.
 const MAX_BYTES: usize = 1 << 30;
@@ -196,7 +199,7 @@ impl Ranking {
         }
         let Some(schema) = schema else { return Ok(Rendered::Bytes(bytes)) };
         let whole = concat_batches(schema, &batches)
-            .map_err(|error| BulkError::WriteParquet { message: error.to_string() })?;
+            .map_err(|error| RowsError::WriteParquet { message: error.to_string() })?;
         Ok(Rendered::Batches(vec![whole]))
     }
 }

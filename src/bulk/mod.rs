@@ -1,33 +1,26 @@
 //! Scores a file: the same rows in the same order, with what a task says of each, on all CPUs and in
 //! the same memory whatever the size.
 //!
-//! Rows are read in chunks (`source`), taken apart (`rows`), predicted (`scoring`), put together
+//! Rows are read in chunks (`source`), taken apart (`parse`), predicted (`scoring`), put together
 //! again (`render`) and written in order (`output`); `pipeline` lets all of that go on at the same
 //! time. A run that was killed goes on from its last state (`state`), and writes the same bytes as
 //! one that was not.
 
-mod cells;
-mod columnar;
 mod columns;
 mod error;
-mod excerpt;
-mod format;
 mod given;
-mod json;
 mod least_sure;
 mod output;
+mod parse;
 mod pipeline;
 mod places;
-mod records;
 mod render;
-mod rows;
 mod run;
 mod scoring;
 mod shard;
 mod source;
 mod state;
 mod stream;
-mod survey;
 
 use std::{
     io::{Read, Write},
@@ -36,11 +29,12 @@ use std::{
     time::Duration,
 };
 
-use crate::inference::TaskPredictor;
+use crate::{inference::TaskPredictor, rows::ReadOptions};
+
+pub use crate::rows::Format;
 
 pub use columns::Naming;
 pub use error::BulkError;
-pub use format::Format;
 pub use least_sure::{LeastSure, Uncertainty};
 pub use pipeline::MAX_CHUNKS;
 pub use places::Unfinished;
@@ -51,9 +45,10 @@ pub use state::Counts;
 
 /// Where rows come from.
 pub enum Input<'a> {
+    /// What stands there; if that is a pipe or a device, it is read as a stream.
     File(&'a Path),
-    /// Read once, so of CSV or of JSONL that stays JSONL.
-    Stream(Box<dyn Read + Send>),
+    /// Read once, so of CSV or of JSON that becomes JSONL. The name is for messages.
+    Stream(String, Box<dyn Read + Send>),
 }
 
 /// Where rows go.
@@ -66,7 +61,8 @@ pub enum Target<'a> {
 /// From where to where.
 pub struct Files<'a> {
     pub input: Input<'a>,
-    pub input_format: Format,
+    /// What is known of how the input is written.
+    pub reading: ReadOptions,
     pub target: Target<'a>,
     pub output_format: Format,
 }

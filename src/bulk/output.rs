@@ -12,13 +12,13 @@ use std::{
 
 use super::{
     BulkError,
-    columnar::{self, PartWriter},
     least_sure::Ranking,
     places::{Places, remove},
     render::Rendered,
     source::Place,
     state::{Counts, Identity, State, sync_directory},
 };
+use crate::rows::{PartWriter, concatenate};
 
 /// What rows are written to.
 pub enum Output<'a> {
@@ -262,6 +262,6 @@ fn join(parts: &File, length: u64, whole: &Path) -> Result<(), BulkError> {
     let failed = BulkError::write(&whole.display().to_string());
     let parts = parts.try_clone().map_err(&failed)?;
     let file = File::create(whole).map_err(&failed)?;
-    columnar::concatenate(parts, length, BufWriter::new(&file))?;
+    concatenate(parts, length, BufWriter::new(&file))?;
     file.sync_all().map_err(&failed)
 }

@@ -16,16 +16,16 @@ use std::{
 use arrow_schema::SchemaRef;
 
 use super::{
-    BulkError, Format, LeastSure, Observer, Progress,
+    BulkError, LeastSure, Observer, Progress,
     columns::Layout,
     output::Output,
+    parse::{Parsed, parse},
     render::{Outcome, Rendered, render},
-    rows::{Parsed, parse},
     scoring::{LOOK_EVERY, Scored, Scorer, Stop},
     source::{Chunk, Place, Source},
     state::Counts,
 };
-use crate::panics::catch_panic;
+use crate::{panics::catch_panic, rows::Dialect};
 
 /// Chunks that are computed at a time: while threads finish the last batches of one, the others
 /// have the next.
@@ -38,7 +38,7 @@ pub const MAX_CHUNKS: usize = COMPUTED + 2;
 pub struct Stages<'a> {
     pub scorer: Scorer<'a>,
     pub layout: &'a Layout,
-    pub input: Format,
+    pub input: Dialect,
     /// Of a Parquet output.
     pub schema: Option<SchemaRef>,
     /// Which rows are wanted, if not all are.
@@ -118,7 +118,7 @@ impl Stages<'_> {
     }
 
     fn compute(&self, Chunk { piece, end }: Chunk) -> Ended {
-        let Parsed { rows, examples } = parse(piece, self.input, self.layout);
+        let Parsed { rows, examples } = parse(piece, &self.input, self.layout);
         let Ok(Scored { outcomes, tokens }) = self.scorer.score(examples) else { return Ok(None) };
         let is_cut = |outcome: &&Outcome| outcome.as_ref().is_ok_and(|found| found.truncated);
         let counts = Counts {
@@ -162,7 +162,7 @@ impl Stages<'_> {
                     Ok(Some(ready)) => line.write(&ready)?,
                     Ok(None) => return line.interrupted(),
                     // What a reader is told that is to stop.
-                    Err(BulkError::Read { .. }) if self.stop.is_set() => {
+                    Err(error) if error.is_read() && self.stop.is_set() => {
                         return line.interrupted();
                     }
                     Err(error) => {

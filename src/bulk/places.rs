@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     BulkError,
-    state::{State, sync_directory, with_suffix},
+    state::{State, of_stream, sync_directory, with_suffix},
 };
 
 /// What is to be done about a run that was interrupted.
@@ -58,6 +58,16 @@ impl Places {
     /// Whether something of a run is left.
     pub fn has_partial(&self) -> bool {
         self.state.exists() || self.partial.exists()
+    }
+
+    /// Whether what is left is of a run over a stream, or one that was killed before its first state:
+    /// nobody goes on with either.
+    ///
+    /// # Errors
+    ///
+    /// If its state cannot be read.
+    pub fn is_of_stream(&self) -> Result<bool, BulkError> {
+        Ok(State::read(&self.state)?.is_none_or(|state| state.identity == of_stream()))
     }
 
     /// Takes away what stands beside the output.

@@ -8,13 +8,15 @@ use csv::ByteRecord;
 use serde_json::Value;
 
 use super::{
-    BulkError, Format, cells,
-    columns::{Added, Column, Layout},
-    json,
+    BulkError, Format,
+    columns::{Added, Layout},
     least_sure::PickedRow,
-    rows::{Object, Rows},
+    parse::{Object, Rows},
 };
-use crate::task::{Kind, Output, Prediction};
+use crate::{
+    rows::{Column, entry_text, extended, json, text_of},
+    task::{Kind, Output, Prediction},
+};
 
 pub use arrow::output_schema;
 
@@ -92,16 +94,21 @@ impl Cell<'_> {
 
 /// What stands before the first row.
 pub fn header(layout: &Layout) -> Result<Vec<u8>, BulkError> {
-    if layout.output != Format::Csv {
+    if !layout.output.is_separated() {
         return Ok(Vec::new());
     }
     let columns = layout.columns().iter().map(|column| column.name.as_str());
     let added = layout.added.iter().map(|(name, _)| name.as_str());
-    csv_bytes([columns.chain(added).collect::<ByteRecord>()])
+    csv_bytes([columns.chain(added).collect::<ByteRecord>()], layout.output)
 }
 
-fn csv_bytes(records: impl IntoIterator<Item = ByteRecord>) -> Result<Vec<u8>, BulkError> {
-    let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+fn csv_bytes(
+    records: impl IntoIterator<Item = ByteRecord>,
+    format: Format,
+) -> Result<Vec<u8>, BulkError> {
+    let separator = if format == Format::Tsv { b'\t' } else { b',' };
+    let mut writer =
+        csv::WriterBuilder::new().flexible(true).delimiter(separator).from_writer(Vec::new());
     let written = records.into_iter().try_for_each(|record| writer.write_byte_record(&record));
     // Into memory, where nothing fails.
     let failed = |error: String| BulkError::write("a row")(std::io::Error::other(error));
@@ -121,7 +128,7 @@ pub fn render(
     schema: Option<&SchemaRef>,
 ) -> Result<Rendered, BulkError> {
     match (layout.output, schema) {
-        (Format::Csv, _) => {
+        (Format::Csv | Format::Tsv, _) => {
             let records = outcomes.iter().zip(csv_cells(rows, layout));
             let records = records.map(|(outcome, mut record)| {
                 for (_, what) in &layout.added {
@@ -129,7 +136,7 @@ pub fn render(
                 }
                 record
             });
-            Ok(Rendered::Bytes(csv_bytes(records)?))
+            Ok(Rendered::Bytes(csv_bytes(records, layout.output)?))
         }
         (Format::Parquet, Some(schema)) => arrow::batches(rows, outcomes, layout, schema),
         _ => jsonl(rows, outcomes, layout),
@@ -146,15 +153,14 @@ fn csv_cells(rows: &Rows, layout: &Layout) -> Vec<ByteRecord> {
             .collect(),
         Rows::Json(objects) => {
             let text = |object: &Object, column: &Column| {
-                object.entries.get(&column.name).and_then(json::entry_text).unwrap_or_default()
+                object.entries.get(&column.name).and_then(entry_text).unwrap_or_default()
             };
             let record = |object| columns.iter().map(|column| text(object, column)).collect();
             objects.iter().map(record).collect()
         }
         Rows::Arrow(batches) => {
-            let text = |column: &ArrayRef, row| {
-                json::text_of(&cells::json(column.as_ref(), row)).unwrap_or_default()
-            };
+            let text =
+                |column: &ArrayRef, row| text_of(&json(column.as_ref(), row)).unwrap_or_default();
             let record = |batch: &RecordBatch, row| {
                 batch.columns().iter().map(|column| text(column, row)).collect()
             };
@@ -190,9 +196,10 @@ fn jsonl(rows: &Rows, outcomes: &[Outcome], layout: &Layout) -> Result<Rendered,
         Rows::Arrow(batches) => {
             let of_row = |batch: &RecordBatch, row| {
                 let columns = layout.columns().iter().zip(batch.columns());
-                object(columns.map(|(column, values)| {
-                    (column.name.as_str(), cells::json(values.as_ref(), row))
-                }))
+                object(
+                    columns
+                        .map(|(column, values)| (column.name.as_str(), json(values.as_ref(), row))),
+                )
             };
             let of_rows = batches
                 .iter()
@@ -205,7 +212,7 @@ fn jsonl(rows: &Rows, outcomes: &[Outcome], layout: &Layout) -> Result<Rendered,
         let entries = layout.added.iter().map(|(name, what)| {
             format!("{}:{}", Value::from(name.as_str()), cell(layout, *what, outcome).json())
         });
-        text += &json::extended(object, &entries.collect::<Vec<_>>().join(","));
+        text += &extended(object, &entries.collect::<Vec<_>>().join(","));
         text.push('\n');
     }
     Ok(Rendered::Bytes(text.into_bytes()))
@@ -215,7 +222,7 @@ fn jsonl(rows: &Rows, outcomes: &[Outcome], layout: &Layout) -> Result<Rendered,
 fn check_clash(object: &Object, layout: &Layout) -> Result<(), BulkError> {
     let clash = object.entries.0.iter().find(|(key, _)| layout.added.iter().any(|(n, _)| n == key));
     clash.map_or(Ok(()), |(key, _)| {
-        Err(BulkError::Clash { path: "standard input".to_owned(), column: key.clone() })
+        Err(BulkError::Clash { path: "the input".to_owned(), column: key.clone() })
     })
 }
 

@@ -7,8 +7,7 @@ use arrow_schema::SchemaRef;
 use super::{
     BoxedEncoder, BulkError, Counts, Files, Format, Input, Job, LeastSure, Observer, Progress,
     Summary, Target, Unfinished,
-    columnar::PartWriter,
-    given::{Given, Kind, STANDARD_INPUT, Seen},
+    given::{Given, Kind, Seen},
     least_sure::Ranking,
     output::{Beginning, Output, Partial},
     pipeline::{Line, Stages},
@@ -16,8 +15,9 @@ use super::{
     render::{header, output_schema},
     scoring::{Scorer, Stop},
     source::{Place, Source},
-    state::{Identity, State},
+    state::{Identity, State, of_stream},
 };
+use crate::rows::{Origin, PartWriter};
 
 /// Scores the rows, one thread for each encoder, of which there is at least one.
 ///
@@ -32,25 +32,29 @@ pub fn run(
     observer: &mut dyn Observer,
     interrupt: &AtomicBool,
 ) -> Result<Summary, BulkError> {
-    let Files { input, input_format, target, output_format } = files;
-    if output_format == Format::Parquet && matches!(target, Target::Stream(_)) {
-        return Err(BulkError::ParquetStream);
+    let Files { input, reading, target, output_format } = files;
+    match (output_format, &target) {
+        (Format::Parquet, Target::Stream(_)) => return Err(BulkError::ParquetStream),
+        (format @ (Format::Json | Format::Text), _) => {
+            return Err(BulkError::NotWritten { format });
+        }
+        _ => {}
     }
     let stop = Stop::new(interrupt);
-    let given = match input {
-        Input::File(path) => Given::of_file(path, input_format, output_format, job)?,
-        Input::Stream(stream) => {
-            let given = Given::of_stream(stream, input_format, output_format, job, stop.clone());
-            match given {
+    let given = match as_stream(input)? {
+        Input::File(path) => Given::of_file(path, &reading, output_format, job)?,
+        Input::Stream(name, bytes) => {
+            let stopped = stop.clone();
+            match Given::of_stream(name, bytes, &reading, output_format, job, stopped) {
                 // While it waited for the header.
-                Err(BulkError::Read { .. }) if stop.is_set() => {
+                Err(error) if error.is_read() && stop.is_set() => {
                     return Err(BulkError::Interrupted { rows: 0, kept: false });
                 }
                 given => given?,
             }
         }
     };
-    let run = Run { job, given, input_format, output_format, stop };
+    let run = Run { job, given, output_format, stop };
     if let Some(wanted) = job.naming.least_sure {
         return run.least_sure(wanted, target, encoders, observer);
     }
@@ -64,10 +68,19 @@ pub fn run(
     }
 }
 
+/// What can be read twice stays a file; a pipe or a device is a stream.
+fn as_stream(input: Input<'_>) -> Result<Input<'_>, BulkError> {
+    let Input::File(path) = input else { return Ok(input) };
+    let origin = Origin::new(path);
+    match origin.regular()? {
+        Some(_) => Ok(Input::File(path)),
+        None => Ok(Input::Stream(origin.name(), origin.bytes()?)),
+    }
+}
+
 struct Run<'a, 'j> {
     job: &'a Job<'j>,
     given: Given<'a>,
-    input_format: Format,
     output_format: Format,
     stop: Stop<'a>,
 }
@@ -112,7 +125,8 @@ impl<'a> Run<'a, '_> {
         Ok(summary)
     }
 
-    /// A stream cannot be read again, so nothing of it is ever gone on with.
+    /// A stream cannot be read again, so nothing of it is ever gone on with, and nothing of it is left
+    /// beside the output.
     fn stream_to_file(
         &self,
         places: Places,
@@ -121,7 +135,7 @@ impl<'a> Run<'a, '_> {
     ) -> Result<Summary, BulkError> {
         match self.job.unfinished {
             Unfinished::Resume => return Err(BulkError::NeedsFile { what: "--resume" }),
-            Unfinished::Refuse if places.has_partial() => {
+            Unfinished::Refuse if places.has_partial() && !places.is_of_stream()? => {
                 return Err(BulkError::Leftover { path: places.out.display().to_string() });
             }
             Unfinished::Refuse | Unfinished::Restart => {}
@@ -129,11 +143,18 @@ impl<'a> Run<'a, '_> {
         if places.out.exists() && !self.job.replace {
             return Err(BulkError::Exists { path: places.out.display().to_string() });
         }
-        let identity = Identity::from([("the input".to_owned(), STANDARD_INPUT.to_owned())]);
-        let mut output = Output::File(Box::new(self.partial(places, identity, None)?));
-        let summary = self.go(self.given.start(), &mut output, encoders, observer)?;
-        self.finish(output)?;
-        Ok(summary)
+        let kept = places.clone();
+        let mut output = Output::File(Box::new(self.partial(places, of_stream(), None)?));
+        let scored = self.go(self.given.start(), &mut output, encoders, observer);
+        let finished = scored.and_then(|summary| {
+            self.finish(output)?;
+            Ok(summary)
+        });
+        if finished.is_err() {
+            // The error that matters is the first.
+            let _ = kept.clear();
+        }
+        finished
     }
 
     /// Keeps the least sure rows until all have gone by, and writes them then: nothing of a run that
@@ -227,7 +248,7 @@ impl<'a> Run<'a, '_> {
         let stages = Stages {
             scorer: Scorer::new(job.predictor, job.templates, tokens, encoders, stop)?,
             layout: &self.given.layout,
-            input: self.input_format,
+            input: self.given.dialect,
             schema: self.schema(),
             least_sure: job.naming.least_sure,
             stop,
@@ -242,12 +263,13 @@ impl<'a> Run<'a, '_> {
     fn source(&self, from: Place) -> Result<Source<'a>, BulkError> {
         let chunk_rows = self.job.chunk_rows.get();
         match &self.given.kind {
-            Kind::File { path, rows, .. } => {
-                Source::of_file(path, self.input_format, from, rows.clone(), chunk_rows)
+            Kind::File { path, rows, survey, .. } => {
+                let (dialect, spooled) = (&self.given.dialect, survey.spooled.as_ref());
+                Source::of_file(path, dialect, spooled, from, rows.clone(), chunk_rows)
             }
             Kind::Stream(records) => records
                 .take()
-                .map(|records| Source::of_stream(records, STANDARD_INPUT, chunk_rows))
+                .map(|records| Source::of_stream(records, &self.given.name, chunk_rows))
                 .ok_or(BulkError::NeedsFile { what: "reading twice" }),
         }
     }
@@ -289,7 +311,7 @@ impl<'a> Run<'a, '_> {
             ("the columns of the fields", fields.join(", ")),
             ("--scores", job.naming.scores.to_string()),
             ("--prefix", format!("{:?}", job.naming.prefix)),
-            ("the input's format", self.input_format.to_string()),
+            ("the input's format", self.given.dialect.to_string()),
             ("the output's format", self.output_format.to_string()),
             ("the shard", shard),
             ("--chunk-rows", job.chunk_rows.to_string()),

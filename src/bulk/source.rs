@@ -1,20 +1,11 @@
 //! The input in chunks of rows, read in order and not before they are asked for.
 
-use std::{
-    fs::File,
-    io::{BufRead, BufReader, Seek, SeekFrom},
-    ops::Range,
-    path::Path,
-};
+use std::{fs::File, ops::Range, path::Path};
 
 use arrow_array::RecordBatch;
 
-use super::{
-    BulkError, Format,
-    columnar::{ArrowRows, Stretch},
-    records::{Grammar, Position, Record, Records},
-    survey::BUFFER_BYTES,
-};
+use super::{BulkError, Format};
+use crate::rows::{ArrowRows, Dialect, Position, Record, Records, Stretch, Text, open_at};
 
 /// Bytes of a chunk's texts, after which it is full whatever the number of its rows.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -25,7 +16,7 @@ const CHUNK_BYTES: usize = 8 << 20;
 pub struct Place {
     /// Rows of the input before it.
     pub rows: u64,
-    /// In CSV and JSONL.
+    /// In all formats but Parquet.
     pub position: Position,
 }
 
@@ -54,56 +45,45 @@ pub struct Source<'a> {
 }
 
 enum Reader<'a> {
-    Text(Records<Box<dyn BufRead + Send + 'a>>),
+    Text(Records<Text<'a>>),
     Arrow(ArrowRows),
 }
 
 impl<'a> Source<'a> {
     /// The rows of a file between these numbers, read from a place that lies before them or among
-    /// them.
+    /// them. Packed Parquet is read where it was unpacked to.
     ///
     /// # Errors
     ///
     /// If it cannot be read.
     pub fn of_file(
         path: &Path,
-        format: Format,
+        dialect: &Dialect,
+        spooled: Option<&File>,
         from: Place,
         rows: Range<u64>,
         chunk_rows: usize,
     ) -> Result<Self, BulkError> {
         let name = path.display().to_string();
-        let grammar = match format {
-            Format::Parquet => {
-                let rows = rows.start.max(from.rows)..rows.end;
-                let (at, end) = (rows.start, rows.end);
-                let reader = Reader::Arrow(ArrowRows::new(path, rows)?);
-                return Ok(Self { reader, at, end, chunk_rows, name });
-            }
-            Format::Csv => Grammar::Csv,
-            Format::Jsonl => Grammar::Lines,
-        };
-        let open = || {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(from.position.offset))?;
-            Ok(file)
-        };
-        let file: File = open().map_err(BulkError::read(&name))?;
-        let input: Box<dyn BufRead + Send> = Box::new(BufReader::with_capacity(BUFFER_BYTES, file));
-        let mut records = Records::new(input, grammar, from.position);
+        if dialect.format == Format::Parquet {
+            let rows = rows.start.max(from.rows)..rows.end;
+            let (at, end) = (rows.start, rows.end);
+            let file = spooled.map_or_else(|| File::open(path), File::try_clone);
+            let file = file.map_err(BulkError::read(&name))?;
+            let reader = Reader::Arrow(ArrowRows::new(file, &name, rows)?);
+            return Ok(Self { reader, at, end, chunk_rows, name });
+        }
+        let text = open_at(path, dialect, from.position)?;
+        let mut records = Records::new(text, dialect.grammar(), from.position);
         let mut at = from.rows;
-        while at < rows.start && records.next().map_err(BulkError::read(&name))?.is_some() {
+        while at < rows.start && records.next_record().map_err(BulkError::read(&name))?.is_some() {
             at += 1;
         }
         Ok(Self { reader: Reader::Text(records), at, end: rows.end, chunk_rows, name })
     }
 
     /// All rows that a stream still has.
-    pub fn of_stream(
-        records: Records<Box<dyn BufRead + Send + 'a>>,
-        name: &str,
-        chunk_rows: usize,
-    ) -> Self {
+    pub fn of_stream(records: Records<Text<'a>>, name: &str, chunk_rows: usize) -> Self {
         let reader = Reader::Text(records);
         Self { reader, at: 0, end: u64::MAX, chunk_rows, name: name.to_owned() }
     }
@@ -136,13 +116,10 @@ impl<'a> Source<'a> {
     }
 }
 
-fn read_records(
-    records: &mut Records<Box<dyn BufRead + Send + '_>>,
-    most: usize,
-) -> std::io::Result<Vec<Record>> {
+fn read_records(records: &mut Records<Text<'_>>, most: usize) -> std::io::Result<Vec<Record>> {
     let (mut found, mut bytes) = (Vec::new(), 0);
     while found.len() < most && bytes < CHUNK_BYTES {
-        let Some(record) = records.next()? else { break };
+        let Some(record) = records.next_record()? else { break };
         bytes += record.bytes.len();
         found.push(record);
     }

@@ -17,6 +17,11 @@ const MAX_STATE_BYTES: u64 = 16 << 20;
 /// What makes two runs the same: they write the same bytes. By name, for messages.
 pub type Identity = BTreeMap<String, String>;
 
+/// The identity of a run over a stream, with which no other run goes on.
+pub fn of_stream() -> Identity {
+    Identity::from([("the input".to_owned(), "a stream".to_owned())])
+}
+
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

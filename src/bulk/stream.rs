@@ -9,8 +9,8 @@ use std::{
 use super::{
     BulkError,
     scoring::{LOOK_EVERY, Stop},
-    survey::BUFFER_BYTES,
 };
+use crate::rows::BUFFER_BYTES;
 
 /// A stream that another thread reads, one block ahead.
 pub struct StoppableRead<'a> {

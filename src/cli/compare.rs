@@ -13,6 +13,7 @@ use super::{
     interrupt, output,
     output::Page,
     progress::note,
+    reading::{FaultArgs, OverlapArgs, ReadArgs, check_read_once, files_of_tasks, labelled},
     settings::{SettingsArgs, at_least_one},
 };
 use crate::{
@@ -21,7 +22,6 @@ use crate::{
         ComparedTask, Design, Experiment, Grid, Method, OutsideResults, Setting, read_outside,
         summarise,
     },
-    dataset::{check_overlap, read_csv},
     prompt::TaskFile,
     report::{Shot, Style, comparison_page, comparison_tables},
     training::{JobTask, Length, Settings, Tune},
@@ -35,7 +35,7 @@ const DEFAULT_STEPS: usize = 100;
 /// Every method sees the same examples, the same number of steps and the same trials; settings are
 /// chosen on --dev, and --test is scored once, at the end. Finished cells are kept in --work, so the
 /// same command goes on after an interruption. Several --task, --train, --dev and --test in the same
-/// order make one experiment.
+/// order make one experiment; several --train of one --task are one set.
 ///
 /// Example: dynamar compare --task task.toml --train train.csv --dev dev.csv --test test.csv \
 ///              --encoder models/encoders/minilm-l6 --shots 4,8,16,32 --seeds 5 \
@@ -46,13 +46,14 @@ pub struct Args {
     /// The task file (TOML); may be given several times
     #[arg(long, value_name = "FILE", required = true)]
     task: Vec<PathBuf>,
-    /// Labelled examples from which the training sets are drawn (CSV)
+    /// Labelled examples from which the training sets are drawn; of several tasks
+    /// one file each, in their order, or TASK=FILE
     #[arg(long, value_name = "FILE", required = true)]
     train: Vec<PathBuf>,
-    /// Labelled examples by which settings are chosen (CSV)
+    /// Labelled examples by which settings are chosen
     #[arg(long, value_name = "FILE", required = true)]
     dev: Vec<PathBuf>,
-    /// Labelled examples that are scored at the end (CSV)
+    /// Labelled examples that are scored at the end
     #[arg(long, value_name = "FILE", required = true)]
     test: Vec<PathBuf>,
     /// The checkpoint whose encoder all methods begin with
@@ -106,9 +107,12 @@ pub struct Args {
     /// Print the tables as Markdown
     #[arg(long, conflicts_with = "json")]
     markdown: bool,
-    /// Take files of a task that share examples
-    #[arg(long)]
-    allow_overlap: bool,
+    #[command(flatten)]
+    overlap: OverlapArgs,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// Threads that compute [default: all CPUs]
     #[arg(long)]
     threads: Option<usize>,
@@ -263,28 +267,30 @@ fn shots(given: &[Shot]) -> Result<Vec<Shot>> {
 /// Reads each task's files.
 fn tasks(args: &Args) -> Result<Vec<ComparedTask>> {
     let count = args.task.len();
-    for (name, files) in [("train", &args.train), ("dev", &args.dev), ("test", &args.test)] {
-        ensure!(
-            files.len() == count,
-            "{count} --task and {} --{name}: give one for every task",
-            files.len()
-        );
-    }
+    let reading = args.read.reading(&args.faults);
+    check_read_once(&[&args.train, &args.dev, &args.test])?;
+    let files = args.task.iter().map(|path| Ok(Arc::new(TaskFile::read(path)?)));
+    let files: Vec<Arc<TaskFile>> = files.collect::<Result<_>>()?;
+    let names: Vec<&str> = files.iter().map(|file| file.task.name.as_str()).collect();
+    let [trains, devs, tests] = [("train", &args.train), ("dev", &args.dev), ("test", &args.test)]
+        .map(|(flag, paths)| files_of_tasks(&names, paths, flag));
+    let (trains, devs, tests) = (trains?, devs?, tests?);
     let mut metrics: HashMap<&str, &str> =
         args.metric.iter().map(|(task, metric)| (task.as_str(), metric.as_str())).collect();
     let mut own_shots: HashMap<&str, &[Shot]> =
         args.task_shots.iter().map(|(task, shots)| (task.as_str(), shots.as_slice())).collect();
     let mut tasks = Vec::new();
-    for at in 0..count {
-        let file = Arc::new(TaskFile::read(&args.task[at])?);
-        let [train, dev, test] = [&args.train[at], &args.dev[at], &args.test[at]];
-        let (train, dev, test) =
-            (read_csv(train, &file)?, read_csv(dev, &file)?, read_csv(test, &file)?);
-        for (seen, scored) in [(&train, &dev), (&train, &test), (&dev, &test)] {
-            if let (Err(error), false) = (check_overlap(seen, scored), args.allow_overlap) {
-                bail!("{error}; pass --allow-overlap if that is meant");
-            }
-        }
+    for (at, file) in files.iter().enumerate() {
+        let file = Arc::clone(file);
+        let read = |paths: &[PathBuf], flag: &str| {
+            ensure!(!paths.is_empty(), "the task {:?} has no --{flag}", file.task.name);
+            labelled(paths, &file, &reading)
+        };
+        let train = read(&trains[at], "train")?;
+        let (mut dev, mut test) = (read(&devs[at], "dev")?, read(&tests[at], "test")?);
+        args.overlap.settle(&train, &mut dev)?;
+        args.overlap.settle(&train, &mut test)?;
+        args.overlap.settle(&dev, &mut test)?;
         let name = &file.task.name;
         let taken = tasks.iter().any(|task: &ComparedTask| task.file.task.name == *name);
         ensure!(!taken, "two tasks are called {name:?}");

@@ -11,21 +11,24 @@ use super::{
     output,
     output::Page,
     progress::note,
+    reading::{FaultArgs, ReadArgs, check_read_once, labelled, origins},
     templates::TemplateArgs,
 };
 use crate::{
+    baseline::{self, check_result},
     checkpoint::Checkpoint,
-    dataset::{Dataset, check_new_columns, read_csv},
+    dataset::{ChosenRows, Dataset},
     evaluation::{
-        LengthBin, Metrics, Options, Threshold, Thresholds, by_length, evaluate_with, review::judge,
+        LengthBin, Metric, Metrics, Options, Threshold, Thresholds, by_length, evaluate_with,
+        interval, review::judge,
     },
-    inference::{MaskEncoder, Model, TaskPredictor, predict, predict_each},
+    inference::{MaskEncoder, Model, ServedTask, TaskPredictor, predict, predict_each},
     prompt::TaskFile,
     report::{
         EvaluationPage, Intervals, Style, TemplateMetrics, TemplateRole, baselines_table,
         evaluation_page, metric_tables, templates_table,
     },
-    task::{Kind, Output, Prediction, Target},
+    task::{Kind, Output, Prediction, Target, Task},
 };
 
 /// Says how good a checkpoint's task is on labelled examples, through the code that serves
@@ -41,18 +44,23 @@ pub struct Args {
     /// The task's name
     #[arg(long, value_name = "NAME")]
     task: String,
-    /// Labelled examples (CSV)
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    /// Labelled examples: CSV or otherwise separated, JSON Lines, a JSON array or Parquet, also packed
+    /// (.gz, .zst); - is standard input; may be given several times
+    #[arg(long, visible_alias = "test", value_name = "FILE", required = true)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     #[command(flatten)]
     answering: TemplateArgs,
     /// Evaluate every template of the task file alone, held-out ones too, and the pool averaged
     #[arg(long)]
     templates: bool,
-    /// Training examples (CSV): figures of the simplest answers that they allow stand beside the
-    /// model's, and on the page the nearest of them beside each mistake
+    /// Training examples: the majority and a bag of words that learn from them stand beside the
+    /// model, and on the page the nearest of them beside each mistake; may be given several times
     #[arg(long, value_name = "FILE")]
-    train: Option<PathBuf>,
+    train: Vec<PathBuf>,
     /// Of two labels, answer the positive one from this probability on (0 to 1): its figures stand
     /// beside those at the stored threshold, and it decides what a mistake is
     #[arg(long, value_name = "PROBABILITY", value_parser = probability, allow_negative_numbers = true)]
@@ -132,11 +140,15 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let decision = args.threshold.map(|value| decision(predictor, value)).transpose()?;
     let page = args.html.as_deref().map(Page::new).transpose()?;
     let errors = args.errors.as_deref().map(Page::new).transpose()?;
-    if errors.is_some() {
-        check_new_columns(&args.data, error_columns(file))?;
-    }
-    let data = read_csv(&args.data, file)?;
-    let train = args.train.as_deref().map(|path| read_csv(path, file)).transpose()?;
+    check_read_once(&[&args.data, &args.train])?;
+    let reading = args.read.reading(&args.faults);
+    let copied = errors
+        .is_some()
+        .then(|| ChosenRows::new(origins(&args.data), error_columns(file), file, &reading));
+    let copied = copied.transpose()?;
+    let data = labelled(&args.data, file, &reading)?;
+    let has_train = !args.train.is_empty();
+    let train = has_train.then(|| labelled(&args.train, file, &reading)).transpose()?;
     let chosen = predictor.select(&args.answering.choice())?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut encoder = model.encoder(&global.runtime()?, threads)?;
@@ -147,17 +159,14 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         (predict(&mut encoder, predictor, &data.inputs(), &chosen)?, None)
     };
     let metrics = metrics(predictor, &data, &predictions)?;
+    let (metric, intervals) = (headline(task, &data), intervals(predictor, &data, &predictions)?);
     let judged = judge(&data.targets(), &predictions, decision);
     let review = Review { file, data: &data, predictions: &predictions, judged };
     let findings = findings(predictor, &review, train.as_ref(), args.threshold)?;
-    if let Some(errors) = errors {
-        review.write_errors(&args.data, &errors)?;
-        let place = args.errors.as_deref().unwrap_or(&args.data).display();
-        note(&format!(
-            "{place}: {} mistakes of {} examples",
-            findings.mistakes,
-            data.examples.len()
-        ));
+    if let (Some(errors), Some(rows)) = (errors, copied) {
+        review.write_errors(&rows, &errors)?;
+        let examples = data.examples.len();
+        note(&format!("{}: {} mistakes of {examples} examples", errors.name(), findings.mistakes));
     }
     if let Some(page) = page {
         let (templates, ensemble) = by_template
@@ -167,11 +176,11 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         page.write(&evaluation_page(&EvaluationPage {
             checkpoint: model.id.clone(),
             task: args.task.clone(),
-            data: args.data.display().to_string(),
+            data: data.path.clone(),
             answered_by: answered_by(file, &chosen),
             metrics: metrics.clone(),
-            headline: headline(&file.task.kind).to_owned(),
-            intervals: Intervals::new(),
+            headline: metric.name().to_owned(),
+            intervals: intervals.clone(),
             baselines: findings.baselines.clone(),
             thresholds: findings.thresholds.clone(),
             lengths: findings.lengths.clone(),
@@ -184,7 +193,8 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
             least_sure: review.least_sure(),
         }))?;
     }
-    print(args, &file.task.kind, &metrics, by_template.as_ref(), &findings)
+    warn(&metrics, &findings, metric);
+    print(args, metric, &intervals, &metrics, by_template.as_ref(), &findings)
 }
 
 /// Of two labels the positive one and the threshold that was asked for.
@@ -218,34 +228,15 @@ fn findings(
     })
 }
 
-/// Simpler models, made of the training examples, on the same examples.
+/// Simpler models, trained on the training examples, on the same examples.
 fn baselines(
     task: &TaskPredictor,
     train: &Dataset,
     data: &Dataset,
 ) -> Result<Vec<(String, Metrics)>> {
-    let kind = &task.file.task.kind;
-    let (name, output) = match kind {
-        Kind::Classification { labels } => {
-            let mut counts = vec![0.0f32; labels.len()];
-            let of_train = train.examples.iter().filter_map(|labeled| labeled.target.label());
-            of_train.for_each(|label| counts[label] += 1.0);
-            let all: f32 = counts.iter().sum();
-            let shares = counts.iter().map(|count| count / all).collect();
-            ("always the commonest label", Output::Probabilities(shares))
-        }
-        Kind::Regression { .. } => {
-            let values = train.examples.iter().filter_map(|labeled| labeled.target.value());
-            let mean = values.sum::<f64>() / train.examples.len() as f64;
-            ("always the mean", Output::Value(mean))
-        }
-    };
-    let answer = Prediction { output, truncated: false, template_spread: 0.0 };
-    let predictions = vec![answer; data.examples.len()];
-    let threshold = task.threshold().map(|threshold| Threshold { value: 0.5, ..threshold });
-    let options = Options { threshold, weights: None };
-    let metrics = evaluate_with(kind, &data.targets(), &predictions, &options)?;
-    Ok(vec![(name.to_owned(), metrics)])
+    let TaskFile { task, positive, .. } = &*task.file;
+    let figures = baseline::figures(task, train, data, *positive)?;
+    Ok(figures.into_iter().map(|(name, metrics)| (name.to_owned(), metrics)).collect())
 }
 
 /// The lowest and the highest value that the target may have.
@@ -316,17 +307,44 @@ fn points(data: &Dataset, predictions: &[Prediction]) -> Vec<(f64, f64)> {
     values.collect()
 }
 
-/// The metric by which templates are compared.
-fn headline(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::Classification { .. } => "accuracy",
-        Kind::Regression { .. } => "spearman",
+/// The metric of the task: the one of its file, of its training, or the one that says most about
+/// these examples.
+fn headline(task: &ServedTask, data: &Dataset) -> Metric {
+    let TaskFile { metric, positive, task: Task { kind, .. }, .. } = &*task.predictor.file;
+    let of_training = || {
+        let name = task.report.training.get("metric")?.as_str()?;
+        Metric::of_name(name).filter(|metric| metric.fits(kind))
+    };
+    let by_data = || Metric::for_task(kind, *positive, &data.targets()).metric;
+    metric.or_else(of_training).unwrap_or_else(by_data)
+}
+
+/// Intervals of the figures, where the set is small.
+fn intervals(
+    task: &TaskPredictor,
+    data: &Dataset,
+    predictions: &[Prediction],
+) -> Result<Intervals> {
+    if data.examples.len() > interval::SMALL {
+        return Ok(Intervals::new());
+    }
+    let options = Options { threshold: task.threshold(), weights: None };
+    Ok(interval::intervals(&task.file.task.kind, &data.targets(), predictions, &options)?)
+}
+
+/// Warns of results that are not worth an encoder.
+fn warn(metrics: &Metrics, findings: &Findings, metric: Metric) {
+    let named = findings.baselines.iter().map(|(name, metrics)| (name.as_str(), metrics));
+    let named: BTreeMap<&str, &Metrics> = named.collect();
+    for warning in check_result(metrics, &named, metric.name(), metric.is_higher_better()) {
+        note(&format!("warning: {warning}"));
     }
 }
 
 fn print(
     args: &Args,
-    kind: &Kind,
+    metric: Metric,
+    intervals: &Intervals,
     metrics: &Metrics,
     by_template: Option<&ByTemplate>,
     findings: &Findings,
@@ -337,12 +355,12 @@ fn print(
             None => output::json(&Flat { metrics, findings }),
         };
     }
-    let mut tables = metric_tables(metrics, findings.thresholds.as_ref(), &Intervals::new());
+    let mut tables = metric_tables(metrics, findings.thresholds.as_ref(), intervals);
     if !findings.baselines.is_empty() {
-        tables.insert(0, baselines_table(headline(kind), metrics, &findings.baselines));
+        tables.insert(0, baselines_table(metric.name(), metrics, &findings.baselines));
     }
     tables.extend(
-        by_template.map(|t| templates_table(headline(kind), &t.templates, Some(&t.ensemble))),
+        by_template.map(|t| templates_table(metric.name(), &t.templates, Some(&t.ensemble))),
     );
     let texts: Vec<String> = tables
         .iter()

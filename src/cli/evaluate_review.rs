@@ -1,12 +1,12 @@
 //! Single examples of an evaluation: the file of mistakes, and those that the page shows.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 
 use super::output::Page;
 use crate::{
-    dataset::{Dataset, write_chosen_rows},
+    dataset::{ChosenRows, Dataset},
     evaluation::{
         nearest::nearest,
         review::{Judged, least_sure, worst},
@@ -40,12 +40,12 @@ impl Review<'_> {
         self.judged.iter().filter(|one| one.is_mistake).count()
     }
 
-    /// Writes every mistake with the columns of its row in `input`, which the data was read from.
-    pub fn write_errors(&self, input: &Path, page: &Page) -> Result<()> {
+    /// Writes every mistake with the columns of its row in the files that the data was read from.
+    pub fn write_errors(&self, rows: &ChosenRows<'_>, page: &Page) -> Result<()> {
         let mistakes = self.judged.iter().filter(|one| one.is_mistake);
         let chosen: BTreeMap<usize, Vec<String>> =
             mistakes.map(|one| (one.example, self.cells(one))).collect();
-        page.write_with(|out| Ok(write_chosen_rows(input, error_columns(self.file), &chosen, out)?))
+        page.write_with(|out| Ok(rows.write(error_columns(self.file), &chosen, out)?))
     }
 
     fn cells(&self, one: &Judged) -> Vec<String> {

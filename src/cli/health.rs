@@ -25,7 +25,7 @@ use crate::{
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// The server [default: health.address of the configuration, else server.address]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, visible_alias = "address", value_name = "HOST:PORT")]
     addr: Option<String>,
     /// How long to wait for an answer
     #[arg(long, value_name = "MS", default_value_t = 2000)]

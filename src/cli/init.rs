@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{init_report, output, progress::note};
+use super::{init_report, output, progress::note, reading::ReadArgs};
 use crate::{
     checkpoint::Checkpoint,
     inference::load_tokenizer,
@@ -25,8 +25,11 @@ const USUAL_ENCODER: &str = "models/encoders/minilm-l6";
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Labelled rows with a header: separated by commas, tabs, semicolons or |, in UTF-8
+    /// Labelled rows: CSV or otherwise separated, JSON Lines, a JSON array or Parquet, also packed (.gz,
+    /// .zst); - is standard input
     file: PathBuf,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The column to predict [default: one called label, sentiment, stars, rating, ...]
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
@@ -80,7 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
         // A text that the tokenizer cannot read is told of when it is trained on.
         move |text: &str| tokenizer.token_count(text).unwrap_or(0)
     });
-    let table = init::input::read(&args.file)?;
+    let table = init::input::read(&args.file, &args.read.options())?;
     let directory = args.out.file_name().unwrap_or_default().to_string_lossy();
     let command = command(args);
     let options = Options {

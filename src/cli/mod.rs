@@ -20,12 +20,15 @@ mod predict;
 mod predict_progress;
 mod pretrain;
 mod progress;
+mod reading;
 mod search_progress;
 mod serve;
 mod settings;
 mod templates;
+mod time_left;
 mod token;
 mod train;
+mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -73,7 +76,7 @@ enum Command {
 /// Runs what the command line says. Exit codes: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     // clap itself exits with 2 on wrong usage and with 0 after --help.
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| usage::advised(error).exit());
     let done = match cli.command {
         Command::Serve(args) => serve::run(&args, &cli.global),
         Command::Init(args) => init::run(&args),

@@ -11,8 +11,8 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::{
-    Global, interrupt, output, predict_progress::PredictProgress, progress, settings,
-    templates::TemplateArgs,
+    Global, interrupt, output, output::Destination, predict_progress::PredictProgress, progress,
+    reading::ReadArgs, settings, templates::TemplateArgs,
 };
 use crate::{
     bulk::{
@@ -21,10 +21,14 @@ use crate::{
     },
     config::Config,
     inference::{Model, Runtime, TaskPredictor},
+    rows::STANDARD_INPUT,
 };
 
 /// Stands for standard input and output.
 const STREAM: &str = "-";
+
+/// What some people write for standard output.
+const STDOUT: &str = "/dev/stdout";
 
 /// The shard's number in a Kubernetes Job with completionMode: Indexed.
 const INDEX: &str = "JOB_COMPLETION_INDEX";
@@ -32,7 +36,7 @@ const INDEX: &str = "JOB_COMPLETION_INDEX";
 /// How much of a run's time may be lost when it is killed.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Scores the rows of a file (CSV, JSONL or Parquet), no server needed
+/// Scores the rows of a file (CSV or otherwise separated, JSON or Parquet), no server needed
 ///
 /// The output has the input's rows and columns in their order, and after them label and
 /// probability, or value, then truncated and error. A row that cannot be scored says why in its
@@ -50,15 +54,14 @@ pub struct Args {
     /// The task's name
     #[arg(long, value_name = "NAME")]
     task: String,
-    /// The rows; - is standard input
+    /// The rows, also packed (.gz, .zst); - is standard input
     #[arg(long = "in", value_name = "FILE")]
     input: PathBuf,
     /// Where the scored rows go; - is standard output
     #[arg(long = "out", value_name = "FILE")]
     output: PathBuf,
-    /// The input's format [default: by its extension]
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    in_format: Option<FormatArg>,
+    #[command(flatten)]
+    read: ReadArgs,
     /// The output's format [default: by its extension]
     #[arg(long, value_enum, value_name = "FORMAT")]
     out_format: Option<FormatArg>,
@@ -128,6 +131,7 @@ enum OrderArg {
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum FormatArg {
     Csv,
+    Tsv,
     Jsonl,
     Parquet,
 }
@@ -136,6 +140,7 @@ impl From<FormatArg> for Format {
     fn from(format: FormatArg) -> Self {
         match format {
             FormatArg::Csv => Self::Csv,
+            FormatArg::Tsv => Self::Tsv,
             FormatArg::Jsonl => Self::Jsonl,
             FormatArg::Parquet => Self::Parquet,
         }
@@ -196,18 +201,22 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let runtime = Runtime::load(config.onnxruntime.path.as_deref())?;
     let interrupt = interrupt::on_signal()?;
     let mut stdout = io::stdout().lock();
+    let output_format = format(args.out_format, &out)?;
+    let mut destination = (!to_stream).then(|| Destination::of(&out)).transpose()?;
     let files = Files {
         input: match from_stream {
-            true => Input::Stream(Box::new(io::stdin())),
+            true => Input::Stream(STANDARD_INPUT.to_owned(), Box::new(io::stdin())),
             false => Input::File(&args.input),
         },
-        input_format: format(args.in_format, &args.input)?,
-        target: match to_stream {
-            true => Target::Stream(&mut stdout),
-            false => Target::File(&out),
+        reading: args.read.options(),
+        target: match &mut destination {
+            None => Target::Stream(&mut stdout),
+            Some(Destination::Stream(file)) => Target::Stream(file),
+            Some(Destination::File(path)) => Target::File(path),
         },
-        output_format: format(args.out_format, &out)?,
+        output_format,
     };
+    let is_piped = !matches!(files.target, Target::File(_));
     let begun = Instant::now();
     let encoders = encoders(&model, &runtime, threads)?;
     let mut observer = PredictProgress::new(args.progress);
@@ -216,7 +225,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     // Whoever reads the output has seen enough, as with `| head`.
     let summary = match summary {
         Err(bulk::BulkError::Write { source, .. })
-            if to_stream && source.kind() == io::ErrorKind::BrokenPipe =>
+            if is_piped && source.kind() == io::ErrorKind::BrokenPipe =>
         {
             return Ok(());
         }
@@ -241,7 +250,7 @@ fn least_sure(
 }
 
 fn is_stream(path: &Path) -> bool {
-    path.as_os_str() == STREAM
+    [STREAM, STDOUT].iter().any(|name| path.as_os_str() == *name)
 }
 
 fn shard(args: &Args) -> Result<Option<Shard>> {
@@ -273,7 +282,7 @@ fn unfinished(args: &Args) -> Unfinished {
 fn format(asked: Option<FormatArg>, path: &Path) -> Result<Format> {
     match asked {
         Some(format) => Ok(format.into()),
-        None if is_stream(path) => bail!("- has no extension: say --in-format and --out-format"),
+        None if is_stream(path) => bail!("- has no extension: say --out-format"),
         None => Ok(Format::of(path)?),
     }
 }

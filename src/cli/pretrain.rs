@@ -4,7 +4,12 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::Result;
 
-use super::{Global, interrupt, output, progress::Progress, settings::ResumeArgs};
+use super::{
+    Global, interrupt, output,
+    progress::{Progress, note},
+    reading::{FaultArgs, ReadArgs, check_read_once, origins},
+    settings::ResumeArgs,
+};
 use crate::{
     checkpoint::Checkpoint,
     dataset::{TextLimits, read_texts},
@@ -18,8 +23,8 @@ use crate::{
 /// Trains an encoder further on unlabelled text, as a masked language model, and writes an encoder
 /// checkpoint with its language head
 ///
-/// Texts come from CSV (.csv, with --column), JSON Lines (.jsonl, .ndjson) or plain text with one
-/// text per line. A share of them is held back, and the perplexity on it shows what was gained. A
+/// Texts come from CSV or otherwise separated files (with --column), JSON Lines, a JSON array, Parquet
+/// or plain text with one text per line, also packed (.gz, .zst). A share of them is held back, and the perplexity on it shows what was gained. A
 /// run that was killed goes on with --resume and ends with the same weights.
 ///
 /// Example: dynamar pretrain --text reviews.csv --column text \
@@ -27,12 +32,16 @@ use crate::{
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Texts; may be given several times
+    /// Texts; - is standard input; may be given several times
     #[arg(long, value_name = "FILE", required = true)]
     text: Vec<PathBuf>,
-    /// The column of a CSV file, or the key in JSON Lines, that holds the texts
+    /// The column, or the key in JSON, that holds the texts
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// The checkpoint whose encoder is trained
     #[arg(long, value_name = "DIR")]
     encoder: PathBuf,
@@ -141,7 +150,10 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let tasks =
         args.task.iter().map(|path| Ok((path.display().to_string(), TaskFile::read(path)?)));
     let tasks = tasks.collect::<Result<Vec<_>>>()?;
-    let texts = read_texts(&args.text, args.column.as_deref(), &TextLimits::default())?;
+    check_read_once(&[&args.text])?;
+    let (origins, reading) = (origins(&args.text), args.read.reading(&args.faults));
+    let texts = read_texts(&origins, args.column.as_deref(), &TextLimits::default(), &reading)?;
+    texts.notes.iter().for_each(|text| note(text));
     let encoder = Checkpoint::open(&args.encoder)?;
     let runtime = global.runtime()?;
     let interrupt = interrupt::on_signal()?;

@@ -7,6 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::time_left::TimeLeft;
 use crate::training::{
     Observer, Score, StepReport,
     pretrain::{self, Amounts, Measures},
@@ -30,6 +31,11 @@ pub struct Progress {
     loss: Option<f32>,
     prompts: usize,
     started: Instant,
+    /// When the last step, or a look at the development sets, was over.
+    over: Instant,
+    left: TimeLeft,
+    /// What all steps took.
+    stepping: Duration,
     last_line: Instant,
 }
 
@@ -51,6 +57,9 @@ impl Progress {
             loss: None,
             prompts: 0,
             started: now,
+            over: now,
+            left: TimeLeft::default(),
+            stepping: Duration::ZERO,
             last_line: now,
         }
     }
@@ -66,11 +75,18 @@ impl Progress {
         self.prompts as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
-    fn left(&self, step: usize) -> Duration {
+    /// What the steps that are left take, and as much for looks at the development sets as so far. With
+    /// a frozen encoder the first look is the only one that takes long.
+    fn time_left(&self, step: usize) -> Duration {
+        if self.left.has_encoded() {
+            return self.left.of(self.steps.saturating_sub(step));
+        }
+        let between = self.started.elapsed().saturating_sub(self.stepping);
         let taken = step.saturating_sub(self.done).max(1);
-        let per_step = self.started.elapsed().as_secs_f64() / taken as f64;
-        let left = per_step * self.steps.saturating_sub(step) as f64;
-        Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX)
+        let left = self.steps.saturating_sub(step);
+        let between = between.as_secs_f64() / taken as f64 * left as f64;
+        let between = Duration::try_from_secs_f64(between).unwrap_or(Duration::MAX);
+        self.left.of(left).saturating_add(between)
     }
 }
 
@@ -81,7 +97,7 @@ impl Observer for Progress {
             self.line(&format!("going on after step {done} of {steps}"));
         }
         self.started = Instant::now();
-        self.last_line = self.started;
+        (self.over, self.last_line) = (self.started, self.started);
         if let Some(bar) = &self.bar {
             let style = "{bar:32} {pos}/{len} steps  {msg}";
             bar.set_style(
@@ -95,12 +111,15 @@ impl Observer for Progress {
     fn step(&mut self, report: &StepReport) {
         self.prompts += report.prompts;
         self.last = report.step;
+        let took = self.over.elapsed();
+        self.left.add(report, took);
+        (self.over, self.stepping) = (Instant::now(), self.stepping + took);
         let loss = self.loss.map_or(report.loss, |shown| shown + SMOOTHING * (report.loss - shown));
         self.loss = Some(loss);
         let text = format!(
             "loss {loss:.4}  {:.0} examples/s  {} left",
             self.rate(),
-            clock(self.left(report.step))
+            clock(self.time_left(report.step))
         );
         if let Some(bar) = &self.bar {
             bar.set_position(report.step as u64);
@@ -112,6 +131,7 @@ impl Observer for Progress {
     }
 
     fn scored(&mut self, step: usize, scores: &[(&str, &Score)], best: bool) {
+        self.over = Instant::now();
         let best = if best { "  (best so far)" } else { "" };
         for (task, score) in scores {
             let metrics = score.metrics.iter().map(|(name, value)| format!("{name} {value:.4}"));

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// IP address and port to listen on (server.address)
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, visible_alias = "addr", value_name = "IP:PORT")]
     address: Option<String>,
     /// Worker threads, each with its own encoder session; 0 is one for each CPU (batching.workers)
     #[arg(long)]

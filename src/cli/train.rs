@@ -2,25 +2,27 @@
 
 use std::{collections::BTreeMap, fmt::Write, path::PathBuf, sync::Arc};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, ensure};
 
 use super::{
     Global, baselines, data_warnings, interrupt, output,
     progress::{Progress, note},
+    reading::{FaultArgs, OverlapArgs, ReadArgs, check_read_once, files_of_tasks, labelled},
     search_progress::SearchProgress,
     settings::{PrecisionArg, RecipeArgs, ResumeArgs, SettingsArgs, precision},
 };
 use crate::{
     checkpoint::Checkpoint,
-    dataset::{check_overlap, read_csv},
     prompt::{TaskFile, pool},
     training::{self, Choice, Job, JobTask, Recipe, Settings, Stop, Trained},
 };
 
 /// Trains a task's head, with the encoder or on a frozen one, and writes a checkpoint to serve
 ///
-/// Several --task, --train and --dev in the same order train several tasks together on one
-/// encoder. A run that was killed goes on with --resume and ends with the same weights.
+/// Files are CSV or otherwise separated, JSON Lines, a JSON array or Parquet, also packed (.gz, .zst),
+/// or standard input (-). Several --train or --dev of one --task are one set. Several --task, --train
+/// and --dev in the same order train several tasks together on one encoder. A run that was killed
+/// goes on with --resume and ends with the same weights.
 ///
 /// Example: dynamar train --task task.toml --train train.csv --dev dev.csv \
 ///              --encoder models/encoders/minilm-l6 --out models/serving/mine
@@ -30,16 +32,19 @@ pub struct Args {
     /// The task file (TOML); may be given several times
     #[arg(long, value_name = "FILE", required = true)]
     task: Vec<PathBuf>,
-    /// Labelled examples (CSV), one file for each task
+    /// Labelled examples; of several tasks one file each, in their order, or TASK=FILE
     #[arg(long, value_name = "FILE", required = true)]
     train: Vec<PathBuf>,
-    /// Labelled examples by which the best step is chosen and probabilities are calibrated (CSV),
-    /// one file for each task; without them the last step is kept
+    /// Labelled examples by which the best step is chosen and probabilities are calibrated, given as
+    /// --train is; without them the last step is kept
     #[arg(long, value_name = "FILE")]
     dev: Vec<PathBuf>,
-    /// Take a --dev file that shares examples with its --train file
-    #[arg(long)]
-    allow_overlap: bool,
+    #[command(flatten)]
+    overlap: OverlapArgs,
+    #[command(flatten)]
+    read: ReadArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// The checkpoint whose encoder is used
     #[arg(long, value_name = "DIR")]
     encoder: PathBuf,
@@ -130,22 +135,26 @@ fn report_finished(args: &Args, id: &str) -> Result<()> {
 
 /// Reads each task's files.
 fn tasks(args: &Args) -> Result<Vec<JobTask>> {
-    let (tasks, trains, devs) = (args.task.len(), args.train.len(), args.dev.len());
-    if trains != tasks || devs > 0 && devs != tasks {
-        bail!("{tasks} --task, {trains} --train and {devs} --dev: give one of each for every task");
-    }
-    let files = args.task.iter().zip(&args.train).enumerate();
-    let read = |(at, (task, train)): (usize, (&PathBuf, &PathBuf))| {
-        let file = Arc::new(TaskFile::read(task)?);
-        let train = read_csv(train, &file)?;
-        let dev = args.dev.get(at).map(|path| read_csv(path, &file)).transpose()?;
-        if let (Some(dev), false) = (&dev, args.allow_overlap) {
-            check_overlap(&train, dev)
-                .map_err(|error| anyhow!("{error}; pass --allow-overlap if that is meant"))?;
+    let reading = args.read.reading(&args.faults);
+    check_read_once(&[&args.train, &args.dev])?;
+    let files = args.task.iter().map(|path| Ok(Arc::new(TaskFile::read(path)?)));
+    let files: Vec<Arc<TaskFile>> = files.collect::<Result<_>>()?;
+    let names: Vec<&str> = files.iter().map(|file| file.task.name.as_str()).collect();
+    let trains = files_of_tasks(&names, &args.train, "train")?;
+    let devs = files_of_tasks(&names, &args.dev, "dev")?;
+    let mut tasks = Vec::new();
+    for (at, file) in files.iter().enumerate() {
+        ensure!(!trains[at].is_empty(), "the task {:?} has no --train", file.task.name);
+        let train = labelled(&trains[at], file, &reading)?;
+        let dev = (!devs[at].is_empty()).then(|| labelled(&devs[at], file, &reading));
+        let mut dev = dev.transpose()?;
+        if let Some(dev) = &mut dev {
+            args.overlap.settle(&train, dev)?;
         }
-        Ok(JobTask::new(file, task.display().to_string(), train, dev))
-    };
-    files.map(read).collect()
+        let path = args.task[at].display().to_string();
+        tasks.push(JobTask::new(Arc::clone(file), path, train, dev));
+    }
+    Ok(tasks)
 }
 
 /// Prints each choice of the recipe with its reason.

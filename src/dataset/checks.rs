@@ -208,7 +208,7 @@ mod tests {
         let texts: Vec<String> = (0..20).map(|at| at.to_string()).collect();
         let of = |count: usize, varied: bool| {
             let rows = texts[..count].iter().enumerate();
-            let target = |at: usize| if varied && at % 2 == 0 { BAD } else { GOOD };
+            let target = |at: usize| if varied && at.is_multiple_of(2) { BAD } else { GOOD };
             let rows: Vec<_> = rows.map(|(at, text)| (text.as_str(), target(at))).collect();
             check(&dataset(&[]), Some(&dataset(&rows)), &task())
         };

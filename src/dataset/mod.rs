@@ -2,33 +2,41 @@
 
 mod checks;
 mod chosen_rows;
-mod csv;
+mod faults;
 mod few_shot;
 mod fingerprint;
+mod labelled;
 mod labels;
 mod overlap;
+mod target;
 mod text;
 mod warnings;
+mod write;
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::task::{Example, Target};
+use crate::{
+    rows::RowsError,
+    task::{Example, Target},
+};
 
 pub use self::{
     checks::{
         MAX_TOKENIZED, MIN_TO_CALIBRATE, check, check_texts, check_truncated, check_vocabulary,
         is_enough_to_calibrate,
     },
-    chosen_rows::{check_new_columns, write_chosen_rows},
-    csv::{read_csv, write_csv},
+    chosen_rows::ChosenRows,
+    faults::RowFault,
     few_shot::{few_shot, sample},
     fingerprint::{Fingerprint, of as fingerprint},
+    labelled::{Labelled, Reading, read_file, read_labelled},
     labels::check_labels,
-    overlap::{Shared, check_overlap, overlap},
+    overlap::{Shared, check_overlap, drop_overlap, overlap},
     text::{Split, TextLimits, Texts, read_texts, split_held_back},
     warnings::{Contradiction, Warning},
+    write::write_csv,
 };
 
 /// An example and its answer.
@@ -79,20 +87,18 @@ impl Dataset {
     }
 }
 
-/// Faults of rows that a message lists; the rest is counted.
-const LISTED_FAULTS: usize = 10;
-
 /// Why a file gives no dataset.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    #[error("cannot read {path}: {message}")]
-    Read { path: String, message: String },
-    #[error("{path} has no column {column:?}, which the task needs; it has: {known}")]
+    #[error(transparent)]
+    Read(#[from] RowsError),
+    /// `column` is one name, or two of which either will do, in quotation marks.
+    #[error("{path} has no column {column}, which the task needs; it has: {known}")]
     MissingColumn { path: String, column: String, known: String },
-    #[error("{path} has two columns called {column:?}")]
-    RepeatedColumn { path: String, column: String },
     #[error("{path} has a column {column:?}, and the output gets one of that name: rename it")]
     Clash { path: String, column: String },
+    #[error("{path} can be read once, and rows are copied from it afterwards: name a file")]
+    ReadOnce { path: String },
     #[error("cannot write rows: {message}")]
     Write { message: String },
     #[error("{path} has no rows")]
@@ -101,6 +107,16 @@ pub enum DatasetError {
     TooManyRows { path: String, limit: usize },
     #[error("{}", list(.path, .faults, *.more))]
     Rows { path: String, faults: Vec<RowFault>, more: usize },
+    #[error(
+        "{}\nthe rows that follow may be part of it, so it is not left out",
+        list(.path, .faults, 0)
+    )]
+    NotLeftOut { path: String, faults: Vec<RowFault> },
+    #[error(
+        "more than {limit} rows are faulty; mend the file, or let --skip-faulty leave out more:\n{}",
+        .shown.join("\n")
+    )]
+    TooManyFaulty { limit: usize, shown: Vec<String> },
     #[error("{path}: {message}")]
     Labels { path: String, message: String },
     #[error("{path} has no column {column:?}; it has: {known}")]
@@ -115,25 +131,6 @@ pub enum DatasetError {
     TooMuchText { path: String, limit: usize, what: &'static str },
     #[error("{}", list_shared(.train, .dev, *.shared, *.examples, .shown))]
     Overlap { train: String, dev: String, shared: usize, examples: usize, shown: Vec<String> },
-}
-
-/// One fault in a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowFault {
-    /// Line of the file on which the row begins, from 1.
-    pub line: u64,
-    /// The column's name, if the fault is in one.
-    pub column: Option<String>,
-    pub message: String,
-}
-
-impl fmt::Display for RowFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.column {
-            Some(column) => write!(f, "column {column:?}: {}", self.message),
-            None => f.write_str(&self.message),
-        }
-    }
 }
 
 fn list(path: &str, faults: &[RowFault], more: usize) -> String {

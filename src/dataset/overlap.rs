@@ -1,6 +1,6 @@
 //! Whether examples that are to judge a head are among those it learns from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Dataset, DatasetError, LabeledExample,
@@ -55,6 +55,14 @@ pub fn check_overlap(train: &Dataset, dev: &Dataset) -> Result<(), DatasetError>
         examples: dev.examples.len(),
         shown: shown.collect(),
     })
+}
+
+/// Leaves out the examples of `dev` that `train` has too; how many they were.
+pub fn drop_overlap(train: &Dataset, dev: &mut Dataset) -> usize {
+    let shared: HashSet<usize> = overlap(train, dev).iter().map(|shared| shared.dev).collect();
+    let mut at = 0..;
+    dev.examples.retain(|_| at.next().is_none_or(|at| !shared.contains(&at)));
+    shared.len()
 }
 
 /// A hash of the texts after trimming and lower-casing.
@@ -114,5 +122,9 @@ mod tests {
         let error = check_overlap(&one, &two).expect_err("shared").to_string();
         assert!(error.ends_with(&format!("{:?}", "x".repeat(40) + "…")), "{error}");
         assert!(check_overlap(&train, &dataset("dev.csv", &texts[..1])).is_ok());
+        let mut dev = dataset("dev.csv", &texts);
+        assert_eq!(drop_overlap(&train, &mut dev), 4);
+        assert_eq!(dev.examples, dataset("dev.csv", &texts[..1]).examples);
+        assert_eq!(drop_overlap(&train, &mut dev), 0);
     }
 }

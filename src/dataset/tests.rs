@@ -36,7 +36,7 @@ fn read(task: &str, csv: &[u8]) -> Result<Dataset, DatasetError> {
     let task = TaskFile::parse(task, "task.toml").expect("a good task");
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), csv).expect("written");
-    read_csv(file.path(), &task).and_then(|data| check_labels(&data, &task.task).map(|()| data))
+    read_file(file.path(), &task).and_then(|data| check_labels(&data, &task.task).map(|()| data))
 }
 
 const GOOD: &str = "id,text,product title,sentiment\n1,\"good, \"\"really\"\"\nyes\",Phone,positive\n\
@@ -76,7 +76,7 @@ fn broken_rows_are_named_by_line_and_column() {
     latin.extend(b"5,caf\xe9,x,positive\n");
     check(POLARITY, latin, &[":7: column \"text\": not UTF-8"]);
     let unclosed = format!("{GOOD}5,\"open,x,positive\n{}", "6,text,x,positive\n".repeat(9));
-    check(POLARITY, unclosed, &[":7: ", "2 values"]);
+    check(POLARITY, unclosed, &[":7: ", "never closed"]);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn columns_must_be_there_once() {
     check(POLARITY, GOOD.replace("sentiment", "label"), &["no column \"sentiment\"", "label"]);
     check(POLARITY, GOOD.replace("id,", "text,"), &["two columns called \"text\""]);
     check(POLARITY, GOOD.lines().next().expect("a header"), &["no rows"]);
-    check(POLARITY, "", &["no column"]);
+    check(POLARITY, "", &["no header row"]);
 }
 
 #[test]
@@ -119,6 +119,6 @@ fn targets_must_be_finite_numbers_in_range() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let task = TaskFile::parse(POLARITY, "task.toml").expect("a good task");
-    let error = read_csv(std::path::Path::new("no/such.csv"), &task).expect_err("no file");
+    let error = read_file(std::path::Path::new("no/such.csv"), &task).expect_err("no file");
     assert!(error.to_string().contains("no/such.csv"), "{error}");
 }

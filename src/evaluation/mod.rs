@@ -3,8 +3,8 @@
 pub mod calibration;
 mod classification;
 pub mod interval;
-mod metric;
 mod lengths;
+mod metric;
 pub mod nearest;
 pub mod paired;
 mod ranking;
@@ -18,8 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use classification::{Classification, LabelMetrics, PositiveMetrics};
-pub use metric::{Metric, MetricChoice};
 pub use lengths::{LengthBin, by_length};
+pub use metric::{Metric, MetricChoice};
 pub use regression::Regression;
 pub use threshold::{Decision, Threshold, fit_threshold};
 pub use thresholds::Thresholds;

@@ -9,6 +9,8 @@ use crate::prompt::TaskFileError;
 /// Why `init` makes nothing of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
+    #[error(transparent)]
+    Rows(crate::rows::RowsError),
     #[error("cannot read {path}: {message}")]
     Read { path: String, message: String },
     #[error(

@@ -1,107 +1,71 @@
-//! Reads the file of rows for `init`: separated values in UTF-8. It stands in for the reader of all
-//! verbs and goes when that is there.
+//! Reads the file of rows for `init`, in any format.
 
-use std::{fs, path::Path};
-
-use csv::{ReaderBuilder, StringRecord};
+use std::path::Path;
 
 use super::{
     InitError,
     table::{FaultyRow, Row, Source, Table},
 };
+use crate::rows::{Cell, Origin, ReadOptions, RowReader, RowsError};
 
-const MAX_FILE_BYTES: u64 = 2 << 30;
-
-/// Reads a file; the separator is the one that its header has most of.
+/// Reads a file, or standard input for `-`. Rows that cannot be read are kept apart.
 ///
 /// # Errors
 ///
-/// `InitError` if the file cannot be read, is not UTF-8, or has no rows.
-pub fn read(path: &Path) -> Result<Table, InitError> {
-    let name = path.display().to_string();
+/// `InitError` if the file cannot be read, has no rows or too many, or has a quote that is never
+/// closed: the rows after it may be part of its value.
+pub fn read(path: &Path, options: &ReadOptions) -> Result<Table, InitError> {
+    let origin = Origin::new(path);
+    let name = origin.name();
     let fault = |message: String| InitError::Read { path: name.clone(), message };
-    let length = fs::metadata(path).map_err(|error| fault(error.to_string()))?.len();
-    if length > MAX_FILE_BYTES {
-        return Err(InitError::TooLarge { path: name });
-    }
-    let bytes = fs::read(path).map_err(|error| fault(error.to_string()))?;
-    let text = match std::str::from_utf8(&bytes) {
-        Ok(text) => text,
+    let failed = |error: RowsError| InitError::Rows(error);
+    let mut reader = RowReader::open(&origin, options).map_err(failed)?;
+    let source = Source { path: name.clone(), format: reader.dialect().to_string() };
+    let mut broken = None;
+    let rows = std::iter::from_fn(|| match reader.next_row() {
+        Ok(None) => None,
         Err(error) => {
-            let line = 1 + bytes[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count();
-            return Err(fault(format!(
-                "line {line} is not UTF-8; convert the file, for instance with iconv -t UTF-8"
-            )));
+            broken = Some(failed(error));
+            None
         }
-    };
-    let (text, marked) = match text.strip_prefix('\u{feff}') {
-        Some(text) => (text, " with a byte order mark"),
-        None => (text, ""),
-    };
-    let separator = separator(text.lines().next().unwrap_or_default());
-    let format = format!("{}, UTF-8{marked}", words(separator));
-    parse(text, separator, Source { path: name.clone(), format })
-}
-
-fn separator(header: &str) -> u8 {
-    let count = |separator: u8| header.bytes().filter(|byte| *byte == separator).count();
-    let candidates = [b',', b'\t', b';', b'|'];
-    // The earlier of equals.
-    candidates.into_iter().rev().max_by_key(|candidate| count(*candidate)).unwrap_or(b',')
-}
-
-fn words(separator: u8) -> &'static str {
-    match separator {
-        b'\t' => "tab-separated",
-        b';' => "semicolon-separated",
-        b'|' => "separated by |",
-        _ => "CSV",
+        Ok(Some(Err(row))) if row.takes_others => {
+            broken = Some(fault(format!("line {}: {}", row.line, row.message)));
+            None
+        }
+        Ok(Some(Err(row))) => Some(Err(FaultyRow { line: row.line, message: row.message })),
+        Ok(Some(Ok(row))) => {
+            let text = |cell: Option<Cell>| {
+                cell.as_ref()
+                    .and_then(Cell::text)
+                    .filter(|text| !text.is_empty())
+                    .map(str::to_owned)
+            };
+            Some(Ok(Row { line: row.line, cells: row.cells.into_iter().map(text).collect() }))
+        }
+    });
+    let table = Table::collect(source, rows);
+    if let Some(error) = broken {
+        return Err(error);
     }
-}
-
-fn parse(text: &str, separator: u8, source: Source) -> Result<Table, InitError> {
-    let fault = |error: csv::Error| InitError::Read {
-        path: source.path.clone(),
-        message: error.to_string(),
-    };
-    let mut reader =
-        ReaderBuilder::new().flexible(true).delimiter(separator).from_reader(text.as_bytes());
-    let header = reader.headers().map_err(fault)?.clone();
-    let columns: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
-    let count = columns.len();
-    let mut rows = Vec::new();
-    let mut record = StringRecord::new();
-    let (mut counted, mut lines) = (0usize, 1u64);
-    while reader.read_record(&mut record).map_err(fault)? {
-        // The library counts blank lines to the row after them.
-        let at = record.position().map_or(0, |position| position.byte() as usize);
-        let rest = text.get(at..).unwrap_or_default();
-        let start = at + rest.len() - rest.trim_start_matches(['\n', '\r']).len();
-        let between = text.as_bytes().get(counted..start).unwrap_or_default();
-        lines += between.iter().filter(|byte| **byte == b'\n').count() as u64;
-        counted = start;
-        rows.push(row(&record, lines, count));
-    }
-    Table::collect(source, columns, rows)
-}
-
-fn row(record: &StringRecord, line: u64, columns: usize) -> Result<Row, FaultyRow> {
-    if record.len() != columns {
-        let message = format!("{} values, but the header has {columns} columns", record.len());
-        return Err(FaultyRow { line, message });
-    }
-    let cells = record.iter().map(|cell| (!cell.is_empty()).then(|| cell.to_owned())).collect();
-    Ok(Row { line, cells })
+    let columns = reader.columns().iter().map(|column| column.name.trim().to_owned()).collect();
+    table?.with_columns(columns)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
+    fn read_bytes(name: &str, bytes: &[u8]) -> Result<Table, InitError> {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join(name);
+        fs::write(&path, bytes).expect("written");
+        read(&path, &ReadOptions::default())
+    }
+
     fn read_text(text: &str) -> Table {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        fs::write(file.path(), text).expect("written");
-        read(file.path()).expect("good rows")
+        read_bytes("rows", text.as_bytes()).expect("good rows")
     }
 
     #[test]
@@ -109,12 +73,11 @@ mod tests {
         let table =
             read_text("\u{feff}stars\ttext\r\n\r\n5\t\"good,\r\nreally\"\r\n\r\n1\tbad\r\n");
         assert_eq!(table.columns, ["stars", "text"]);
-        assert_eq!(table.source.format, "tab-separated, UTF-8 with a byte order mark");
         let lines: Vec<u64> = table.rows.iter().map(|row| row.line).collect();
         assert_eq!(lines, [3, 6]);
         assert_eq!(table.value(0, 1), "good,\r\nreally");
-        assert_eq!(read_text("a;b\n1,5;x\n").source.format, "semicolon-separated, UTF-8");
-        assert_eq!(read_text("text\nx\n").source.format, "CSV, UTF-8");
+        assert_eq!(read_text("a;b\n1,5;x\n").columns, ["a", "b"]);
+        assert_eq!(read_text("text\nx\n").source.format, "CSV");
     }
 
     #[test]
@@ -122,5 +85,19 @@ mod tests {
         let table = read_text("a,b\n1,2\n3\n4,5,6\n7,8\n");
         let lines: Vec<u64> = table.faulty.iter().map(|row| row.line).collect();
         assert_eq!((table.rows.len(), lines), (2, vec![3, 4]));
+    }
+
+    #[test]
+    fn rows_of_json_have_the_columns_of_all() {
+        let table = read_bytes("rows.jsonl", b"{\"a\":\"x\"}\n{\"b\":2,\"a\":null}\n");
+        let table = table.expect("good rows");
+        assert_eq!(table.columns, ["a", "b"]);
+        assert_eq!((table.value(0, 0), table.value(0, 1), table.value(1, 1)), ("x", "", "2"));
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_refused_with_its_line() {
+        let error = read_bytes("rows.csv", b"text,label\na,x\n\"b,y\nc,x\n").expect_err("refused");
+        assert!(error.to_string().contains("line 3"), "{error}");
     }
 }

@@ -47,21 +47,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// Collects rows, with limits on their number and size.
+    /// Collects rows, with limits on their number and size; the columns are still without names.
     ///
     /// # Errors
     ///
-    /// `InitError` for a file without rows, with too many of them, or with too many columns.
+    /// `InitError` for a file without rows, or with too many of them.
     pub fn collect(
         source: Source,
-        columns: Vec<String>,
         rows: impl IntoIterator<Item = Result<Row, FaultyRow>>,
     ) -> Result<Self, InitError> {
         let path = source.path.clone();
-        if columns.len() > MAX_COLUMNS {
-            return Err(InitError::TooManyColumns { path, found: columns.len() });
-        }
-        let mut table = Self { source, columns, rows: Vec::new(), faulty: Vec::new() };
+        let (columns, rows_read, faulty) = (Vec::new(), Vec::new(), Vec::new());
+        let mut table = Self { source, columns, rows: rows_read, faulty };
         let mut bytes = 0;
         for row in rows {
             match row {
@@ -81,6 +78,20 @@ impl Table {
             return Err(InitError::NoRows { path, fault: fault.unwrap_or_default() });
         }
         Ok(table)
+    }
+
+    /// Names the columns, of which every row gets a cell.
+    ///
+    /// # Errors
+    ///
+    /// `InitError` for too many columns.
+    pub fn with_columns(mut self, columns: Vec<String>) -> Result<Self, InitError> {
+        if columns.len() > MAX_COLUMNS {
+            let path = self.source.path;
+            return Err(InitError::TooManyColumns { path, found: columns.len() });
+        }
+        self.rows.iter_mut().for_each(|row| row.cells.resize(columns.len(), None));
+        Ok(Self { columns, ..self })
     }
 
     /// Index of a column by its exact name, or else by its name whatever the case.
@@ -136,7 +147,9 @@ pub mod tests {
             Ok(Row { line: at as u64 + 2, cells: cells.collect() })
         });
         let columns = columns.iter().map(|name| (*name).to_owned()).collect();
-        Table::collect(source, columns, rows).expect("a small table")
+        Table::collect(source, rows)
+            .and_then(|table| table.with_columns(columns))
+            .expect("a small table")
     }
 
     #[test]
@@ -155,7 +168,7 @@ pub mod tests {
     fn a_file_without_rows_says_why() {
         let source = Source { path: "data.csv".to_owned(), format: "CSV".to_owned() };
         let fault = FaultyRow { line: 2, message: "3 values".to_owned() };
-        let error = Table::collect(source, vec!["a".to_owned()], [Err(fault)]);
+        let error = Table::collect(source, [Err(fault)]);
         let error = error.expect_err("no rows").to_string();
         assert!(error.contains("line 2: 3 values"), "{error}");
     }

@@ -35,6 +35,9 @@ const MAX_VIOLATIONS: usize = 24;
 /// Characters of a client's own words that are quoted back.
 const MAX_SHOWN: usize = 48;
 
+/// Kinds of violations that a message tells.
+const MAX_KINDS: usize = 4;
+
 /// Names that are listed when one is not known.
 const MAX_NAMES: usize = 24;
 
@@ -280,16 +283,32 @@ fn bad_request(mut violations: Vec<FieldViolation>) -> ErrorDetails {
     details
 }
 
-/// The first violation in full and how many there are: many clients show the message alone.
+/// The first violation of each kind in full, and how many more there are of it: many clients show the
+/// message alone.
 fn summary(violations: &[FieldViolation]) -> String {
-    let Some(first) = violations.first() else {
-        return "invalid request".to_owned();
-    };
-    let FieldViolation { field, description } = first;
-    match violations.len() {
-        1 => format!("{field}: {description}"),
-        count => format!("{field}: {description} (and {} more)", count - 1),
+    let mut kinds: Vec<(&FieldViolation, usize)> = Vec::new();
+    let mut others = 0usize;
+    for violation in violations {
+        let known = kinds.iter().position(|(known, _)| known.description == violation.description);
+        match known {
+            Some(at) => kinds[at].1 += 1,
+            None if kinds.len() < MAX_KINDS => kinds.push((violation, 0)),
+            None => others += 1,
+        }
     }
+    if kinds.is_empty() {
+        return "invalid request".to_owned();
+    }
+    let tell = |(FieldViolation { field, description }, more): &(&FieldViolation, usize)| match more
+    {
+        0 => format!("{field}: {description}"),
+        more => format!("{field}: {description} (and {more} more)"),
+    };
+    let mut told: Vec<String> = kinds.iter().map(tell).collect();
+    if others > 0 {
+        told.push(format!("and {others} others"));
+    }
+    told.join("; ")
 }
 
 /// A client's own words in quotation marks, on one line and not too many of them.
@@ -333,6 +352,22 @@ mod tests {
         let status = error.into_status(&request);
         assert!(status.details().len() < 4096, "{}", status.details().len());
         assert_eq!(status.message(), "examples[0].fields.text: missing (and 59999 more)");
+    }
+
+    #[test]
+    fn every_kind_of_violation_is_told_in_its_words() {
+        let violation = |field: &str, description: &str| FieldViolation {
+            field: field.to_owned(),
+            description: description.to_owned(),
+        };
+        let unknown = "no such field; the task has: text";
+        let two = [violation("text", "missing"), violation("body", unknown)];
+        assert_eq!(summary(&two), format!("text: missing; body: {unknown}"));
+        let many: Vec<FieldViolation> =
+            (0..10).map(|at| violation("text", &format!("fault {}", at % 6))).collect();
+        let told = summary(&many);
+        assert!(told.starts_with("text: fault 0 (and 1 more); text: fault 1"), "{told}");
+        assert!(told.ends_with("; and 2 others"), "{told}");
     }
 
     #[test]

@@ -86,6 +86,15 @@ impl Body {
         }
     }
 
+    /// Texts whose vectors are kept, and those of the same training sets that are still to be
+    /// encoded. Where nothing is kept there are none.
+    pub fn encoded(&self) -> (usize, usize) {
+        match self {
+            Self::Trainable(_) => (0, 0),
+            Self::Frozen(encoder) => encoder.encoded(),
+        }
+    }
+
     /// For predictions.
     pub fn encoder(&mut self) -> &mut dyn MaskEncoder {
         match self {
@@ -109,12 +118,22 @@ pub struct FrozenEncoder {
     blocks: HashMap<(usize, usize, usize), Vec<f32>>,
     /// Of prompts outside training sets.
     others: HashMap<Prompt, Vec<f32>>,
+    /// By task, the texts of its training set in all templates.
+    texts: HashMap<usize, usize>,
 }
 
 impl FrozenEncoder {
     /// Begins with nothing computed.
     pub fn new(encoder: Encoder) -> Self {
-        Self { encoder, blocks: HashMap::new(), others: HashMap::new() }
+        let (blocks, others) = (HashMap::new(), HashMap::new());
+        Self { encoder, blocks, others, texts: HashMap::new() }
+    }
+
+    /// Texts whose vectors are kept, and those that are still to be encoded.
+    fn encoded(&self) -> (usize, usize) {
+        let hidden = self.encoder.hidden_size().max(1);
+        let kept = self.blocks.values().map(Vec::len).sum::<usize>() / hidden;
+        (kept, self.texts.values().sum::<usize>().saturating_sub(kept))
     }
 
     /// The vectors of a batch of training examples.
@@ -128,6 +147,7 @@ impl FrozenEncoder {
                 batch.draws.iter().map(alone).collect();
             return Ok(vectors?.concat());
         }
+        self.texts.insert(batch.task, all);
         let mut vectors = Vec::with_capacity(batch.draws.len() * hidden);
         for draw in batch.draws {
             let block = self.block(batch, draw.template, draw.example / BLOCK_EXAMPLES)?;

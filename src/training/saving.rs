@@ -50,14 +50,20 @@ pub fn identity(
     encoder: &Checkpoint,
     settings: &impl Serialize,
 ) -> HashMap<String, String> {
-    // Numbers and names: there is nothing that JSON cannot hold.
-    let settings = serde_json::to_string(settings).unwrap_or_default();
-    HashMap::from([
+    // Numbers and names: there is nothing that JSON cannot hold. Each by itself, so that a message
+    // can tell which is another.
+    let settings = match serde_json::to_value(settings) {
+        Ok(serde_json::Value::Object(settings)) => settings,
+        _ => serde_json::Map::new(),
+    };
+    let settings =
+        settings.into_iter().map(|(name, value)| (name.replace('_', " "), value.to_string()));
+    let others = [
         ("program".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ("verb".to_owned(), verb.to_owned()),
         // Sums are cut by it.
         ("number of threads".to_owned(), rayon::current_num_threads().to_string()),
         ("encoder".to_owned(), encoder.manifest.id.clone()),
-        ("settings".to_owned(), settings),
-    ])
+    ];
+    settings.chain(others).collect()
 }

@@ -17,6 +17,9 @@ use super::parameter::Parameter;
 /// The key under which a state file holds what is not numbers.
 const PROGRESS: &str = "dynamar.state";
 
+/// Bytes of a value that a message tells.
+const SHOWN_BYTES: usize = 40;
+
 /// Why a state cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -27,9 +30,10 @@ pub enum StateError {
     #[error("the state {path} is damaged: {message}; pass --restart to begin anew")]
     Damaged { path: String, message: String },
     #[error(
-        "the state {path} belongs to another run: its {what} differs; pass --restart to begin anew"
+        "the state {path} belongs to another run: {}; pass --restart to begin anew",
+        .differences.join("; ")
     )]
-    Other { path: String, what: String },
+    Other { path: String, differences: Vec<String> },
     #[error(
         "{path} holds the state of a run that stopped at step {step}: pass --resume to go on, or --restart to begin anew"
     )]
@@ -117,12 +121,9 @@ impl StateFile {
     ) -> Result<Option<(usize, P, Extra)>, StateError> {
         let Some(bytes) = self.bytes()? else { return Ok(None) };
         let header: Header<P> = self.header(&bytes)?;
-        let mut names: Vec<&String> = self.identity.keys().collect();
-        names.sort();
-        if let Some(what) =
-            names.into_iter().find(|name| self.identity.get(*name) != header.identity.get(*name))
-        {
-            return Err(StateError::Other { path: self.name(), what: what.clone() });
+        let differences = differences(&header.identity, &self.identity);
+        if !differences.is_empty() {
+            return Err(StateError::Other { path: self.name(), differences });
         }
         let tensors = SafeTensors::deserialize(&bytes).map_err(|error| self.damaged(error))?;
         for (at, parameter) in parameters.enumerate() {
@@ -184,6 +185,25 @@ impl StateFile {
     fn write_error(&self, source: std::io::Error) -> StateError {
         StateError::Write { path: self.name(), source }
     }
+}
+
+/// What is another in the run of now, in words. Hashes say nothing to people.
+fn differences(was: &HashMap<String, String>, is: &HashMap<String, String>) -> Vec<String> {
+    let mut names: Vec<&String> = is.keys().chain(was.keys()).collect();
+    names.sort();
+    names.dedup();
+    let tell = |name: &&String| {
+        let value = |of: &HashMap<String, String>| match of.get(*name) {
+            Some(value) if value.len() <= SHOWN_BYTES => value.clone(),
+            Some(_) => "another".to_owned(),
+            None => "nothing".to_owned(),
+        };
+        match (value(was), value(is)) {
+            (was, is) if was == is => format!("its {name} differs"),
+            (was, is) => format!("its {name} differs (it was {was} and is now {is})"),
+        }
+    };
+    names.iter().filter(|name| was.get(**name) != is.get(**name)).map(tell).collect()
 }
 
 /// Numbers to be written, turned to bytes when their turn comes.
@@ -271,7 +291,10 @@ mod tests {
             let error = state.load::<u32>(parameters().iter_mut()).map(drop);
             error.expect_err("refused").to_string()
         };
-        assert!(load(&file(directory.path(), "2")).contains("its seed differs"));
+        let error = load(&file(directory.path(), "2"));
+        assert!(error.contains("its seed differs (it was 1 and is now 2)"), "{error}");
+        let long = load(&file(directory.path(), &"2".repeat(64)));
+        assert!(long.contains("its seed differs (it was 1 and is now another)"), "{long}");
         let bytes = fs::read(&state.path).expect("read");
         fs::write(&state.path, &bytes[..bytes.len() - 1]).expect("written");
         assert!(load(&state).contains("damaged"));

@@ -41,6 +41,10 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Prompts in the batch.
     pub prompts: usize,
+    /// Texts that were encoded for this step and are not encoded again: with a frozen encoder.
+    pub encoded: usize,
+    /// Texts in templates that no step has asked for yet, of tasks that had a step.
+    pub unencoded: usize,
 }
 
 /// Is told how training goes.
@@ -282,6 +286,7 @@ impl<'a> Trainer<'a> {
             |draw: Draw| predictor.prompt(&train.examples[draw.example].example, draw.template);
         let (examples, templates) = (train.examples.len(), predictor.file.prompts.pool.len());
         let batch = Batch { task, draws, examples, templates, prompt: &prompt };
+        let (encoded, _) = self.learner.body.encoded();
         let loss = self.learner.step(&batch, &targets, &self.objectives[task], moment)?;
         let peak = match self.learner.body {
             Body::Trainable(_) => self.settings.learning_rate,
@@ -289,7 +294,9 @@ impl<'a> Trainer<'a> {
         };
         let factor = schedule::factor(moment.step, moment.steps, self.settings.warm_up);
         let (step, learning_rate) = (moment.step + 1, peak * factor);
-        Ok(StepReport { step, loss, learning_rate, prompts: draws.len() })
+        let (now, unencoded) = self.learner.body.encoded();
+        let (prompts, encoded) = (draws.len(), now.saturating_sub(encoded));
+        Ok(StepReport { step, loss, learning_rate, prompts, encoded, unencoded })
     }
 
     /// With a best so far, a step that fails for its numbers ends the run and no more.

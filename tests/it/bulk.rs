@@ -7,6 +7,6 @@ mod hostile;
 mod order;
 mod process;
 mod resume;
-mod stage;
+pub mod stage;
 mod streams;
 mod types;

@@ -264,7 +264,7 @@ fn pretraining_makes_an_encoder_of_unlabelled_text() {
     let encoder = fixture.path();
     let pretrain = ["pretrain", "--text", text(&data), "--encoder", text(&encoder)];
     let pretrain = [&pretrain[..], &["--out", text(&out)]].concat();
-    check(&pretrain, 1, &["needs --column", "id, text"]);
+    check(&pretrain, 1, &["needs --column", "\"id\", \"text\""]);
     check(&[&pretrain[..], &["--column", "body"]].concat(), 1, &["no column \"body\""]);
     let long = ["--column", "text", "--max-length", "513"];
     check(&[&pretrain[..], &long].concat(), 1, &["512 positions"]);

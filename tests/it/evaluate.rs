@@ -28,7 +28,7 @@ impl Stage {
         let rows = |from: usize, to: usize| -> String {
             let row = |at: usize| {
                 let text = texts[at % texts.len()].repeat(1 + at % 5);
-                format!("{at},The thing {at} {text},{},{}\n", label(at), (at % 9) as f64 - 4.0)
+                format!("{at},\"The thing {at} {text}\",{},{}\n", label(at), (at % 9) as f64 - 4.0)
             };
             (from..to).map(row).collect()
         };

@@ -15,6 +15,7 @@ mod import;
 mod init;
 mod precision;
 mod pretraining;
+mod reading;
 mod server;
 mod signals;
 mod structure;

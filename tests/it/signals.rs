@@ -5,18 +5,21 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use crate::fixtures;
+use crate::fixtures::{self, EncoderFixture};
 
 /// A training that has begun.
 struct Training {
     child: Child,
     stderr: BufReader<ChildStderr>,
+    /// Which the training reads.
+    _encoder: Arc<EncoderFixture>,
 }
 
 fn data() -> TempDir {
@@ -46,12 +49,12 @@ impl Training {
             .expect("a shell");
         let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
         let mut line = String::new();
-        // From here on it follows signals, and what it needs of the encoder it reads before.
+        // From here on it follows signals.
         while !line.starts_with("templates:") {
             line.clear();
             assert_ne!(stderr.read_line(&mut line).expect("read"), 0, "it says what it trains on");
         }
-        Self { child, stderr }
+        Self { child, stderr, _encoder: encoder }
     }
 
     fn signal(&self, name: &str) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::rows::ColumnKind;
 
 const TASK: &str = "[task]\nname = \"t\"\nkind = \"classification\"\n\
     [fields.title]\ncolumn = \"headline\"\n[fields.brand]\noptional = true\n\
@@ -40,7 +41,7 @@ fn what_cannot_be_is_said_with_what_to_do() {
         let text = error.to_string();
         assert!(words.iter().all(|word| text.contains(word)), "{text}");
     };
-    check(&["id"], &[], Format::Csv, &["\"title\"", "it has: id", "--field title=COLUMN"]);
+    check(&["id"], &[], Format::Csv, &["\"title\"", "it has: \"id\"", "--field title=COLUMN"]);
     check(&["title"], &[("title", "x")], Format::Csv, &["no column \"x\""]);
     check(&["title"], &[("text", "x")], Format::Csv, &["no field \"text\"", "title, brand"]);
     check(&["title", "label"], &[], Format::Csv, &["\"label\"", "--prefix"]);

@@ -8,11 +8,13 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use super::{Cell, Outcome, Rendered, cell};
-use crate::bulk::{
-    BulkError,
-    columns::{Added, Column, ColumnKind, Layout},
-    json::{self, Entry},
-    rows::{Object, Rows},
+use crate::{
+    bulk::{
+        BulkError,
+        columns::{Added, Layout},
+        parse::{Object, Rows},
+    },
+    rows::{Column, ColumnKind, Entry, RowsError, entry_text},
 };
 
 /// The types of the output's columns. Those of a Parquet file stay as they are.
@@ -52,8 +54,9 @@ pub(super) fn batches(
 ) -> Result<Rendered, BulkError> {
     let batch = |mut columns: Vec<ArrayRef>, outcomes: &[Outcome]| {
         columns.extend(layout.added.iter().map(|(_, what)| added(layout, *what, outcomes)));
-        RecordBatch::try_new(Arc::clone(schema), columns)
-            .map_err(|error| BulkError::WriteParquet { message: error.to_string() })
+        RecordBatch::try_new(Arc::clone(schema), columns).map_err(|error| {
+            BulkError::from(RowsError::WriteParquet { message: error.to_string() })
+        })
     };
     let columns = layout.columns().iter();
     let batches = match rows {
@@ -98,7 +101,7 @@ fn json_column(objects: &[Object], column: &Column) -> ArrayRef {
             Arc::new(values.map(|value| value?.as_f64()).collect::<Float64Array>())
         }
         ColumnKind::Text | ColumnKind::Arrow => {
-            Arc::new(entries.map(|entry| json::entry_text(entry?)).collect::<StringArray>())
+            Arc::new(entries.map(|entry| entry_text(entry?)).collect::<StringArray>())
         }
     }
 }

@@ -1,16 +1,16 @@
 //! Unlabelled text, for training a language model on.
 
-mod formats;
 mod held_back;
-mod lines;
 
-use std::{collections::HashSet, path::Path};
+use std::collections::HashSet;
 
 use super::{
-    DatasetError, LISTED_FAULTS, RowFault,
-    csv::{MAX_ROWS, MAX_TEXT_BYTES},
+    DatasetError, RowFault,
+    faults::Faults,
     fingerprint::{self, Fingerprint},
+    labelled::{MAX_ROWS, MAX_TEXT_BYTES, Reading},
 };
+use crate::rows::{Cell, Format, Origin, ReadOptions, Row, RowReader, known_names};
 
 pub use held_back::{Split, split_held_back};
 
@@ -22,6 +22,8 @@ pub struct Texts {
     pub skipped_empty: usize,
     /// Texts that had come before.
     pub dropped_duplicates: usize,
+    /// Sentences about rows that were left out.
+    pub notes: Vec<String>,
 }
 
 impl Texts {
@@ -49,97 +51,111 @@ impl Default for TextLimits {
     }
 }
 
-/// How a file holds texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    /// A header row; the texts are in one column.
-    Csv,
-    /// An object on each line; the texts are under one key.
-    JsonLines,
-    /// A text on each line.
-    Plain,
-}
-
-impl Format {
-    fn of(path: &Path) -> Self {
-        let extension =
-            path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some("csv") => Self::Csv,
-            Some("jsonl" | "ndjson") => Self::JsonLines,
-            _ => Self::Plain,
-        }
-    }
-}
-
-/// Reads the texts of these files: CSV (`.csv`), JSON Lines (`.jsonl`, `.ndjson`), or else plain
-/// text with one text per line, all of them UTF-8. `column` names the column of a CSV file, which
-/// may be left out if it has no other, and the key in JSON Lines, which is `text` if not named.
+/// Reads the texts of these files, of any format; a file whose name and content tell none is plain
+/// text with one text per line. `column` names the column or key that holds them. It may be left out
+/// where there is no other column, and of JSON it is `text` if not named.
 ///
 /// Texts are trimmed; empty ones and those that came before are left out and counted. The error
 /// lists the faulty rows of the first file that has any.
-pub fn read_texts<P: AsRef<Path>>(
-    paths: &[P],
+pub fn read_texts(
+    origins: &[Origin],
     column: Option<&str>,
     limits: &TextLimits,
+    reading: &Reading,
 ) -> Result<Texts, DatasetError> {
-    let all = || {
-        let names = paths.iter().map(|path| path.as_ref().display().to_string());
-        names.collect::<Vec<_>>().join(", ")
-    };
-    let plain = |path: &P| Format::of(path.as_ref()) == Format::Plain;
-    if let (Some(column), true) = (column, paths.iter().all(plain)) {
-        return Err(DatasetError::NoColumns { path: all(), column: column.to_owned() });
-    }
-    let mut collector = Collector::new(limits);
-    for path in paths {
-        let path = path.as_ref();
-        collector.begin(path);
-        match Format::of(path) {
-            Format::Csv => formats::read_csv(path, column, &mut collector)?,
-            Format::JsonLines => {
-                formats::read_json_lines(path, column.unwrap_or("text"), &mut collector)?;
+    let all = || origins.iter().map(Origin::name).collect::<Vec<_>>().join(", ");
+    let options = ReadOptions { fallback: Format::Text, ..reading.options.clone() };
+    let mut collector = Collector::new(limits, reading.skip_faulty);
+    let mut is_named = column.is_none();
+    for origin in origins {
+        let mut reader = RowReader::open(origin, &options)?;
+        collector.faults.begin(reader.name());
+        reader.name().clone_into(&mut collector.path);
+        let is_plain = reader.dialect().format == Format::Text;
+        is_named |= !is_plain;
+        let name = text_column(&reader, column)?;
+        while let Some(row) = reader.next_row()? {
+            match row {
+                Ok(row) => collector.take_row(&row, &reader, &name, is_plain)?,
+                Err(fault) => collector.faults.add(fault.into())?,
             }
-            Format::Plain => formats::read_plain(path, &mut collector)?,
         }
-        collector.end()?;
+        collector.faults.end()?;
+    }
+    if let (Some(column), false) = (column, is_named) {
+        return Err(DatasetError::NoColumns { path: all(), column: column.to_owned() });
     }
     if collector.found.texts.is_empty() {
         return Err(DatasetError::NoTexts { path: all() });
     }
+    collector.found.notes.extend(collector.faults.note());
     Ok(collector.found)
+}
+
+/// The named column, or the one and only.
+fn text_column(reader: &RowReader, column: Option<&str>) -> Result<String, DatasetError> {
+    let names = || known_names(reader.columns().iter().map(|column| column.name.as_str()));
+    let path = || reader.name().to_owned();
+    if reader.has_own_columns() {
+        return Ok(column.unwrap_or("text").to_owned());
+    }
+    match (column, reader.columns()) {
+        (Some(_), [only]) if reader.dialect().format == Format::Text => Ok(only.name.clone()),
+        (None, [only]) => Ok(only.name.clone()),
+        (None, _) => Err(DatasetError::WhichColumn { path: path(), known: names() }),
+        (Some(column), _) => {
+            reader.check_once(column)?;
+            let column = column.to_owned();
+            match reader.place(&column) {
+                Some(_) => Ok(column),
+                None => Err(DatasetError::UnknownColumn { path: path(), column, known: names() }),
+            }
+        }
+    }
 }
 
 /// Takes texts and faults in their order.
 struct Collector<'a> {
     limits: &'a TextLimits,
-    /// The file at hand, and its faults.
+    /// The file at hand.
     path: String,
-    faults: Vec<RowFault>,
-    more: usize,
+    faults: Faults,
     found: Texts,
     bytes: usize,
     seen: HashSet<Fingerprint>,
 }
 
 impl<'a> Collector<'a> {
-    fn new(limits: &'a TextLimits) -> Self {
-        let (faults, seen) = (Vec::new(), HashSet::new());
+    fn new(limits: &'a TextLimits, skip_faulty: Option<usize>) -> Self {
+        let (faults, seen) = (Faults::new(skip_faulty), HashSet::new());
         let (path, found) = (String::new(), Texts::default());
-        Self { limits, path, faults, more: 0, found, bytes: 0, seen }
+        Self { limits, path, faults, found, bytes: 0, seen }
     }
 
-    fn begin(&mut self, path: &Path) {
-        self.path = path.display().to_string();
+    /// The text of a row; that of plain text has no column of which a message could tell.
+    fn take_row(
+        &mut self,
+        row: &Row,
+        reader: &RowReader,
+        name: &str,
+        is_plain: bool,
+    ) -> Result<(), DatasetError> {
+        let column = (!is_plain).then(|| name.to_owned());
+        let line = row.line;
+        let message = match reader.place(name).and_then(|place| row.cell(place)) {
+            Some(Cell::Text(text)) if text.trim().len() > self.limits.text_bytes => {
+                format!("too long: more than {} bytes", self.limits.text_bytes)
+            }
+            Some(Cell::Text(text)) => return self.take(text.trim()),
+            // Of Parquet; a table says so of a row without a text.
+            Some(Cell::Null) if !reader.has_own_columns() => return self.take(""),
+            Some(other) => format!("{}, and a text is needed", other.kind()),
+            None => format!("no key {name:?}"),
+        };
+        self.faults.add(RowFault { line, column, message }.into())
     }
 
-    /// A text on this line; `column` is where in the row it stands.
-    fn take(&mut self, line: u64, column: Option<&str>, text: &str) -> Result<(), DatasetError> {
-        let text = text.trim();
-        if text.len() > self.limits.text_bytes {
-            self.fault(line, column, too_long(self.limits.text_bytes));
-            return Ok(());
-        }
+    fn take(&mut self, text: &str) -> Result<(), DatasetError> {
         if text.is_empty() {
             self.found.skipped_empty += 1;
             return Ok(());
@@ -162,27 +178,6 @@ impl<'a> Collector<'a> {
         self.found.texts.push(text.to_owned());
         Ok(())
     }
-
-    fn fault(&mut self, line: u64, column: Option<&str>, message: String) {
-        if self.faults.len() < LISTED_FAULTS {
-            let column = column.map(str::to_owned);
-            self.faults.push(RowFault { line, column, message });
-        } else {
-            self.more += 1;
-        }
-    }
-
-    fn end(&mut self) -> Result<(), DatasetError> {
-        if self.faults.is_empty() {
-            return Ok(());
-        }
-        let (path, faults) = (self.path.clone(), std::mem::take(&mut self.faults));
-        Err(DatasetError::Rows { path, faults, more: self.more })
-    }
-}
-
-fn too_long(limit: usize) -> String {
-    format!("too long: more than {limit} bytes")
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ fn read(files: &[(&str, &[u8])], column: Option<&str>) -> Result<Texts, DatasetE
         .map(|(name, bytes)| {
             let path = home.path().join(name);
             std::fs::write(&path, bytes).expect("written");
-            path
+            Origin::new(&path)
         })
         .collect();
-    read_texts(&paths, column, &LIMITS)
+    read_texts(&paths, column, &LIMITS, &Reading::default())
 }
 
 /// Expects these texts, and so many empty ones and duplicates.
@@ -26,7 +26,7 @@ fn check(
 ) {
     let found = read(files, column).expect("good files");
     let texts = expected.iter().map(|text| (*text).to_owned()).collect();
-    assert_eq!(found, Texts { texts, skipped_empty, dropped_duplicates });
+    assert_eq!(found, Texts { texts, skipped_empty, dropped_duplicates, ..Texts::default() });
 }
 
 /// Expects these words in the message.
@@ -77,10 +77,10 @@ fn broken_rows_are_named_by_line() {
     check_fault("a.csv", "t\nelevenbytes\n", None, &[":2: column \"t\": too long"]);
     check_fault("a.csv", b"t\ncaf\xe9\n", None, &[":2: column \"t\": not UTF-8"]);
     for (line, words) in [
-        ("{\"text\": \"a\"", "no JSON at column 12"),
+        ("{\"text\": \"a\"", "no JSON object: EOF"),
         ("[\"text\"]", "no JSON object"),
         ("{\"body\": \"a\"}", "no key \"text\""),
-        ("{\"text\": 3}", "the key \"text\" holds no string"),
+        ("{\"text\": 3}", "column \"text\": a number, and a text is needed"),
         ("{\"text\": \"elevenbytes\"}", "column \"text\": too long"),
     ] {
         let text = format!("{{\"text\": \"a\"}}\n{line}\n");
@@ -93,8 +93,8 @@ fn broken_rows_are_named_by_line() {
 #[test]
 fn columns_must_be_named_and_there() {
     let csv = "id,body\n1,a\n";
-    check_fault("a.csv", csv, None, &["--column", "id, body"]);
-    check_fault("a.csv", csv, Some("text"), &["no column \"text\"", "id, body"]);
+    check_fault("a.csv", csv, None, &["--column", "\"id\", \"body\""]);
+    check_fault("a.csv", csv, Some("text"), &["no column \"text\"", "\"id\", \"body\""]);
     check_fault("a.csv", "t,t\n1,a\n", Some("t"), &["two columns called \"t\""]);
     check_fault("a.txt", "a\n", Some("text"), &["plain text", "\"text\""]);
 }
@@ -106,7 +106,9 @@ fn too_much_and_nothing_are_refused() {
     check_fault("a.txt", format!("{long}d\n"), None, &["more than 30 bytes of text"]);
     assert_eq!(read(&[("a.txt", long.as_bytes())], None).expect("just enough").texts.len(), 3);
     check_fault("a.txt", "\n \n", None, &["holds no text"]);
-    check_fault("a.csv", "", Some("t"), &["no column \"t\""]);
-    let error = read_texts(&["no/such.txt"], None, &LIMITS).expect_err("no file").to_string();
+    check_fault("a.csv", "", Some("t"), &["no header row"]);
+    let path = [Origin::new(std::path::Path::new("no/such.txt"))];
+    let error = read_texts(&path, None, &LIMITS, &Reading::default());
+    let error = error.expect_err("no file").to_string();
     assert!(error.contains("cannot read no/such.txt"), "{error}");
 }

@@ -16,7 +16,8 @@ const PRIOR_TOLERANCE: f64 = 0.01;
 /// Checks `[labels]`.
 pub(super) fn outputs(faults: &mut Faults, labels: raw::Labels) -> Option<Outputs> {
     let span = labels.names.span();
-    let names = labels.names.into_inner();
+    let names = labels.names.into_inner().into_iter().map(raw::LabelName::into_text);
+    let names: Vec<String> = names.collect();
     if !(2..=MAX_LABELS).contains(&names.len()) {
         faults.add(&span, format!("between 2 and {MAX_LABELS} label names are needed"));
     }

@@ -43,12 +43,35 @@ pub struct FieldTable {
 #[serde(deny_unknown_fields)]
 pub struct Labels {
     pub column: String,
-    pub names: Spanned<Vec<String>>,
+    pub names: Spanned<Vec<LabelName>>,
     #[serde(default)]
     pub words: BTreeMap<Spanned<String>, Vec<String>>,
     pub positive: Option<Spanned<String>>,
     pub priors: Option<Spanned<BTreeMap<String, f64>>>,
     pub threshold: Option<Spanned<f64>>,
+}
+
+/// A label's name, which may be written as a number or a truth value.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum LabelName {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+}
+
+impl LabelName {
+    /// The name as a text.
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Text(text) => text,
+            Self::Integer(number) => number.to_string(),
+            // 5.0 stays what it is.
+            Self::Float(number) => format!("{number:?}"),
+            Self::Boolean(truth) => truth.to_string(),
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -175,7 +175,7 @@ impl<'a> Trainer<'a> {
         let parameters = self.model.parameters_mut().zip(self.rates.iter().copied());
         self.optimizer.step(parameters, factor)?;
         let learning_rate = settings.learning_rate * factor;
-        Ok(StepReport { step: step + 1, loss, learning_rate, prompts })
+        Ok(StepReport { step: step + 1, loss, learning_rate, prompts, encoded: 0, unencoded: 0 })
     }
 
     fn pull(

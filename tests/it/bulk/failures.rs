@@ -166,7 +166,7 @@ fn what_cannot_be_is_said_before_anything_is_written() {
     check("no.csv", "out.csv", &["cannot read", "no.csv"]);
     check("in.csv", "out.xlsx", &["out.xlsx", ".parquet"]);
     stage.file("other.csv", "id,review\n1,a\n");
-    check("other.csv", "out.csv", &["\"text\"", "id, review", "--field text=COLUMN"]);
+    check("other.csv", "out.csv", &["\"text\"", "\"id\", \"review\"", "--field text=COLUMN"]);
     stage.file("good.csv", "text\na\n");
     check("good.csv", "good.csv", &["is the input and the output"]);
     stage.file("out.csv", "old");

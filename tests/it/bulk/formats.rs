@@ -13,6 +13,7 @@ use std::{
 use dynamar::{
     bulk::{Files, Format, Input, MAX_CHUNKS, Shard, Target},
     inference::{TemplateChoice, predict},
+    rows::{ReadOptions, STANDARD_INPUT},
     task::{Example, Output},
 };
 
@@ -224,8 +225,8 @@ fn a_stream_is_read_only_so_far_ahead_whatever_its_length() {
         let mut sink = Sink { read, rows: 0, ahead: 0, row_bytes: ROW_BYTES };
         let ask = stage.ask("in.csv", "out.csv");
         let files = Files {
-            input: Input::Stream(Box::new(input)),
-            input_format: Format::Csv,
+            input: Input::Stream(STANDARD_INPUT.to_owned(), Box::new(input)),
+            reading: ReadOptions::default(),
             target: Target::Stream(&mut sink),
             output_format: Format::Csv,
         };

@@ -105,7 +105,7 @@ fn a_stream_gets_its_header_and_the_least_sure_rows() {
     let mut written = Vec::new();
     let files = Files {
         input: Input::File(&input),
-        input_format: Format::Csv,
+        reading: dynamar::rows::ReadOptions::default(),
         target: Target::Stream(&mut written),
         output_format: Format::Csv,
     };

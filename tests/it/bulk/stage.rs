@@ -14,6 +14,7 @@ use dynamar::{
         Shard, Summary, Target, Unfinished,
     },
     inference::{Encoder, MaskEncoder, Model, PredictError, TemplateChoice},
+    rows::ReadOptions,
     tokenization::Prompt,
 };
 use tempfile::TempDir;
@@ -65,6 +66,7 @@ pub struct Ask<'s> {
     pub task: &'static str,
     pub input: PathBuf,
     pub out: PathBuf,
+    pub reading: ReadOptions,
     pub naming: Naming,
     pub choice: TemplateChoice,
     pub shard: Option<Shard>,
@@ -127,6 +129,7 @@ impl Stage {
             task: "polarity",
             input: self.path(input),
             out: self.path(out),
+            reading: ReadOptions::default(),
             naming: Naming::default(),
             choice: TemplateChoice::Default,
             shard: None,
@@ -169,7 +172,7 @@ impl Ask<'_> {
     ) -> Result<Summary, BulkError> {
         let files = Files {
             input: Input::File(&self.input),
-            input_format: Format::of(&self.input)?,
+            reading: self.reading.clone(),
             target: Target::File(&self.out),
             output_format: Format::of(&self.out)?,
         };

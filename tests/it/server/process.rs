@@ -247,8 +247,7 @@ async fn a_process_that_is_paused_under_load_loses_no_worker_and_no_call() {
     for pause in 1..4 {
         until(pause * 50).await;
         process.signal("-STOP");
-        // The pause itself, longer than a batch may take.
-        thread::sleep(Duration::from_millis(1500));
+        pause_of_a_process();
         process.signal("-CONT");
     }
     let by_then = answered.load(Ordering::Relaxed);
@@ -262,4 +261,10 @@ async fn a_process_that_is_paused_under_load_loses_no_worker_and_no_call() {
     let mut log = String::new();
     process.log.as_mut().expect("read").read_to_string(&mut log).expect("read");
     assert!(!log.contains("a worker is lost") && !log.contains("\"ERROR\""), "{log}");
+}
+
+/// Lasts longer than a batch may take.
+#[expect(clippy::disallowed_methods, reason = "the pause is what is tested, and no event ends it")]
+fn pause_of_a_process() {
+    thread::sleep(Duration::from_millis(1500));
 }

@@ -145,7 +145,7 @@ fn an_unfinished_run_is_neither_overlooked_nor_mixed_up() {
     assert!(error.contains("--resume") && error.contains("--restart"), "{error}");
     let other = Run { unfinished: Unfinished::Resume, ..begun(settings(Tune::Full, 13)) };
     let error = other.quietly().expect_err("another run").to_string();
-    assert!(error.contains("settings differs"), "{error}");
+    assert!(error.contains("its length differs"), "{error}");
     let mut other = Run { unfinished: Unfinished::Resume, ..begun(settings(Tune::Full, 12)) };
     other.tasks[0].train.examples.swap(0, 1);
     let error = other.quietly().expect_err("other data").to_string();

@@ -20,7 +20,7 @@ use parquet::{
 };
 
 use super::window::Window;
-use crate::bulk::BulkError;
+use crate::rows::RowsError;
 
 /// Bytes that a row group takes in memory, about.
 const GROUP_BYTES: usize = 32 << 20;
@@ -49,7 +49,7 @@ impl PartWriter {
     /// # Errors
     ///
     /// If they cannot be encoded.
-    pub fn write(&mut self, batches: &[RecordBatch]) -> Result<Option<Vec<u8>>, BulkError> {
+    pub fn write(&mut self, batches: &[RecordBatch]) -> Result<Option<Vec<u8>>, RowsError> {
         let written = batches.iter().try_for_each(|batch| self.open()?.write(batch));
         written.map_err(|error| failed(&error))?;
         let is_full = self.writer.as_ref().is_some_and(|writer| {
@@ -64,7 +64,7 @@ impl PartWriter {
     /// # Errors
     ///
     /// If it cannot be encoded.
-    pub fn finish(&mut self) -> Result<Option<Vec<u8>>, BulkError> {
+    pub fn finish(&mut self) -> Result<Option<Vec<u8>>, RowsError> {
         let Some(writer) = self.writer.take() else { return Ok(None) };
         let part = writer.into_inner().map_err(|error| failed(&error))?;
         Ok(Some(with_length(&part)))
@@ -75,7 +75,7 @@ impl PartWriter {
     /// # Errors
     ///
     /// If Parquet has no such types.
-    pub fn empty(&mut self) -> Result<Vec<u8>, BulkError> {
+    pub fn empty(&mut self) -> Result<Vec<u8>, RowsError> {
         self.open().map_err(|error| failed(&error))?;
         Ok(self.finish()?.unwrap_or_default())
     }
@@ -98,8 +98,8 @@ fn properties() -> WriterPropertiesBuilder {
     WriterProperties::builder().set_compression(Compression::SNAPPY).set_created_by(program)
 }
 
-fn failed(error: &ParquetError) -> BulkError {
-    BulkError::WriteParquet { message: error.to_string() }
+fn failed(error: &ParquetError) -> RowsError {
+    RowsError::WriteParquet { message: error.to_string() }
 }
 
 fn with_length(part: &[u8]) -> Vec<u8> {
@@ -112,7 +112,7 @@ fn with_length(part: &[u8]) -> Vec<u8> {
 /// # Errors
 ///
 /// If reading or writing fails.
-pub fn concatenate(parts: File, length: u64, out: impl Write + Send) -> Result<(), BulkError> {
+pub fn concatenate(parts: File, length: u64, out: impl Write + Send) -> Result<(), RowsError> {
     join(&Arc::new(parts), length, out).map_err(|error| failed(&error))
 }
 

@@ -5,7 +5,10 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::columns::{ColumnKind, shown};
+use super::{
+    columns::{ColumnKind, shown},
+    encoding::not_utf8,
+};
 
 /// Whole numbers up to this one are exact as floating-point numbers.
 const MAX_EXACT: u64 = 1 << 53;
@@ -33,10 +36,11 @@ impl Entries {
     ///
     /// What is wrong with it.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
-        let text = std::str::from_utf8(line)
-            .map_err(|error| format!("not UTF-8 after byte {}", error.valid_up_to()))?;
-        let mut entries: Self =
-            serde_json::from_str(text).map_err(|error| format!("no JSON object: {error}"))?;
+        let text = std::str::from_utf8(line).map_err(not_utf8)?;
+        // Its line is always the first of the record.
+        let told = |error: serde_json::Error| error.to_string().replace(" at line 1 ", " at ");
+        let mut entries: Self = serde_json::from_str(text)
+            .map_err(|error| format!("no JSON object: {}", told(error)))?;
         if has_long_number(text) {
             entries.keep_digits(text);
         }

@@ -15,7 +15,7 @@ use parquet::{
     schema::types::{SchemaDescriptor, Type, TypePtr},
 };
 
-use crate::bulk::columns::shown;
+use crate::rows::columns::shown;
 
 /// Rows, by their places, that have what is no text, and what is wrong with each.
 pub type Faults = BTreeMap<usize, String>;

@@ -6,16 +6,14 @@ use arrow_array::{RecordBatch, UInt64Array};
 use arrow_select::take::take_record_batch;
 use csv::ByteRecord;
 
-use super::{
-    BulkError, Format, cells,
-    columnar::Stretch,
-    columns::{FieldColumn, Layout, shown},
-    excerpt::excerpt,
-    json::{Entries, Entry},
-    records::Record,
-    source::Piece,
+use super::{BulkError, columns::Layout, source::Piece};
+use crate::{
+    rows::{
+        Dialect, Entries, Entry, FieldColumn, Record, RowsError, Separated, Stretch, cells_of,
+        excerpt, row_fault, shown, text,
+    },
+    task::{Example, FieldViolation},
 };
-use crate::task::{Example, FieldViolation};
 
 /// Bytes of the longest text of a field; of a longer one its row is told so.
 const MAX_TEXT_BYTES: usize = 1 << 20;
@@ -48,7 +46,7 @@ impl Rows {
                 }
                 let chosen = UInt64Array::from(vec![left as u64]);
                 let taken = take_record_batch(&batches[at], &chosen)
-                    .map_err(|error| BulkError::WriteParquet { message: error.to_string() })?;
+                    .map_err(|error| RowsError::WriteParquet { message: error.to_string() })?;
                 Ok(Self::Arrow(vec![taken]))
             }
         }
@@ -70,7 +68,7 @@ pub struct Parsed {
 }
 
 /// Takes rows apart.
-pub fn parse(piece: Piece, input: Format, layout: &Layout) -> Parsed {
+pub fn parse(piece: Piece, input: &Dialect, layout: &Layout) -> Parsed {
     let mut parsed = take_apart(piece, input, layout);
     for error in parsed.examples.iter_mut().filter_map(|example| example.as_mut().err()) {
         if let Cow::Owned(short) = excerpt(error, MAX_ERROR_BYTES) {
@@ -80,7 +78,7 @@ pub fn parse(piece: Piece, input: Format, layout: &Layout) -> Parsed {
     parsed
 }
 
-fn take_apart(piece: Piece, input: Format, layout: &Layout) -> Parsed {
+fn take_apart(piece: Piece, input: &Dialect, layout: &Layout) -> Parsed {
     match piece {
         Piece::Arrow(Stretch { batches, faults }) => {
             let mut examples: Vec<_> =
@@ -90,13 +88,13 @@ fn take_apart(piece: Piece, input: Format, layout: &Layout) -> Parsed {
             }
             Parsed { rows: Rows::Arrow(batches), examples }
         }
-        Piece::Text(records) if input == Format::Csv => parse_csv(&records, layout),
-        Piece::Text(records) => parse_json(records, layout),
+        Piece::Text(records) if input.format.is_json() => parse_json(records, layout),
+        Piece::Text(records) => parse_csv(&records, input.separated, layout),
     }
 }
 
-fn parse_csv(records: &[Record], layout: &Layout) -> Parsed {
-    let rows = split(records);
+fn parse_csv(records: &[Record], separated: Separated, layout: &Layout) -> Parsed {
+    let rows = split(records, separated);
     let examples = records.iter().zip(&rows).map(|(record, row)| {
         let fault = record.fault.clone().or_else(|| csv_fault(row, layout));
         if let Some(fault) = fault {
@@ -112,32 +110,21 @@ fn parse_csv(records: &[Record], layout: &Layout) -> Parsed {
 }
 
 /// The cells of all records, each by itself if all at once do not come out as they should.
-fn split(records: &[Record]) -> Vec<ByteRecord> {
+fn split(records: &[Record], separated: Separated) -> Vec<ByteRecord> {
     let all: Vec<&[u8]> = records.iter().map(|record| record.bytes.as_slice()).collect();
-    let at_once = cells_of(&all.join(&b'\n'));
+    let at_once = cells_of(&all.join(&b'\n'), separated);
     if at_once.len() == records.len() && records.iter().all(|record| record.fault.is_none()) {
         return at_once;
     }
-    let single = |record: &Record| cells_of(&record.bytes).into_iter().next().unwrap_or_default();
+    let single =
+        |record: &Record| cells_of(&record.bytes, separated).into_iter().next().unwrap_or_default();
     records.iter().map(single).collect()
 }
 
-fn cells_of(bytes: &[u8]) -> Vec<ByteRecord> {
-    let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    // Memory can be read, and nothing else fails here.
-    reader.into_byte_records().map_while(Result::ok).collect()
-}
-
 fn csv_fault(row: &ByteRecord, layout: &Layout) -> Option<String> {
-    let columns = layout.columns();
-    if row.len() != columns.len() {
-        let (found, expected) = (row.len(), columns.len());
-        return Some(format!("{found} values, but the header has {expected} columns"));
-    }
-    row.iter().zip(columns).find_map(|(cell, column)| {
-        let error = std::str::from_utf8(cell).err()?;
-        let valid = error.valid_up_to();
-        Some(format!("column {:?}: not UTF-8 after byte {valid}", shown(&column.name)))
+    row_fault(row, layout.columns()).map(|(column, message)| match column {
+        Some(column) => format!("column {column:?}: {message}"),
+        None => message,
     })
 }
 
@@ -157,7 +144,7 @@ fn quoted(text: &str) -> String {
 
 fn parse_json(records: Vec<Record>, layout: &Layout) -> Parsed {
     let (mut rows, mut examples) = (Vec::new(), Vec::new());
-    for Record { bytes, line, fault } in records {
+    for Record { bytes, line, fault, .. } in records {
         let parsed = fault.map_or_else(|| Entries::parse(&bytes), Err);
         let (object, example) = match parsed {
             Ok(entries) => {
@@ -206,7 +193,7 @@ fn of_batch(batch: &RecordBatch, layout: &Layout) -> Vec<Result<Example, String>
     let row = |row| {
         example(layout, |column| match column.place {
             None => Ok(None),
-            Some(place) => cells::text(batch.column(place).as_ref(), row)
+            Some(place) => text(batch.column(place).as_ref(), row)
                 .map_err(|fault| format!("column {:?}: {fault}", shown(&column.name))),
         })
     };
@@ -216,11 +203,11 @@ fn of_batch(batch: &RecordBatch, layout: &Layout) -> Vec<Result<Example, String>
 /// What a task reads of a row, whose texts are found by their column.
 fn example<'a>(
     layout: &Layout,
-    text: impl Fn(&FieldColumn) -> Result<Option<Cow<'a, str>>, String>,
+    find: impl Fn(&FieldColumn) -> Result<Option<Cow<'a, str>>, String>,
 ) -> Result<Example, String> {
     let mut named = BTreeMap::new();
     for (field, column) in layout.task.fields.iter().zip(&layout.fields) {
-        if let Some(text) = text(column)? {
+        if let Some(text) = find(column)? {
             named.insert(field.name.clone(), text.into_owned());
         }
     }

@@ -1,6 +1,6 @@
 //! Rows of a Parquet file as Arrow batches.
 
-use std::{ops::Range, path::Path, sync::Arc};
+use std::{fs::File, ops::Range, sync::Arc};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -18,7 +18,7 @@ use super::{
     text::{Faults, as_bytes, as_said},
     window::Window,
 };
-use crate::{bulk::BulkError, panics::catch_panic};
+use crate::{panics::catch_panic, rows::RowsError};
 
 /// Rows that are unfolded at a time at most. Each may hold pages in memory.
 const BATCH_ROWS: usize = 256;
@@ -55,13 +55,13 @@ pub struct ArrowRows {
 }
 
 impl ArrowRows {
-    /// Of a file these rows.
+    /// Of a file these rows. `name` is for messages.
     ///
     /// # Errors
     ///
     /// If it cannot be read.
-    pub fn new(path: &Path, rows: Range<u64>) -> Result<Self, BulkError> {
-        let Opened { window, metadata, name } = Opened::new(path)?;
+    pub fn new(file: File, name: &str, rows: Range<u64>) -> Result<Self, RowsError> {
+        let Opened { window, metadata, name } = Opened::new(file, name)?;
         let left = rows.end.saturating_sub(rows.start);
         let size = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let batch_rows = batch_rows(metadata.metadata());
@@ -87,7 +87,7 @@ impl ArrowRows {
     /// # Errors
     ///
     /// If the file is damaged or a page too large.
-    pub fn next(&mut self, max_rows: usize, max_bytes: usize) -> Result<Stretch, BulkError> {
+    pub fn next(&mut self, max_rows: usize, max_bytes: usize) -> Result<Stretch, RowsError> {
         let (mut stretch, mut rows, mut bytes) = (Stretch::default(), 0, 0);
         while rows < max_rows && bytes < max_bytes {
             let Some((batch, sizes)) = self.unfold()? else { break };
@@ -120,7 +120,7 @@ impl ArrowRows {
         Ok(stretch)
     }
 
-    fn unfold(&mut self) -> Result<Option<(RecordBatch, Vec<usize>)>, BulkError> {
+    fn unfold(&mut self) -> Result<Option<(RecordBatch, Vec<usize>)>, RowsError> {
         if let Some(ready) = self.ready.take() {
             return Ok(Some(ready));
         }
@@ -130,7 +130,7 @@ impl ArrowRows {
                 let sizes = row_bytes(&batch);
                 Ok(Some((batch, sizes)))
             }
-            None if self.left > 0 => Err(BulkError::Parquet {
+            None if self.left > 0 => Err(RowsError::Parquet {
                 path: self.name.clone(),
                 message: format!("{} rows are missing", self.left),
             }),
@@ -169,8 +169,6 @@ fn batch_rows(metadata: &ParquetMetaData) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use arrow_array::{ArrayRef, LargeStringArray, StringViewArray};
     use parquet::arrow::ArrowWriter;
 
@@ -188,7 +186,8 @@ mod tests {
         let mut writer = ArrowWriter::try_new(file, batch.schema(), None).expect("a known type");
         writer.write(&batch).expect("written");
         writer.close().expect("closed");
-        ArrowRows::new(&path, 0..count).expect("readable")
+        let file = File::open(&path).expect("there");
+        ArrowRows::new(file, "in.parquet", 0..count).expect("readable")
     }
 
     fn count(stretch: &Stretch) -> usize {

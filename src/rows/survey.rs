@@ -1,4 +1,4 @@
-//! A first look at the whole input: what it is, how many rows and which columns it has.
+//! A first look at a whole file: what it is, how many rows and which columns it has.
 //!
 //! Next to what the encoder takes, reading a file twice costs nothing. It tells whether a run that
 //! was interrupted may go on, names every fault of the columns before anything is computed, and gives
@@ -8,31 +8,36 @@ use std::{
     collections::HashMap,
     fmt::Write,
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, Read},
     path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use sha2::{Digest, Sha256};
 
 use super::{
-    BulkError, Format, columnar,
-    columns::{Column, ColumnKind, NameLimits},
+    RowsError, columnar,
+    columns::{Column, NameLimits},
+    dialect::{Dialect, ReadOptions},
     json::{Entries, Seen},
-    records::{Grammar, Position, Record, Records},
+    open::{Opened, RowInput, Text, open, spooled},
+    packing::Packing,
+    reader::read_header,
+    records::{Position, Records},
 };
 
-/// Bytes that are read at a time.
-pub(super) const BUFFER_BYTES: usize = 1 << 18;
-
-/// What the input is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a file is.
+#[derive(Debug)]
 pub struct Survey {
     /// SHA-256 of the file.
     pub digest: String,
+    pub dialect: Dialect,
     pub rows: u64,
     pub columns: Vec<Column>,
     /// Where the first row begins.
     pub start: Position,
+    /// Of packed Parquet the file that it was unpacked to.
+    pub spooled: Option<File>,
 }
 
 impl Survey {
@@ -41,66 +46,61 @@ impl Survey {
     /// # Errors
     ///
     /// If it cannot be read, or has no columns that can be told.
-    pub fn of(path: &Path, format: Format) -> Result<Self, BulkError> {
+    pub fn of(path: &Path, options: &ReadOptions) -> Result<Self, RowsError> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(BulkError::read(&name))?;
-        match format {
-            Format::Parquet => {
-                let (rows, columns) = columnar::survey(path)?;
-                let mut input = Hashing::of(file);
-                io::copy(&mut input, &mut io::sink()).map_err(BulkError::read(&name))?;
-                Ok(Self { digest: input.digest(), rows, columns, start: Position::default() })
+        let failed = RowsError::read(&name);
+        let file = File::open(path).map_err(&failed)?;
+        let hashed = Arc::new(Mutex::new(Hashed::default()));
+        let bytes =
+            Hashing { file: file.try_clone().map_err(&failed)?, hashed: Arc::clone(&hashed) };
+        let Opened { dialect, input } = open(Box::new(bytes), &name, options)?;
+        let (rows, columns, start, spooled) = match input {
+            RowInput::Parquet(bytes) => {
+                let is_plain = dialect.packing == Packing::Plain;
+                let spooled = (!is_plain).then(|| spooled(bytes, &name)).transpose()?;
+                let found = spooled.as_ref().unwrap_or(&file).try_clone().map_err(&failed)?;
+                let (rows, columns) = columnar::survey(found, &name)?;
+                (rows, columns, Position::default(), spooled)
             }
-            Format::Csv => of_csv(&name, file),
-            Format::Jsonl => of_jsonl(&name, file),
-        }
+            RowInput::Text(text) => {
+                let records = Records::new(text, dialect.grammar(), Position::default());
+                let (rows, columns, start) = match dialect.format.is_json() {
+                    true => of_json(&name, records)?,
+                    false => of_separated(&name, &dialect, records)?,
+                };
+                (rows, columns, start, None)
+            }
+        };
+        // What an unpacker did not need, and all of Parquet.
+        let mut rest = Hashing { file, hashed: Arc::clone(&hashed) };
+        io::copy(&mut rest, &mut io::sink()).map_err(&failed)?;
+        let digest = locked(&hashed).digest();
+        Ok(Self { digest, dialect, rows, columns, start, spooled })
     }
 }
 
-fn of_csv(name: &str, file: File) -> Result<Survey, BulkError> {
-    let mut input = BufReader::with_capacity(BUFFER_BYTES, Hashing::of(file));
-    let mut records = Records::new(&mut input, Grammar::Csv, Position::default());
-    let columns = read_header(name, &mut records)?;
+fn of_separated(
+    name: &str,
+    dialect: &Dialect,
+    mut records: Records<Text<'_>>,
+) -> Result<(u64, Vec<Column>, Position), RowsError> {
+    let columns = read_header(name, dialect.separated, &mut records)?;
     let start = records.position();
     let mut rows = 0;
-    while records.next().map_err(BulkError::read(name))?.is_some() {
+    while records.next_record().map_err(RowsError::read(name))?.is_some() {
         rows += 1;
     }
-    Ok(Survey { digest: input.into_inner().digest(), rows, columns, start })
-}
-
-/// The columns that the first record names.
-pub(super) fn read_header<R: io::BufRead>(
-    name: &str,
-    records: &mut Records<R>,
-) -> Result<Vec<Column>, BulkError> {
-    let header = records.next().map_err(BulkError::read(name))?;
-    let header = header.ok_or_else(|| BulkError::NoHeader { path: name.to_owned() })?;
-    let columns = header_columns(&header)
-        .map_err(|message| BulkError::Header { path: name.to_owned(), message })?;
-    let mut limits = NameLimits::default();
-    columns.iter().try_for_each(|column| limits.add(name, &column.name))?;
-    Ok(columns)
-}
-
-fn header_columns(header: &Record) -> Result<Vec<Column>, String> {
-    if let Some(fault) = &header.fault {
-        return Err(fault.clone());
-    }
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&header.bytes[..]);
-    let mut names = csv::StringRecord::new();
-    reader.read_record(&mut names).map_err(|error| error.to_string())?;
-    let column = |name: &str| Column { name: name.to_owned(), kind: ColumnKind::Text };
-    Ok(names.iter().map(column).collect())
+    Ok((rows, columns, start))
 }
 
 /// Columns are all keys, in the order in which they first appear.
-fn of_jsonl(name: &str, file: File) -> Result<Survey, BulkError> {
-    let mut input = BufReader::with_capacity(BUFFER_BYTES, Hashing::of(file));
-    let mut records = Records::new(&mut input, Grammar::Lines, Position::default());
+fn of_json(
+    name: &str,
+    mut records: Records<Text<'_>>,
+) -> Result<(u64, Vec<Column>, Position), RowsError> {
     let (mut rows, mut seen) = (0, Vec::<(String, Seen)>::new());
     let (mut places, mut limits) = (HashMap::new(), NameLimits::default());
-    while let Some(record) = records.next().map_err(BulkError::read(name))? {
+    while let Some(record) = records.next_record().map_err(RowsError::read(name))? {
         rows += 1;
         // What is no object is a fault of its row.
         for (key, value) in Entries::parse(&record.bytes).unwrap_or_default().0 {
@@ -118,24 +118,23 @@ fn of_jsonl(name: &str, file: File) -> Result<Survey, BulkError> {
     }
     let columns =
         seen.into_iter().map(|(name, seen)| Column { name, kind: seen.column() }).collect();
-    let digest = input.into_inner().digest();
-    Ok(Survey { digest, rows, columns, start: Position::default() })
+    Ok((rows, columns, Position::default()))
 }
 
-/// Hashes what is read through it.
-struct Hashing<R> {
-    input: R,
-    hash: Sha256,
+/// Hashes a file while it is read.
+struct Hashing {
+    file: File,
+    hashed: Arc<Mutex<Hashed>>,
 }
 
-impl<R> Hashing<R> {
-    fn of(input: R) -> Self {
-        Self { input, hash: Sha256::new() }
-    }
+/// What was hashed so far.
+#[derive(Default)]
+struct Hashed(Sha256);
 
-    fn digest(self) -> String {
+impl Hashed {
+    fn digest(&self) -> String {
         let mut hex = String::new();
-        for byte in self.hash.finalize() {
+        for byte in self.0.clone().finalize() {
             // Writing to a string does not fail.
             let _ = write!(hex, "{byte:02x}");
         }
@@ -143,10 +142,15 @@ impl<R> Hashing<R> {
     }
 }
 
-impl<R: Read> Read for Hashing<R> {
+/// Only one reads at a time, and a hash that a panic left is not used.
+fn locked(hashed: &Mutex<Hashed>) -> MutexGuard<'_, Hashed> {
+    hashed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Read for Hashing {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.input.read(buffer)?;
-        self.hash.update(&buffer[..read]);
+        let read = self.file.read(buffer)?;
+        locked(&self.hashed).0.update(&buffer[..read]);
         Ok(read)
     }
 }
@@ -154,12 +158,13 @@ impl<R: Read> Read for Hashing<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::ColumnKind;
 
-    fn survey(name: &str, text: &str) -> Result<Survey, BulkError> {
+    fn survey(name: &str, text: &str) -> Result<Survey, RowsError> {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join(name);
         std::fs::write(&path, text).expect("written");
-        Survey::of(&path, Format::of(&path).expect("a known extension"))
+        Survey::of(&path, &ReadOptions::default())
     }
 
     #[test]
@@ -167,7 +172,7 @@ mod tests {
         let found = survey("a.csv", "id,\"te\nxt\"\n1,\"a\nb\"\n\n2\n").expect("read");
         let names: Vec<&str> = found.columns.iter().map(|column| column.name.as_str()).collect();
         assert_eq!((found.rows, names), (2, vec!["id", "te\nxt"]));
-        assert_eq!((found.start.offset, found.start.line_feeds), (11, 2));
+        assert_eq!((found.start.offset, found.start.lines), (11, 2));
         let other = survey("a.csv", "id,\"te\nxt\"\n1,\"a\nb\"\n\n3\n").expect("read");
         assert_ne!(found.digest, other.digest);
         let text = "{\"b\":1}\nnonsense\n{\"a\":null,\"b\":0.5}\n";

@@ -1,6 +1,6 @@
 //! A Parquet file, opened: what it says of itself, and whether it can be read.
 
-use std::{fmt::Display, fs::File, path::Path, sync::Arc};
+use std::{fmt::Display, fs::File, sync::Arc};
 
 use arrow_schema::SchemaRef;
 use parquet::{
@@ -11,11 +11,11 @@ use parquet::{
 
 use super::window::Window;
 use crate::{
-    bulk::{
-        BulkError,
+    panics::catch_panic,
+    rows::{
+        RowsError,
         columns::{Column, ColumnKind},
     },
-    panics::catch_panic,
 };
 
 /// A file that the library has taken in.
@@ -29,10 +29,9 @@ impl Opened {
     /// # Errors
     ///
     /// If it is no Parquet file, or one that is not taken.
-    pub fn new(path: &Path) -> Result<Self, BulkError> {
-        let name = path.display().to_string();
-        let file = File::open(path).map_err(BulkError::read(&name))?;
-        let length = file.metadata().map_err(BulkError::read(&name))?.len();
+    pub fn new(file: File, name: &str) -> Result<Self, RowsError> {
+        let name = name.to_owned();
+        let length = file.metadata().map_err(RowsError::read(&name))?.len();
         let window = Window::new(Arc::new(file), 0, length);
         let load = || ArrowReaderMetadata::load(&window, ArrowReaderOptions::new());
         let metadata = tried(&name, || window.check_footer().and_then(|()| load()))?;
@@ -61,20 +60,20 @@ fn check_compression(metadata: &ParquetMetaData) -> Result<(), String> {
 pub fn tried<T, E: Display>(
     name: &str,
     work: impl FnOnce() -> Result<T, E>,
-) -> Result<T, BulkError> {
+) -> Result<T, RowsError> {
     let message = match catch_panic(work) {
         Ok(Ok(made)) => return Ok(made),
         Ok(Err(error)) => error.to_string(),
         Err(panic) => format!("it makes the library panic: {panic}"),
     };
-    Err(BulkError::Parquet { path: name.to_owned(), message })
+    Err(RowsError::Parquet { path: name.to_owned(), message })
 }
 
 /// The number of rows, and the columns.
-pub fn survey(path: &Path) -> Result<(u64, Vec<Column>), BulkError> {
-    let opened = Opened::new(path)?;
+pub fn survey(file: File, name: &str) -> Result<(u64, Vec<Column>), RowsError> {
+    let opened = Opened::new(file, name)?;
     let rows: i64 = opened.metadata.metadata().row_groups().iter().map(|g| g.num_rows()).sum();
-    let rows = u64::try_from(rows).map_err(|_| BulkError::Parquet {
+    let rows = u64::try_from(rows).map_err(|_| RowsError::Parquet {
         path: opened.name.clone(),
         message: format!("it says that it has {rows} rows"),
     })?;
@@ -85,8 +84,8 @@ pub fn survey(path: &Path) -> Result<(u64, Vec<Column>), BulkError> {
 }
 
 /// The types of the columns.
-pub fn schema(path: &Path) -> Result<SchemaRef, BulkError> {
-    Ok(Arc::clone(Opened::new(path)?.metadata.schema()))
+pub fn schema(file: File, name: &str) -> Result<SchemaRef, RowsError> {
+    Ok(Arc::clone(Opened::new(file, name)?.metadata.schema()))
 }
 
 #[cfg(test)]
