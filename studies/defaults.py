@@ -58,7 +58,7 @@ def measure(folder, file, options):
     with (options.work / f"{folder.name}.log").open("w", encoding="utf-8") as log:
         run(
             [DYNAMAR, "train", "--task", file, "--train", folder / "train.csv", "--dev", folder / "dev.csv",
-             "--encoder", ENCODER, "--out", out, "--allow-overlap", "--restart"],
+             "--encoder", ENCODER, "--out", out, "--drop-overlap", "--restart"],
             log,
         )  # fmt: skip
     seconds = time.monotonic() - started
@@ -84,7 +84,7 @@ def table(results):
     lines = ["| task | figure | `dynamar train` | bag of words | majority | time |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     for found in results:
         ours = figures(found["evaluation"])
-        baselines = {b["name"]: figures(b["metrics"]) for b in found["evaluation"].get("baselines", [])}
+        baselines = {name: figures(b) for name, b in found["evaluation"].get("baselines", {}).items()}
         for name, value in ours.items():
             cells = [baselines.get(baseline, {}).get(name) for baseline in ("bag of words", "majority")]
             cells = ["–" if cell is None else f"{cell:.3f}" for cell in cells]

@@ -1,9 +1,11 @@
 //! Trains a task's head, with the encoder or on a frozen one, and writes the checkpoint.
 
+mod adapt;
 mod body;
 mod calibration;
 mod encoder;
 mod head;
+mod job_task;
 mod label_words;
 mod learner;
 mod masking;
@@ -40,9 +42,11 @@ use crate::{
     weights::WeightsError,
 };
 
+pub use adapt::adapt;
 pub use body::{Body, FrozenEncoder};
 pub use encoder::{Dropout, ReadOut, TrainableEncoder};
 pub use head::TrainableHead;
+pub use job_task::JobTask;
 pub use label_words::label_word_head;
 pub use learner::Stepper;
 pub use masking::{DEFAULT_SHARE, Masked, Masking};
@@ -50,7 +54,7 @@ pub use objective::Objective;
 pub use ops::ComputeError;
 pub use optimizer::{Optimizer, Rates};
 pub use parameter::{Gradient, Parameter};
-pub use publish::{Job, JobTask, Trained, adapt, train};
+pub use publish::{Job, Trained, train};
 pub use recipe::{Adaptation, Choice, Recipe, Requested, recipe};
 pub use saving::Unfinished;
 pub use score::Score;

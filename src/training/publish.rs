@@ -12,9 +12,10 @@ use super::{
     body::{Body, FrozenEncoder},
     encoder::TrainableEncoder,
     head::TrainableHead,
+    job_task::JobTask,
     label_words::label_word_head,
-    parity, pretrain,
-    recipe::{Adaptation, Recipe},
+    parity,
+    recipe::Recipe,
     record,
     saving::{Saving, Unfinished, identity},
     score::{Score, score},
@@ -25,45 +26,17 @@ use crate::{
         Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, Manifest, Provenance,
     },
     dataset::{Dataset, check_labels},
-    evaluation::Metric,
     export,
     inference::{
         Encoder, EncoderSource, Head, Runtime, TaskPredictor, language_head, load_tokenizer,
     },
-    prompt::{ClassWeights, Sampling, TaskFile},
+    prompt::{ClassWeights, Sampling},
     tokenization::Prompt,
     weights::{EncoderWeights, Precision},
 };
 
 /// Prompts on which the exported graph is compared with the trainer's own forward pass.
 const PARITY_PROMPTS: usize = 16;
-
-/// One task of a job.
-pub struct JobTask {
-    pub file: Arc<TaskFile>,
-    /// The task file's path, for messages.
-    pub path: String,
-    pub train: Dataset,
-    pub dev: Option<Dataset>,
-    pub class_weights: ClassWeights,
-    /// The figure by which a step is kept.
-    pub metric: Metric,
-}
-
-impl JobTask {
-    /// A task with the class weights and the metric of its file, or the usual ones.
-    pub fn new(file: Arc<TaskFile>, path: String, train: Dataset, dev: Option<Dataset>) -> Self {
-        let class_weights = file.class_weights.unwrap_or_default();
-        let metric = Self::usual_metric(&file, &train);
-        Self { file, path, train, dev, class_weights, metric }
-    }
-
-    /// The metric that the task file names, or the one that says most about such data.
-    pub fn usual_metric(file: &TaskFile, train: &Dataset) -> Metric {
-        let by_data = || Metric::for_task(&file.task.kind, file.positive, &train.targets()).metric;
-        file.metric.unwrap_or_else(by_data)
-    }
-}
 
 /// What is to be trained from what, and where to.
 pub struct Job<'a> {
@@ -128,38 +101,8 @@ pub fn train(
     Ok(trained)
 }
 
-/// Runs the recipe's adaptation, if it has one and the run does not go on from a later state.
-/// Returns the weights that [`Job::adapted`] takes.
-///
-/// # Errors
-///
-/// If the adaptation fails or is interrupted, or the job cannot be run.
-pub fn adapt(
-    job: &Job<'_>,
-    observer: &mut dyn pretrain::Observer,
-    interrupt: &Interrupt,
-) -> Result<Option<EncoderWeights>, TrainingError> {
-    let Some(adaptation) = job.adaptation() else { return Ok(None) };
-    job.check()?;
-    job.draft()?;
-    let saving = Saving::begin(job.out, job.identity(), job.unfinished, job.save_every)?;
-    // A state of the training holds the encoder as it is by then.
-    if saving.file.exists() {
-        return Ok(None);
-    }
-    let course = adaptation.course(job.encoder);
-    let (unfinished, every) = (job.unfinished, job.save_every);
-    pretrain::adapt(&course, job.out, unfinished, every, observer, interrupt).map(Some)
-}
-
-impl<'a> Job<'a> {
-    fn adaptation(&self) -> Option<&'a Adaptation> {
-        self.recipe.and_then(|recipe| recipe.adaptation.as_ref())
-    }
-}
-
 impl Job<'_> {
-    fn check(&self) -> Result<(), TrainingError> {
+    pub(super) fn check(&self) -> Result<(), TrainingError> {
         self.settings.check()?;
         if self.settings.tune == Tune::Head && self.precision != Precision::Fp32 {
             return Err(TrainingError::Settings(
@@ -210,7 +153,7 @@ impl Job<'_> {
     }
 
     /// Begun before the training, so that a mistake in `out` costs no time.
-    fn draft(&self) -> Result<Draft, TrainingError> {
+    pub(super) fn draft(&self) -> Result<Draft, TrainingError> {
         let joins = self.joins();
         let is_new = |name: &str| self.tasks.iter().any(|task| task.file.task.name == name);
         let mut draft = Draft::new(self.out, self.replace || joins)?;
@@ -237,7 +180,7 @@ impl Job<'_> {
     }
 
     /// What must be the same for a run to go on from a state.
-    fn identity(&self) -> HashMap<String, String> {
+    pub(super) fn identity(&self) -> HashMap<String, String> {
         let mut identity = identity("train", self.encoder, self.settings);
         if let Some(adaptation) = self.adaptation() {
             let settings = serde_json::to_string(&adaptation.settings).unwrap_or_default();

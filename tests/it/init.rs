@@ -79,7 +79,7 @@ async fn a_file_of_ones_own_is_trained_on_and_served_by_the_printed_commands() {
     let init = format!("{init} --encoder {}", encoder.display());
     let told = succeed(home, &init);
     for words in [
-        "tab-separated, UTF-8 with a byte order mark, 204 rows, 4 columns",
+        "TSV, 204 rows, 4 columns",
         "field \"Review_Text\"",
         "not read: dates",
         "not read: ids",

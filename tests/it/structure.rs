@@ -86,10 +86,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("arrow_array", &["bulk", "rows"]),
     ("arrow_schema", &["bulk", "rows"]),
-    ("arrow_select", &["rows/columnar"]),
+    ("arrow_select", &["bulk", "rows/columnar"]),
     ("encoding_rs", &["rows/encoding"]),
     ("flate2", &["rows/packing"]),
-    ("zstd", &["rows/packing"]),
+    // The server has a module of that name.
+    ("zstd", &["rows/packing", "server/connections"]),
     ("memmap2", &["inference/encoder"]),
     ("ort", &["inference/encoder"]),
     ("http_body_util", &["server"]),

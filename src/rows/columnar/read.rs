@@ -100,6 +100,7 @@ impl ArrowRows {
                 rows += 1;
             }
             let taken = rows - before;
+            self.left = self.left.saturating_sub(taken as u64);
             let (part, faults) =
                 tried(&self.name, || as_said(&batch.slice(0, taken), &self.schema))?;
             stretch.batches.push(part);
@@ -109,7 +110,6 @@ impl ArrowRows {
                 self.ready = Some((rest, sizes[taken..].to_vec()));
             }
         }
-        self.left = self.left.saturating_sub(rows as u64);
         // Pages of an output end where rows are handed to its writer. Dictionaries that do not go
         // together stay apart.
         if stretch.batches.len() > 1
@@ -204,6 +204,13 @@ mod tests {
             assert_eq!((count(&stretch), stretch.batches.len()), (expected, 1));
         }
         assert_eq!(count(&rows.next(3, MIB).expect("readable")), 3);
+    }
+
+    #[test]
+    fn more_rows_may_be_asked_for_than_there_are() {
+        let mut rows = rows(Arc::new(StringViewArray::from_iter_values(["a", "b", "c"])));
+        assert_eq!(count(&rows.next(2048, MIB).expect("readable")), 3);
+        assert_eq!(count(&rows.next(2048, MIB).expect("the end")), 0);
     }
 
     #[test]

@@ -82,6 +82,7 @@ pub fn choose(tasks: &[TaskFacts], encoder: &EncoderFacts, requested: &Requested
         choose_length(&mut settings, tasks, requested, &mut notes);
         choose_loss(&mut settings, tasks, requested, &mut notes);
     }
+    choose_inference(tasks, &mut notes);
     let mut settings = requested.over(settings);
     choose_looks(&mut settings, tasks, &mut notes);
     Chosen { settings, of_tasks, adaptation, choices: notes.0 }
@@ -226,6 +227,16 @@ fn choose_loss(
     }
 }
 
+/// A task file that says nothing is answered by one template: an ensemble costs as many passes as it
+/// has templates, which is for whoever serves to decide.
+fn choose_inference(tasks: &[TaskFacts], notes: &mut Notes) {
+    if tasks.iter().all(|task| !task.is_ensemble) {
+        let reason = "one pass of the encoder for an answer; [prompt] inference = \"ensemble\" averages \
+                      the templates";
+        notes.add("inference", "single", reason);
+    }
+}
+
 fn choose_looks(settings: &mut Settings, tasks: &[TaskFacts], notes: &mut Notes) {
     let with_dev: Vec<&TaskFacts> = tasks.iter().filter(|task| task.dev_rows > 0).collect();
     if with_dev.is_empty() {
@@ -266,6 +277,7 @@ mod tests {
             label_counts: label_counts.to_vec(),
             is_pair,
             draws_all: false,
+            is_ensemble: false,
             metric,
             has_metric: false,
             has_class_weights: false,
@@ -315,7 +327,7 @@ mod tests {
         assert_eq!((settings.contrastive, found.adaptation), (0.0, None));
         assert_eq!(found.of_tasks, [(Some(ClassWeights::Balanced), Some(Metric::Accuracy))]);
         let named: Vec<&str> = found.choices.iter().map(|c| c.setting.as_str()).collect();
-        assert_eq!(named, ["kept step"]);
+        assert_eq!(named, ["inference", "kept step"]);
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use crate::{
     dataset::{Dataset, Fingerprint, fingerprint},
     evaluation::{Metric, MetricChoice},
-    prompt::{Sampling, Segment, TaskFile},
+    prompt::{InferenceMode, Sampling, Segment, TaskFile},
     task::{Kind, Target},
-    training::publish::JobTask,
+    training::job_task::JobTask,
 };
 
 /// What a task's examples show.
@@ -24,6 +24,8 @@ pub struct TaskFacts {
     pub is_pair: bool,
     /// Whether every visit of an example takes all templates at once.
     pub draws_all: bool,
+    /// Whether the pool's templates answer together.
+    pub is_ensemble: bool,
     /// The metric that says most about it.
     pub metric: MetricChoice,
     /// Whether the task file names a metric, and class weights.
@@ -43,6 +45,7 @@ impl TaskFacts {
             label_counts: label_counts(&file.task.kind, &task.train),
             is_pair: is_pair(file),
             draws_all: file.prompts.sampling == Sampling::All,
+            is_ensemble: file.prompts.inference == InferenceMode::Ensemble,
             metric: Metric::for_task(&file.task.kind, file.positive, &task.train.targets()),
             has_metric: file.metric.is_some(),
             has_class_weights: file.class_weights.is_some(),

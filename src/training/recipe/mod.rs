@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Interrupt, TrainingError,
+    job_task::JobTask,
     pretrain::{self, Course},
-    publish::JobTask,
     settings::{Length, Settings, Tune},
 };
 use crate::{checkpoint::Checkpoint, dataset::Texts, prompt::TaskFile};

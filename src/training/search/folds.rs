@@ -1,6 +1,6 @@
 //! The sets that a trial learns from and is judged on.
 
-use crate::{dataset::Dataset, training::publish::JobTask};
+use crate::{dataset::Dataset, training::job_task::JobTask};
 
 /// Folds of a training set, where there is no development set.
 const FOLDS: usize = 3;

@@ -14,7 +14,8 @@ use std::{
 
 use super::{
     Interrupt, Requested, Score, TrainingError,
-    publish::{Job, JobTask},
+    job_task::JobTask,
+    publish::Job,
     score::mean_rank,
     settings::{Length, Settings},
     trainer::{Quiet, Trainer, TrainerTask},
