@@ -86,8 +86,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let runtime = global.runtime()?;
     let interrupt = interrupt::on_signal()?;
     tasks.iter().for_each(describe);
-    let mut progress = Progress::new();
-    let recipe = training::recipe(&mut tasks, &encoder, &requested, &mut progress, &interrupt)?;
+    let recipe = training::recipe(&mut tasks, &encoder, &requested, &interrupt)?;
     explain(&recipe);
     let mut job = Job {
         tasks,
@@ -109,7 +108,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         return report_finished(args, &id);
     }
     data_warnings::note_all(&job.tasks, &encoder);
-    let adapted = training::adapt(&job, &mut progress, &interrupt)?;
+    let adapted = training::adapt(&job, &mut Progress::new(), &interrupt)?;
     job.adapted = adapted.as_ref();
     let found = args.recipe.budget.map(|budget| {
         let mut shown = SearchProgress::new(budget);

@@ -101,7 +101,6 @@ pub fn recipe(
     tasks: &mut [JobTask],
     encoder: &Checkpoint,
     requested: &Requested,
-    observer: &mut dyn pretrain::Observer,
     interrupt: &Interrupt,
 ) -> Result<Recipe, TrainingError> {
     let mut adaptation = match (requested.tune(), requested.adapt_steps) {
@@ -113,7 +112,7 @@ pub fn recipe(
     let similarity = match (&adaptation, requested.adapt_steps, has_language_head) {
         (Some(adaptation), None, false) => {
             let course = adaptation.course(encoder);
-            pretrain::mask_similarity(&course, observer, interrupt)?
+            pretrain::mask_similarity(&course, &mut Silent, interrupt)?
         }
         _ => None,
     };
@@ -132,6 +131,18 @@ pub fn recipe(
         task.metric = metric.unwrap_or(task.metric);
     }
     Ok(Recipe { settings: chosen.settings, adaptation, choices: chosen.choices })
+}
+
+/// Says nothing of a look at the mask, which takes a second.
+struct Silent;
+
+impl pretrain::Observer for Silent {
+    fn read(&mut self, _: &pretrain::Amounts) {}
+    fn encoded(&mut self, _: usize, _: usize) {}
+    fn begin(&mut self, _: usize, _: usize) {}
+    fn step(&mut self, _: &super::StepReport) {}
+    fn measured(&mut self, _: usize, _: &pretrain::Measures) {}
+    fn end(&mut self) {}
 }
 
 impl Recipe {

@@ -63,9 +63,7 @@ fn tasks(dev: bool) -> Vec<JobTask> {
 }
 
 fn chosen(fixture: &EncoderFixture, tasks: &mut [JobTask], requested: &Requested) -> Recipe {
-    let interrupt = Interrupt::new(false);
-    let mut observer = Adapting { stop_after: None, interrupt: &interrupt, steps: 0 };
-    recipe(tasks, &fixture.checkpoint(), requested, &mut observer, &interrupt).expect("a recipe")
+    recipe(tasks, &fixture.checkpoint(), requested, &Interrupt::new(false)).expect("a recipe")
 }
 
 /// Adapts and trains; the adaptation is interrupted after `stop_after` of its steps.
