@@ -8,13 +8,19 @@ use super::{
 };
 use crate::{
     dataset::{Dataset, is_enough_to_calibrate},
-    evaluation::{Metric, fit_threshold},
+    evaluation::{
+        Metric, fit_threshold,
+        paired::{mean, standard_deviation},
+    },
     inference::{Calibration, MaskEncoder, TaskPredictor, TemplateChoice, encode_all},
     task::{Output, Prediction, Target},
 };
 
 /// Examples of either label without which no threshold is fitted.
 const MIN_OF_LABEL: usize = 8;
+
+/// The threshold at which the more probable label is the answer.
+const HALF: f32 = 0.5;
 
 /// Parts of the development set by which a temperature is tried.
 const FOLDS: usize = 5;
@@ -186,9 +192,10 @@ impl Fit {
         self.weights.as_ref().map_or(1.0, |weights| weights[at])
     }
 
-    /// The threshold of a task with two labels: the median of the best ones on resamples of the set,
-    /// for the best one on a small set is one of many that chance made best. `None` where either
-    /// label is too rare for that.
+    /// The threshold of a task with two labels. The best one on a small set is one of many that chance
+    /// made best, so it is the median of the best ones on resamples of the set, and 0.5 unless the
+    /// median gains more F1 over 0.5 on them than one standard deviation. `None` where either label
+    /// is too rare for that.
     fn threshold(&self, predictor: &TaskPredictor) -> Option<f32> {
         let positive = predictor.file.positive?;
         let probabilities: Vec<f32> = self
@@ -204,11 +211,21 @@ impl Fit {
         if positives.min(gold.len() - positives) < MIN_OF_LABEL {
             return None;
         }
-        let mut found: Vec<f32> = (0..RESAMPLES)
-            .map(|resample| fit_threshold(&gold, &probabilities, Some(&self.resampled(resample))))
+        let resamples: Vec<Vec<f64>> =
+            (0..RESAMPLES).map(|resample| self.resampled(resample)).collect();
+        let mut found: Vec<f32> = resamples
+            .iter()
+            .map(|weights| fit_threshold(&gold, &probabilities, Some(weights)))
             .collect();
         found.sort_unstable_by(f32::total_cmp);
-        Some(found[found.len() / 2])
+        let median = found[found.len() / 2];
+        let f1 =
+            |weights: &[f64], threshold| weighted_f1(&gold, &probabilities, weights, threshold);
+        let gains: Vec<f64> =
+            resamples.iter().map(|weights| f1(weights, median) - f1(weights, HALF)).collect();
+        let gain = mean(&gains).unwrap_or(0.0);
+        let is_chance = gain <= standard_deviation(&gains).unwrap_or(0.0);
+        Some(if is_chance { HALF } else { median })
     }
 
     /// The weights of the examples, each times how often it was drawn with replacement.
@@ -221,6 +238,17 @@ impl Fit {
         }
         weights
     }
+}
+
+/// F1 of the positive label, answered from a threshold on; 0 where nothing is right.
+fn weighted_f1(gold: &[bool], probabilities: &[f32], weights: &[f64], threshold: f32) -> f64 {
+    let (mut right, mut said_or_true) = (0.0, 0.0);
+    for ((gold, probability), weight) in gold.iter().zip(probabilities).zip(weights) {
+        let says = *probability >= threshold;
+        said_or_true += weight * (f64::from(says) + f64::from(*gold));
+        right += weight * f64::from(says && *gold);
+    }
+    if right > 0.0 { 2.0 * right / said_or_true } else { 0.0 }
 }
 
 /// Of each label, over the templates' logits.
@@ -295,6 +323,15 @@ mod tests {
         // Right as often as it says: e^1.386 is 4 to 1.
         let found = fit(40, 0.8, 1.386).useful_temperature(&Calibration::NONE);
         assert!(found.is_none_or(|found| (0.5..2.0).contains(&found)), "{found:?}");
+    }
+
+    #[test]
+    fn weighted_f1_is_that_of_repeated_examples() {
+        let (gold, probabilities) = ([true, false, true], [0.9, 0.6, 0.3]);
+        // Right once, said twice, true three times.
+        assert_eq!(weighted_f1(&gold, &probabilities, &[1.0, 1.0, 2.0], 0.5), 2.0 / 5.0);
+        assert_eq!(weighted_f1(&gold, &probabilities, &[1.0, 0.0, 1.0], 0.2), 1.0);
+        assert_eq!(weighted_f1(&gold, &probabilities, &[1.0; 3], 0.95), 0.0);
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn classification_has_its_figures_and_charts() {
 fn the_page_opens_with_the_headline_beside_simpler_answers() {
     let (metrics, _) = two_labels();
     let mut page = page(metrics.clone());
-    page.baselines = vec![("always the commonest label".to_owned(), metrics)];
+    page.baselines = vec![("majority".to_owned(), metrics)];
     page.intervals = Intervals::from([("accuracy".to_owned(), (0.2, 0.9))]);
     check(&page, &["<b>0.667</b> (95 % interval 0.200 to 0.900) on 3 examples; <a", "this model"]);
 }
