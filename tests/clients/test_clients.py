@@ -139,7 +139,8 @@ class Grpcurl(unittest.TestCase):
             answer = self.grpcurl("-d", body, SERVER.address, method)
             told.append((method.split("/")[1], answer.count("probability"), answer.count("value")))
         expected = [
-            ("Classify", 2, 0), ("Regress", 0, 1), ("Predict", 2, 1), ("ClassifyStream", 4, 0),
+            ("Classify", 2, 0), ("Regress", 0, 1), ("Classify", 2, 0), ("Predict", 2, 1),
+            ("ClassifyStream", 4, 0),
         ]
         self.assertEqual(told, expected)
 
