@@ -90,7 +90,7 @@ impl BagOfWords {
         self.threshold
     }
 
-    /// What was left out of a training set that is too large, a sentence each.
+    /// Sentences on the parts of a training set that were left out because it is too large.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

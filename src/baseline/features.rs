@@ -18,7 +18,7 @@ pub struct Features {
     pairs: Vec<Pair>,
     units: &'static [Unit],
     vocabulary: Vocabulary,
-    /// Of each similarity its mean over the training examples, and 1 / its standard deviation (0
+    /// Mean of each similarity over the training examples, and 1 / its standard deviation (0
     /// where it does not vary).
     scaling: Vec<(f32, f32)>,
 }

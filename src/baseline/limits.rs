@@ -18,7 +18,7 @@ const MAX_SCORES: usize = 1 << 24;
 /// Rows; their numbers fit in 32 bits.
 const MAX_ROWS: usize = 1 << 21;
 
-/// What a training set is cut to.
+/// Limits to which a training set is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// Whether n-grams of characters count beside those of words.
@@ -29,7 +29,7 @@ pub struct Plan {
     pub columns: usize,
 }
 
-/// How long the texts of a training set are.
+/// Lengths of the texts of a training set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Size {
     pub rows: usize,
@@ -51,7 +51,7 @@ impl Size {
         size
     }
 
-    /// What to take for a model with so many outputs. Characters are left out first, then rows.
+    /// Chooses the cuts for a model with so many outputs: characters go first, then rows.
     pub fn plan(&self, outputs: usize) -> Plan {
         let outputs = outputs.max(1);
         // A word begins one n-gram of words and one of two words, a character four, and so does

@@ -13,7 +13,7 @@ const LOGISTIC_PENALTY: f64 = 0.1;
 /// The penalty of ridge regression, with half the squared errors (scikit-learn's `alpha = 1`).
 const RIDGE_PENALTY: f64 = 1.0;
 
-/// What the rows are to be answered with.
+/// Targets that the rows are fitted to.
 #[derive(Debug, Clone, Copy)]
 pub enum Answers<'a> {
     /// A label below `labels` for each row.

@@ -40,7 +40,7 @@ impl Majority {
         Ok(Self { output })
     }
 
-    /// The same answer, as often as there are examples.
+    /// Predicts one and the same answer for each example.
     pub fn predict(&self, examples: usize) -> Vec<Prediction> {
         let output = self.output.clone();
         vec![Prediction { output, truncated: false, template_spread: 0.0 }; examples]

@@ -2,7 +2,7 @@
 
 use crate::task::Field;
 
-/// What the names of the two sides begin or end with.
+/// Prefixes and suffixes that name the two sides.
 const SIDES: [[&str; 2]; 5] =
     [["left", "right"], ["first", "second"], ["source", "target"], ["a", "b"], ["1", "2"]];
 
@@ -48,7 +48,7 @@ fn counterparts(fields: &[Field]) -> Vec<(usize, usize)> {
     SIDES.iter().map(follow).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
-/// What the counterpart of a left field may be called.
+/// Names that the counterpart of a left field may have.
 fn others(name: &str, [left, right]: &[&str; 2]) -> Vec<String> {
     let prefix = name.strip_prefix(left).filter(|stem| stem.starts_with('_'));
     let suffix = name.strip_suffix(left).filter(|stem| stem.ends_with('_'));

@@ -100,7 +100,7 @@ fn number(text: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-/// From 0 for equal numbers to 1 where one is 0; more with different signs.
+/// Relative difference: 0 for equal numbers, 1 where one is 0, more with different signs.
 fn relative_difference(left: f64, right: f64) -> f32 {
     let largest = left.abs().max(right.abs());
     if largest > 0.0 { ((left - right).abs() / largest) as f32 } else { 0.0 }

@@ -8,7 +8,7 @@ const MIN_ROWS: usize = 64;
 /// A sparse matrix in compressed rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SparseRows {
-    /// Where each row begins in `columns` and `values`, and the end of the last one.
+    /// Starts of the rows in `columns` and `values`, and the end of the last one.
     starts: Vec<usize>,
     columns: Vec<u32>,
     values: Vec<f32>,

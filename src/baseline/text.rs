@@ -11,7 +11,7 @@ const CHARACTERS: RangeInclusive<usize> = 2..=5;
 /// An n-gram: the hash of its kind and its text.
 pub type Gram = u64;
 
-/// What n-grams are made of.
+/// Units that n-grams are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// One word, or two words that follow each other.

@@ -15,7 +15,7 @@ pub enum Added {
     Label,
     /// Of the label.
     Probability,
-    /// How unsure the prediction is.
+    /// Uncertainty of the prediction.
     Uncertainty(Uncertainty),
     /// Of the label with this index.
     Score(usize),

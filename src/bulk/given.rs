@@ -22,7 +22,7 @@ use crate::rows::{
 /// The input, looked at.
 pub struct Given<'a> {
     pub name: String,
-    /// How it is written.
+    /// Dialect of the file.
     pub dialect: Dialect,
     pub layout: Layout,
     /// The types of a Parquet file.

@@ -23,10 +23,10 @@ use crate::{
 /// Bytes of the rows that are kept, at most.
 const MAX_BYTES: usize = 1 << 30;
 
-/// What says how unsure a prediction is.
+/// Measure of a prediction's uncertainty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uncertainty {
-    /// What the margin between the two most probable labels lacks to 1.
+    /// 1 less the margin between the two most probable labels.
     Margin,
     /// The standard deviation between templates (of labels the largest).
     TemplateSpread,
@@ -143,7 +143,7 @@ pub struct Ranking {
     /// The surest on top, which gives way first.
     kept: BinaryHeap<PickedRow>,
     bytes: usize,
-    /// Of all rows, kept or not.
+    /// Counts of all rows, kept or not.
     pub counts: Counts,
     pub first_error: Option<String>,
 }

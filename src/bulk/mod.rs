@@ -61,7 +61,7 @@ pub enum Target<'a> {
 /// From where to where.
 pub struct Files<'a> {
     pub input: Input<'a>,
-    /// What is known of how the input is written.
+    /// Reading options that were given for the input.
     pub reading: ReadOptions,
     pub target: Target<'a>,
     pub output_format: Format,

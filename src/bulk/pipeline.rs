@@ -41,7 +41,7 @@ pub struct Stages<'a> {
     pub input: Dialect,
     /// Of a Parquet output.
     pub schema: Option<SchemaRef>,
-    /// Which rows are wanted, if not all are.
+    /// Selection of rows, if not all are wanted.
     pub least_sure: Option<LeastSure>,
     pub stop: &'a Stop<'a>,
 }

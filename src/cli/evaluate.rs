@@ -84,7 +84,7 @@ struct ByTemplate {
     ensemble: BTreeMap<String, f64>,
 }
 
-/// What is printed as JSON beside the metrics.
+/// Findings that are printed as JSON beside the metrics.
 #[derive(Serialize)]
 struct Findings {
     /// Of a task with two labels.
@@ -197,7 +197,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     print(args, metric, &intervals, &metrics, by_template.as_ref(), &findings)
 }
 
-/// Of two labels the positive one and the threshold that was asked for.
+/// The positive one of two labels and the requested threshold.
 fn decision(task: &TaskPredictor, value: f32) -> Result<Threshold> {
     let labels = task.file.labels().len();
     ensure!(

@@ -16,7 +16,7 @@ const MAX_LABELS: usize = 12;
 /// Characters of a column's name that are printed.
 const NAME_WIDTH: usize = 28;
 
-/// What was inferred, and what was written.
+/// Report of the inferences and of the files written.
 pub struct Report<'a> {
     pub table: &'a Table,
     pub plan: &'a Plan,
@@ -114,7 +114,7 @@ impl Report<'_> {
         writeln!(text)
     }
 
-    /// What a column is to the task.
+    /// Role of a column in the task.
     fn role(&self, at: usize, profile: &Profile) -> String {
         let plan = self.plan;
         if at == plan.target.at {

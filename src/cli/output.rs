@@ -29,7 +29,7 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 /// Links that are followed at most, as the system does.
 const MAX_LINKS: usize = 40;
 
-/// What an output's path comes to. Only a regular file is ever replaced.
+/// Destination of an output. Only a regular file is ever replaced.
 pub enum Destination {
     /// A regular file, or a place where there is nothing yet; links are followed.
     File(PathBuf),
@@ -88,7 +88,7 @@ impl Page {
         self.write_with(|file| Ok(file.write_all(text.as_bytes())?))
     }
 
-    /// The same, with what writes the file piece by piece.
+    /// Writes the file piece by piece through `content`, whole or not at all.
     pub fn write_with(&self, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
         let written = || -> Result<()> {
             let place = match &self.destination {

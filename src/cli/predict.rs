@@ -27,7 +27,7 @@ use crate::{
 /// Stands for standard input and output.
 const STREAM: &str = "-";
 
-/// What some people write for standard output.
+/// Path that stands for standard output, too.
 const STDOUT: &str = "/dev/stdout";
 
 /// The shard's number in a Kubernetes Job with completionMode: Indexed.

@@ -34,7 +34,7 @@ pub struct Progress {
     /// When the last step, or a look at the development sets, was over.
     over: Instant,
     left: TimeLeft,
-    /// What all steps took.
+    /// Time of all steps.
     stepping: Duration,
     last_line: Instant,
 }

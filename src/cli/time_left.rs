@@ -44,7 +44,7 @@ impl TimeLeft {
         self.encoding.0 > 0.0
     }
 
-    /// For so many steps more.
+    /// Estimates the time of so many steps more.
     pub fn of(&self, steps: usize) -> Duration {
         let steps = steps as f64;
         let per_step = if self.plain.0 > 0.0 { self.plain.1 / self.plain.0 } else { 0.0 };

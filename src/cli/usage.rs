@@ -90,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// What is suggested for these words after `dynamar`.
+    /// Suggestion for these words after `dynamar`.
     fn suggested(verb: &str, flag: &str) -> Option<String> {
         let known = flags(&Cli::command(), verb);
         let word = flag.trim_start_matches('-');

@@ -34,7 +34,7 @@ pub enum Method {
 pub struct Answer {
     /// The column of the report.
     pub id: &'static str,
-    /// What it is, for readers.
+    /// Name for readers.
     pub name: &'static str,
     pub description: &'static str,
     pub inference: InferenceMode,

@@ -19,7 +19,7 @@ pub const MAX_TOKENIZED: usize = 20_000;
 /// Shares of a file's examples below which unknown tokens or truncation are not worth a warning.
 const MIN_SHARE: f64 = 0.01;
 
-/// What a user should know of a training set and its development set before training.
+/// Warnings about a training set and its development set before training.
 pub fn check(train: &Dataset, dev: Option<&Dataset>, task: &Task) -> Vec<Warning> {
     let mut warnings = check_texts(train, task);
     if let Some(dev) = dev {

@@ -112,7 +112,7 @@ impl Faults {
         Err(DatasetError::Rows { path, faults, more: self.more })
     }
 
-    /// What was left out, for people; nothing if nothing was.
+    /// Sentence on the rows left out; `None` if there are none.
     pub fn note(&self) -> Option<String> {
         let more = self.count.saturating_sub(self.left_out.len());
         let more = if more > 0 { format!("\nand {more} more") } else { String::new() };

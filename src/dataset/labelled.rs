@@ -22,7 +22,7 @@ pub(super) const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Bytes of all texts together.
 const MAX_TOTAL_BYTES: usize = 8 << 30;
 
-/// How files are read.
+/// Options of reading.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
     pub options: ReadOptions,
@@ -123,7 +123,7 @@ impl Collected<'_> {
     }
 }
 
-/// Where the task's fields and its target stand in a row.
+/// Places of the task's fields and target in a row.
 pub(super) struct Columns {
     fields: Vec<FieldColumn>,
     target: FieldColumn,
@@ -171,7 +171,7 @@ fn either(name: &str, other: Option<&str>) -> String {
     }
 }
 
-/// What a row has where a column is looked for, and the name under which it was found.
+/// Cell of a row in a column, and the name under which it was found.
 fn cell<'r>(
     row: &'r Row,
     reader: &RowReader,

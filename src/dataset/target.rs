@@ -15,7 +15,7 @@ const MAX_LABELS: usize = 20;
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// Message of the fault.
 pub(super) fn read_target(cell: Option<&Cell>, kind: &Kind) -> Result<Target, String> {
     let text = match cell {
         Some(Cell::Other(what)) => return Err(format!("{what}, and no label or number")),

@@ -21,7 +21,7 @@ pub enum Metric {
     Accuracy,
     /// Mean F1 of the labels.
     MacroF1,
-    /// Of the positive label of two, or the mean over the labels.
+    /// Average precision of the positive label of two, or the mean over the labels.
     AveragePrecision,
     /// F1 of the positive label of two, at a probability of 0.5.
     F1Positive,

@@ -87,7 +87,7 @@ impl LeftOut {
 pub fn clean(table: &Table, fields: &Fields, target: &TargetPlan) -> Clean {
     let mut left_out = LeftOut::default();
     for fault in &table.faulty {
-        left_out.add("not as wide as the header", fault.line);
+        left_out.add("cannot be read", fault.line);
     }
     let mut kept = Vec::new();
     let mut seen: HashSet<(Key, String)> = HashSet::new();

@@ -20,7 +20,7 @@ use crate::config::Config;
 pub struct Refused {
     /// Its directory.
     pub directory: String,
-    /// What is wrong with it.
+    /// Message of the fault.
     pub reason: String,
     /// Whether the same may be taken at another time.
     pub is_passing: bool,

@@ -34,7 +34,7 @@ impl Entries {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// Message of the fault.
     pub fn parse(line: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(line).map_err(not_utf8)?;
         // Its line is always the first of the record.
