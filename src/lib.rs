@@ -13,6 +13,7 @@ pub mod export;
 pub mod import;
 pub mod inference;
 pub mod init;
+pub mod lexical;
 pub mod metrics;
 mod panics;
 pub mod prediction_log;

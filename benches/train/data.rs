@@ -129,7 +129,7 @@ impl Sources<'_> {
         let pool = &file.prompts.pool;
         let draws = shuffled_visits(examples.len()).take(batches * BATCH_SIZE).enumerate();
         let encoded = draws.map(|(at, example)| {
-            let LabeledExample { example, target } = &examples[example];
+            let LabeledExample { example, target, .. } = &examples[example];
             // Every template equally often.
             let prompt = prompts.encode(self.tokenizer, example, pool[at % pool.len()])?;
             Ok((prompt, *target))
@@ -157,10 +157,7 @@ fn joined(examples: &[LabeledExample]) -> Vec<LabeledExample> {
             words.extend(text(next).split_whitespace());
             next += 1;
         }
-        LabeledExample {
-            example: Example { values: vec![words.join(" ")] },
-            target: labeled.target,
-        }
+        LabeledExample::new(Example { values: vec![words.join(" ")] }, labeled.target)
     };
     examples.iter().enumerate().map(join).collect()
 }

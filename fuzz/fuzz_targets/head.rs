@@ -2,7 +2,10 @@
 
 #![no_main]
 
-use dynamar::{inference::Head, task::Kind};
+use dynamar::{
+    inference::Head,
+    task::{Example, Field, Kind, Task, Truncate},
+};
 use libfuzzer_sys::fuzz_target;
 
 const HIDDEN: usize = 4;
@@ -11,11 +14,19 @@ fuzz_target!(|bytes: &[u8]| {
     let labels = ["no", "yes"].map(str::to_owned).to_vec();
     let kinds = [Kind::Classification { labels }, Kind::Regression { min: None, max: None }];
     for kind in kinds {
-        let Ok(head) = Head::from_bytes(bytes, HIDDEN, kind.outputs()) else { continue };
-        let logits = head.logits(&[0.5, -0.25, 0.0, 1.0]);
-        assert_eq!(logits.len(), kind.outputs());
-        let _ = head.output(&kind, &logits);
+        let fields = ["left", "right"].map(field).to_vec();
+        let task = Task { name: "task".to_owned(), kind, fields };
+        let Ok(head) = Head::from_bytes(bytes, HIDDEN, &task) else { continue };
+        let example = Example { values: ["one text".to_owned(), "another text".to_owned()].to_vec() };
+        let logits = head.logits(&[0.5, -0.25, 0.0, 1.0], &head.offsets(&example));
+        assert_eq!(logits.len(), task.kind.outputs());
+        let _ = head.output(&task.kind, &logits);
         let written = head.to_bytes().expect("it was finite");
-        assert_eq!(Head::from_bytes(&written, HIDDEN, kind.outputs()).expect("our own"), head);
+        assert_eq!(Head::from_bytes(&written, HIDDEN, &task).expect("our own"), head);
     }
 });
+
+fn field(name: &str) -> Field {
+    let truncate = Truncate::Tail;
+    Field { name: name.to_owned(), min_tokens: 1, truncate, priority: 1, optional: false }
+}

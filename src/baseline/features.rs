@@ -4,13 +4,14 @@ use rayon::prelude::*;
 
 use super::{
     limits::Plan,
-    pairs::{Pair, pairs},
-    similarity,
     sparse::SparseRows,
-    text::{Gram, Unit, counts},
+    standardise::{Standard, standards},
     vocabulary::Vocabulary,
 };
-use crate::task::{Example, Field};
+use crate::{
+    lexical::{Gram, Pair, Unit, compare, counts, pairs},
+    task::{Example, Field},
+};
 
 /// Turns examples into rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,9 +19,8 @@ pub struct Features {
     pairs: Vec<Pair>,
     units: &'static [Unit],
     vocabulary: Vocabulary,
-    /// Mean of each similarity over the training examples, and 1 / its standard deviation (0
-    /// where it does not vary).
-    scaling: Vec<(f32, f32)>,
+    /// Of each similarity.
+    standards: Vec<Standard>,
 }
 
 impl Features {
@@ -31,14 +31,16 @@ impl Features {
         let vocabulary = Vocabulary::new(examples.len(), plan.columns, |at| {
             units.iter().flat_map(move |unit| of_example(examples[at], *unit)).map(|one| one.0)
         });
-        let mut features = Self { pairs: pairs(fields), units, vocabulary, scaling: Vec::new() };
-        features.scaling = features.measure(examples);
+        let mut features = Self { pairs: pairs(fields), units, vocabulary, standards: Vec::new() };
+        let similarities: Vec<Vec<f32>> =
+            examples.par_iter().map(|example| features.similarities(example)).collect();
+        features.standards = standards(&similarities);
         features
     }
 
     /// Columns: similarities, then n-grams.
     pub fn width(&self) -> usize {
-        self.scaling.len() + self.vocabulary.width()
+        self.standards.len() + self.vocabulary.width()
     }
 
     /// N-grams that the training texts have, and those of them that have a column.
@@ -55,12 +57,11 @@ impl Features {
 
     fn row(&self, example: &Example) -> Vec<(u32, f32)> {
         let similarities = self.similarities(example);
-        let scaled = similarities.iter().zip(&self.scaling).map(|(value, (mean, scale))| {
-            // Nothing that is far from all training examples decides alone.
-            ((value - mean) * scale).clamp(-10.0, 10.0)
-        });
+        // Nothing that is far from all training examples decides alone.
+        let scaled =
+            similarities.iter().zip(&self.standards).map(|(x, of)| of.apply(*x).clamp(-10.0, 10.0));
         let mut row: Vec<(u32, f32)> = (0..).zip(scaled).collect();
-        let offset = self.scaling.len() as u32;
+        let offset = self.standards.len() as u32;
         for unit in self.units {
             let columns = self.vocabulary.columns(&of_example(example, *unit));
             row.extend(columns.into_iter().map(|(column, value)| (offset + column, value)));
@@ -69,34 +70,7 @@ impl Features {
     }
 
     fn similarities(&self, example: &Example) -> Vec<f32> {
-        let side = |fields: &[usize]| -> Vec<&str> {
-            let texts = fields.iter().filter_map(|at| example.values.get(*at));
-            texts.map(String::as_str).collect()
-        };
-        let of_pair = |pair: &Pair| {
-            similarity::features(&side(&pair.left), &side(&pair.right), &self.vocabulary)
-        };
-        self.pairs.iter().flat_map(of_pair).collect()
-    }
-
-    fn measure(&self, examples: &[&Example]) -> Vec<(f32, f32)> {
-        let width = self.pairs.len() * similarity::FEATURES;
-        if width == 0 {
-            return Vec::new();
-        }
-        let all: Vec<Vec<f32>> =
-            examples.par_iter().map(|example| self.similarities(example)).collect();
-        let count = all.len().max(1) as f64;
-        let scaling = (0..width).map(|at| {
-            let mean = |part: &dyn Fn(f64) -> f64| {
-                all.iter().map(|row| part(f64::from(row[at]))).sum::<f64>() / count
-            };
-            let middle = mean(&|value| value);
-            let deviation = mean(&|value| (value - middle).powi(2)).sqrt();
-            let scale = if deviation > 1e-6 { 1.0 / deviation } else { 0.0 };
-            (middle as f32, scale as f32)
-        });
-        scaling.collect()
+        compare(&self.pairs, example, &|gram| self.vocabulary.weight(gram))
     }
 }
 

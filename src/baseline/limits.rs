@@ -1,7 +1,6 @@
 //! How much of a training set a bag of words takes, so that it fits in memory and in a minute.
 
-use super::text::MAX_CHARS;
-use crate::task::Example;
+use crate::{lexical::MAX_CHARS, task::Example};
 
 /// Entries of the sparse matrix, 8 bytes each, which are held twice.
 const MAX_ENTRIES: usize = 1 << 25;

@@ -22,7 +22,34 @@ pub enum Answers<'a> {
     Values(&'a [f32]),
 }
 
+/// Targets of some rows.
+pub enum Selected {
+    Labels { gold: Vec<usize>, labels: usize },
+    Values(Vec<f32>),
+}
+
+impl Selected {
+    /// The same, borrowed.
+    pub fn as_answers(&self) -> Answers<'_> {
+        match self {
+            Self::Labels { gold, labels } => Answers::Labels { gold, labels: *labels },
+            Self::Values(values) => Answers::Values(values),
+        }
+    }
+}
+
 impl Answers<'_> {
+    /// The targets of these rows.
+    pub fn select(&self, rows: &[usize]) -> Selected {
+        match self {
+            Self::Labels { gold, labels } => {
+                let gold = rows.iter().map(|at| gold[*at]).collect();
+                Selected::Labels { gold, labels: *labels }
+            }
+            Self::Values(values) => Selected::Values(rows.iter().map(|at| values[*at]).collect()),
+        }
+    }
+
     /// Numbers that a model of these computes for a row: with two labels one, the second's logit.
     fn outputs(&self) -> usize {
         match self {
@@ -50,10 +77,16 @@ impl Linear {
     /// Fits logistic regression to labels (multinomial with more than two), ridge regression to
     /// numbers. The constants are not penalised.
     pub fn fit(rows: &SparseRows, answers: Answers) -> Self {
+        Self::fit_with(rows, answers, answers.penalty())
+    }
+
+    /// The same with another penalty than the usual one: the loss is that of all examples plus this
+    /// times half the weights' squared sum.
+    pub fn fit_with(rows: &SparseRows, answers: Answers, penalty: f64) -> Self {
         let outputs = answers.outputs();
         let by_column = rows.transposed();
-        let mut fit =
-            Fit { rows, by_column, answers, outputs, scores: vec![0.0; rows.height() * outputs] };
+        let scores = vec![0.0; rows.height() * outputs];
+        let mut fit = Fit { rows, by_column, answers, penalty, outputs, scores };
         let mut point = lbfgs::minimise(vec![0.0; (rows.width() + 1) * outputs], &mut fit);
         let constants = point.split_off(rows.width() * outputs);
         Self { weights: point, constants }
@@ -68,6 +101,16 @@ impl Linear {
             row.iter_mut().zip(&self.constants).for_each(|(score, constant)| *score += constant);
         }
         scores
+    }
+
+    /// `[columns][outputs]`
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// A constant for each output.
+    pub fn constants(&self) -> &[f32] {
+        &self.constants
     }
 
     /// Outputs for a row.
@@ -104,6 +147,7 @@ struct Fit<'a> {
     rows: &'a SparseRows,
     by_column: SparseRows,
     answers: Answers<'a>,
+    penalty: f64,
     outputs: usize,
     /// `[rows][outputs]`: the model's outputs, and then the loss's derivative by them.
     scores: Vec<f32>,
@@ -119,12 +163,12 @@ impl Objective for Fit<'_> {
         let losses: Vec<f64> = of_rows
             .map(|(at, scores)| {
                 scores.iter_mut().zip(constants).for_each(|(score, constant)| *score += constant);
-                loss(answers, at, scores)
+                row_loss(answers, at, scores)
             })
             .collect();
         let (by_weights, by_constants) = gradient.split_at_mut(weights.len());
         self.by_column.multiply(&self.scores, outputs, by_weights);
-        let penalty = answers.penalty() / examples;
+        let penalty = self.penalty / examples;
         let scale = (1.0 / examples) as f32;
         by_weights.par_iter_mut().with_min_len(4096).zip(weights).for_each(|(slope, weight)| {
             *slope = *slope * scale + penalty as f32 * weight;
@@ -139,7 +183,7 @@ impl Objective for Fit<'_> {
 }
 
 /// The loss of a row; its scores become the loss's derivatives.
-fn loss(answers: Answers, at: usize, scores: &mut [f32]) -> f64 {
+pub fn row_loss(answers: Answers<'_>, at: usize, scores: &mut [f32]) -> f64 {
     match (answers, scores) {
         (Answers::Values(values), scores) => {
             let error = scores[0] - values[at];

@@ -11,17 +11,18 @@ mod lbfgs;
 mod limits;
 mod linear;
 mod majority;
-mod pairs;
-mod similarity;
+mod of_similarities;
 mod sparse;
-mod text;
+mod standardise;
 mod verdict;
 mod vocabulary;
 
 use std::collections::BTreeMap;
 
 pub use bag_of_words::BagOfWords;
+pub use linear::Answers;
 pub use majority::Majority;
+pub use of_similarities::OfSimilarities;
 pub use verdict::check_result;
 
 use crate::{

@@ -20,9 +20,8 @@ fn labels(count: usize) -> Kind {
 }
 
 fn dataset(rows: impl IntoIterator<Item = (Vec<String>, Target)>) -> Dataset {
-    let labeled = rows
-        .into_iter()
-        .map(|(values, target)| LabeledExample { example: Example { values }, target });
+    let labeled =
+        rows.into_iter().map(|(values, target)| LabeledExample::new(Example { values }, target));
     Dataset { path: "data.csv".to_owned(), examples: labeled.collect() }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use super::text::Gram;
+use crate::lexical::Gram;
 
 /// An n-gram of the training texts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -73,19 +73,9 @@ impl Vocabulary {
         columns
     }
 
-    /// The cosine of two texts' n-grams by TF-IDF; those that no training text has count most.
-    pub fn cosine(&self, left: &[(Gram, u32)], right: &[(Gram, u32)]) -> f32 {
-        let weight = |(gram, count): &(Gram, u32)| {
-            weight(*count, self.entries.get(gram).map_or(self.unseen, |entry| entry.idf))
-        };
-        let squares = |side: &[(Gram, u32)]| side.iter().map(|one| weight(one).powi(2)).sum();
-        let lengths: [f32; 2] = [squares(left), squares(right)];
-        let shared = left.iter().filter_map(|one| {
-            let at = right.binary_search_by_key(&one.0, |(gram, _)| *gram).ok()?;
-            Some(weight(one) * weight(&right[at]))
-        });
-        let product = shared.sum::<f32>();
-        if product > 0.0 { product / (lengths[0] * lengths[1]).sqrt() } else { 0.0 }
+    /// The weight of an n-gram with its count by TF-IDF; one that no training text has counts most.
+    pub fn weight(&self, (gram, count): &(Gram, u32)) -> f32 {
+        weight(*count, self.entries.get(gram).map_or(self.unseen, |entry| entry.idf))
     }
 }
 
@@ -96,6 +86,7 @@ fn weight(count: u32, idf: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lexical::cosine;
 
     fn vocabulary(limit: usize) -> Vocabulary {
         let documents: [&[Gram]; 3] = [&[10, 20], &[10, 30], &[10, 20, 40]];
@@ -126,7 +117,9 @@ mod tests {
     #[test]
     fn the_cosine_counts_n_grams_that_are_new() {
         let vocabulary = vocabulary(9);
-        let cosine = |left: &[(Gram, u32)], right: &[(Gram, u32)]| vocabulary.cosine(left, right);
+        let cosine = |left: &[(Gram, u32)], right: &[(Gram, u32)]| {
+            cosine(left, right, &|gram| vocabulary.weight(gram))
+        };
         assert!((cosine(&[(10, 1), (77, 2)], &[(10, 1), (77, 2)]) - 1.0).abs() < 1e-6);
         assert_eq!(cosine(&[(10, 1)], &[(20, 1)]), 0.0);
         assert_eq!(cosine(&[], &[(20, 1)]), 0.0);

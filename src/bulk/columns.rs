@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{BulkError, Format, LeastSure, Uncertainty};
 use crate::{
+    evaluation::Threshold,
     prompt::TaskFile,
     rows::{Column, FieldColumn, NameLimits, RowsError, find_field, known_names, shown},
     task::{Field, Kind, Task},
 };
 
 /// A column that is added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Added {
     Label,
     /// Of the label.
     Probability,
+    /// The label to act on.
+    Decision(Threshold),
     /// Uncertainty of the prediction.
     Uncertainty(Uncertainty),
     /// Of the label with this index.
@@ -50,7 +53,8 @@ pub struct Naming {
 }
 
 impl Layout {
-    /// Finds the task's fields among the columns. `path` is for messages.
+    /// Finds the task's fields among the columns. `path` is for messages; `threshold` is that of the
+    /// positive of two labels.
     ///
     /// # Errors
     ///
@@ -60,6 +64,7 @@ impl Layout {
         path: &str,
         columns: Option<Vec<Column>>,
         file: &TaskFile,
+        threshold: Option<Threshold>,
         naming: &Naming,
         output: Format,
     ) -> Result<Self, BulkError> {
@@ -73,7 +78,7 @@ impl Layout {
         let names = known.unwrap_or_default().iter();
         names.map(|column| &column.name).try_for_each(|name| limits.add(path, name))?;
         let fields = find_fields(path, known, file, naming)?;
-        let added = added(&task.kind, naming);
+        let added = added(&task.kind, threshold, naming);
         check_names(path, known.unwrap_or_default(), &fields, &added, output)?;
         Ok(Self { columns, fields, added, task, output })
     }
@@ -114,12 +119,14 @@ fn find_fields(
     file.task.fields.iter().zip(&file.field_columns).map(find).collect()
 }
 
-fn added(kind: &Kind, naming: &Naming) -> Vec<(String, Added)> {
+fn added(kind: &Kind, threshold: Option<Threshold>, naming: &Naming) -> Vec<(String, Added)> {
     let mut added = Vec::new();
     match kind {
         Kind::Classification { labels } => {
             added.push(("label".to_owned(), Added::Label));
             added.push(("probability".to_owned(), Added::Probability));
+            let decision = |threshold| ("decision".to_owned(), Added::Decision(threshold));
+            added.extend(threshold.map(decision));
             if naming.scores {
                 let scores = labels.iter().enumerate();
                 added.extend(

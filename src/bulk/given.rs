@@ -15,8 +15,8 @@ use super::{
     BulkError, Format, Job, columns::Layout, scoring::Stop, source::Place, stream::StoppableRead,
 };
 use crate::rows::{
-    Dialect, Opened, Position, ReadOptions, Records, RowInput, Survey, Text, has_json, is_text,
-    open, read_header, schema, shown,
+    Column, Dialect, Opened, Position, ReadOptions, Records, RowInput, Survey, Text, has_json,
+    is_text, open, read_header, schema, shown,
 };
 
 /// The input, looked at.
@@ -57,6 +57,18 @@ impl Seen {
     }
 }
 
+fn layout(
+    name: &str,
+    columns: Option<Vec<Column>>,
+    output: Format,
+    job: &Job<'_>,
+) -> Result<Layout, BulkError> {
+    let predictor = job.predictor;
+    // Without a threshold of its own the task decides for the label.
+    let threshold = predictor.decision_threshold().and(predictor.threshold());
+    Layout::new(name, columns, &predictor.file, threshold, job.naming, output)
+}
+
 impl<'a> Given<'a> {
     /// A file, read through once.
     pub fn of_file(
@@ -69,7 +81,7 @@ impl<'a> Given<'a> {
         let seen = Seen::at(path)?;
         let survey = Survey::of(path, reading)?;
         let (columns, dialect) = (survey.columns.clone(), survey.dialect);
-        let layout = Layout::new(&name, Some(columns), &job.predictor.file, job.naming, output)?;
+        let layout = layout(&name, Some(columns), output, job)?;
         let open = || survey.spooled.as_ref().map_or_else(|| File::open(path), File::try_clone);
         let types = || -> Result<SchemaRef, BulkError> {
             Ok(schema(open().map_err(BulkError::read(&name))?, &name)?)
@@ -108,7 +120,7 @@ impl<'a> Given<'a> {
             true => None,
             false => Some(read_header(&name, dialect.separated, &mut records)?),
         };
-        let layout = Layout::new(&name, columns, &job.predictor.file, job.naming, output)?;
+        let layout = layout(&name, columns, output, job)?;
         let kind = Kind::Stream(Cell::new(Some(records)));
         Ok(Self { name, dialect, layout, schema: None, kind })
     }

@@ -119,12 +119,15 @@ impl Stages<'_> {
 
     fn compute(&self, Chunk { piece, end }: Chunk) -> Ended {
         let Parsed { rows, examples } = parse(piece, &self.input, self.layout);
-        let Ok(Scored { outcomes, tokens }) = self.scorer.score(examples) else { return Ok(None) };
+        let Ok(Scored { outcomes, tokens, unknown }) = self.scorer.score(examples) else {
+            return Ok(None);
+        };
         let is_cut = |outcome: &&Outcome| outcome.as_ref().is_ok_and(|found| found.truncated);
         let counts = Counts {
             rows: outcomes.len() as u64,
             errors: outcomes.iter().filter(|outcome| outcome.is_err()).count() as u64,
             truncated: outcomes.iter().filter(is_cut).count() as u64,
+            unknown,
             tokens,
         };
         let first = end.rows - counts.rows + 1;

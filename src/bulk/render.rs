@@ -62,6 +62,10 @@ fn cell<'a>(layout: &'a Layout, what: Added, outcome: &'a Outcome) -> Cell<'a> {
         (Added::Probability, Output::Probabilities(all)) => {
             best.and_then(|at| all.get(at)).map_or(Cell::Nothing, |one| Cell::Single(*one))
         }
+        (Added::Decision(threshold), Output::Probabilities(all)) => threshold
+            .decide(all)
+            .and_then(|at| labels.get(at))
+            .map_or(Cell::Nothing, |label| Cell::Text(label)),
         (Added::Uncertainty(uncertainty), _) => {
             uncertainty.of(prediction).map_or(Cell::Nothing, Cell::Single)
         }

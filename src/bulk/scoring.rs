@@ -20,7 +20,7 @@ use crate::{
     inference::{MaskEncoder, TaskPredictor},
     panics::catch_panic,
     task::Example,
-    tokenization::Prompt,
+    tokenization::{Prompt, TokenizerError},
 };
 
 /// An encoder of one thread.
@@ -75,12 +75,25 @@ pub struct Scored {
     pub outcomes: Vec<Outcome>,
     /// Tokens that went through the encoder.
     pub tokens: u64,
+    /// Examples of whose tokens the tokenizer knows less than half.
+    pub unknown: u64,
 }
 
 /// The prompts of an example, one for each template.
 struct Places {
     places: Vec<usize>,
+    /// What the head adds for it.
+    offsets: Vec<f32>,
     truncated: bool,
+    /// Whether the tokenizer knows less than half of it.
+    is_unknown: bool,
+}
+
+/// An example in each of its templates.
+struct Wrapped {
+    prompts: Vec<Prompt>,
+    offsets: Vec<f32>,
+    is_unknown: bool,
 }
 
 impl<'a> Scorer<'a> {
@@ -110,6 +123,7 @@ impl<'a> Scorer<'a> {
     pub fn score(&self, examples: Vec<Result<Example, String>>) -> Result<Scored, Stopped> {
         self.pool.install(|| {
             let (prompts, places) = self.prompts(examples);
+            let unknown = places.iter().flatten().filter(|of| of.is_unknown).count() as u64;
             let tokens = prompts.iter().map(|prompt| prompt.input_ids.len() as u64).sum();
             let vectors = self.encode(&prompts);
             if self.stop.is_set() {
@@ -120,7 +134,7 @@ impl<'a> Scorer<'a> {
                 .with_min_len(SLICE)
                 .map(|places| self.answer(&places?, &vectors))
                 .collect();
-            Ok(Scored { outcomes, tokens })
+            Ok(Scored { outcomes, tokens, unknown })
         })
     }
 
@@ -129,27 +143,33 @@ impl<'a> Scorer<'a> {
         &self,
         examples: Vec<Result<Example, String>>,
     ) -> (Vec<Prompt>, Vec<Result<Places, String>>) {
-        let wrapped: Vec<Result<Vec<Prompt>, String>> =
+        let wrapped: Vec<Result<Wrapped, String>> =
             examples.into_par_iter().with_min_len(SLICE).map(|one| self.wrap(&one?)).collect();
         let mut distinct = Distinct::new(usize::MAX);
-        let place = |prompts: Result<Vec<Prompt>, String>| {
-            let prompts = prompts?;
+        let place = |wrapped: Result<Wrapped, String>| {
+            let Wrapped { prompts, offsets, is_unknown } = wrapped?;
             let truncated = prompts.iter().any(|prompt| prompt.truncated);
             let places = prompts.into_iter().map(|prompt| distinct.insert(prompt));
             let places = places.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-            Ok(Places { places, truncated })
+            Ok(Places { places, offsets, truncated, is_unknown })
         };
         let places = wrapped.into_iter().map(place).collect();
         (std::mem::take(distinct.prompts_mut()), places)
     }
 
-    fn wrap(&self, example: &Example) -> Result<Vec<Prompt>, String> {
+    fn wrap(&self, example: &Example) -> Result<Wrapped, String> {
         if self.stop.is_set() {
             return Err("stopped".to_owned());
         }
         let prompt = |&template| self.predictor.prompt(example, template);
+        let told = |error: TokenizerError| error.to_string();
         let prompts: Result<_, _> = self.templates.iter().map(prompt).collect();
-        prompts.map_err(|error| error.to_string())
+        let is_unknown = self.predictor.tokenizer().is_mostly_unknown(example);
+        Ok(Wrapped {
+            prompts: prompts.map_err(told)?,
+            offsets: self.predictor.head.offsets(example),
+            is_unknown: is_unknown.map_err(told)?,
+        })
     }
 
     /// The mask vector of every prompt, in their order.
@@ -191,7 +211,7 @@ impl<'a> Scorer<'a> {
             .iter()
             .map(|&place| vectors[place].as_ref().map(Vec::as_slice).map_err(Clone::clone))
             .collect();
-        let prediction = self.predictor.answer(own?, of.truncated);
+        let prediction = self.predictor.answer(own?, &of.offsets, of.truncated);
         match prediction.output.is_finite() {
             true => Ok(prediction),
             false => Err("the model's answer is no finite number".to_owned()),

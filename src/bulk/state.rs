@@ -32,6 +32,8 @@ pub struct Counts {
     pub errors: u64,
     /// Those whose text was cut to fit.
     pub truncated: u64,
+    /// Those of whose tokens the encoder's tokenizer knows less than half.
+    pub unknown: u64,
     /// Tokens that went through the encoder.
     pub tokens: u64,
 }
@@ -41,6 +43,7 @@ impl Counts {
         self.rows += other.rows;
         self.errors += other.errors;
         self.truncated += other.truncated;
+        self.unknown += other.unknown;
         self.tokens += other.tokens;
     }
 }
@@ -137,7 +140,7 @@ mod tests {
             identity: BTreeMap::from([("the input".to_owned(), "a".to_owned())]),
             place: Place { rows: 7, ..Place::default() },
             written: 100,
-            counts: Counts { rows: 7, errors: 1, truncated: 2, tokens: 99 },
+            counts: Counts { rows: 7, errors: 1, truncated: 2, unknown: 3, tokens: 99 },
             first_error: Some("line 3: no".to_owned()),
         }
     }

@@ -37,6 +37,9 @@ const MAX_UNNAMED_BYTES: u64 = 1 << 20;
 /// Outputs of a head: a task has no more labels (`prompt`).
 const MAX_OUTPUTS: u64 = 1000;
 
+/// Numbers by which a head compares pairs, at most (`lexical`).
+const SIMILARITIES: u64 = 192;
+
 /// Bytes of a file of numbers beside them: names, shapes, a calibration.
 const HEADER_BYTES: u64 = 128 << 10;
 
@@ -119,7 +122,7 @@ fn limit(manifest: &Manifest, name: &str) -> u64 {
             limits.push(MAX_TASK_FILE_BYTES);
         }
         if is(&task.head) {
-            let values = hidden * (hidden + 3) + (hidden + 1) * MAX_OUTPUTS;
+            let values = hidden * (hidden + 3) + (hidden + SIMILARITIES + 2) * MAX_OUTPUTS;
             limits.push(4 * values + HEADER_BYTES);
         }
         if is(&task.report) {

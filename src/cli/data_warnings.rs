@@ -7,7 +7,7 @@ use crate::{
     checkpoint::Checkpoint,
     dataset::{LabeledExample, MAX_TOKENIZED, Warning, check, check_truncated, check_vocabulary},
     inference::{LoadError, load_tokenizer},
-    tokenization::{PromptSet, PromptTokenizer, TokenizerError},
+    tokenization::{PromptSet, TokenizerError},
     training::JobTask,
 };
 
@@ -30,24 +30,13 @@ fn of_tokens(task: &JobTask, encoder: &Checkpoint) -> Result<Vec<Warning>, LoadE
     let prompts = PromptSet::new(&task.file, &tokenizer, positions, &task.path)?;
     let data = &task.train;
     let checked = &data.examples[..data.examples.len().min(MAX_TOKENIZED)];
-    let unknown = checked.par_iter().map(|labeled| unknown(labeled, &tokenizer));
-    let unknown: Vec<(usize, usize)> = unknown.collect::<Result<_, _>>()?;
+    let unknown = checked.par_iter().map(|labeled| tokenizer.is_mostly_unknown(&labeled.example));
+    let unknown: Vec<bool> = unknown.collect::<Result<_, _>>()?;
     let truncated = checked.par_iter().map(|LabeledExample { example, .. }| {
         let prompt = prompts.encode(&tokenizer, example, task.file.prompts.canonical)?;
         Ok(prompt.truncated)
     });
     let truncated: Vec<bool> = truncated.collect::<Result<_, TokenizerError>>()?;
-    let warnings = [check_vocabulary(&data.path, unknown), check_truncated(&data.path, &truncated)];
+    let warnings = [check_vocabulary(data, unknown), check_truncated(&data.path, &truncated)];
     Ok(warnings.into_iter().flatten().collect())
-}
-
-/// Unknown and all tokens of an example's fields.
-fn unknown(
-    labeled: &LabeledExample,
-    tokenizer: &PromptTokenizer,
-) -> Result<(usize, usize), TokenizerError> {
-    let counts = labeled.example.values.iter().map(|text| tokenizer.count_unknown(text));
-    counts
-        .reduce(|all, one| Ok((all?, one?)).map(|(all, one)| (all.0 + one.0, all.1 + one.1)))
-        .unwrap_or(Ok((0, 0)))
 }

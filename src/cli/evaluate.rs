@@ -148,6 +148,9 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
     let copied = copied.transpose()?;
     let data = labelled(&args.data, file, &reading)?;
     let has_train = !args.train.is_empty();
+    if !has_train {
+        note("--train FILE says what the majority and a bag of words get on these rows");
+    }
     let train = has_train.then(|| labelled(&args.train, file, &reading)).transpose()?;
     let chosen = predictor.select(&args.answering.choice())?;
     let threads = thread::available_parallelism().map_or(1, usize::from);

@@ -295,7 +295,7 @@ fn encoders(model: &Model, runtime: &Runtime, threads: NonZeroUsize) -> Result<V
 }
 
 fn tell(args: &Args, out: &Path, id: &str, summary: &Summary, time: Duration) -> Result<()> {
-    let Counts { rows, errors, truncated, tokens } = summary.counts;
+    let Counts { rows, errors, truncated, unknown, tokens } = summary.counts;
     let seconds = time.as_secs_f64();
     if args.json {
         return output::json(&serde_json::json!({
@@ -306,6 +306,7 @@ fn tell(args: &Args, out: &Path, id: &str, summary: &Summary, time: Duration) ->
             "errors": errors,
             "first_error": summary.first_error,
             "truncated": truncated,
+            "mostly_unknown": unknown,
             "tokens": tokens,
             "resumed_rows": summary.resumed,
             "was_there": summary.was_there,
@@ -346,6 +347,10 @@ impl fmt::Display for Line<'_> {
             write!(f, ", {resumed} of them before")?;
         }
         write!(f, ", {rate:.0} rows/s; {} with truncated text", counts.truncated)?;
+        if counts.unknown > 0 {
+            let count = counts.unknown;
+            write!(f, "; {count} of whose tokens the encoder's tokenizer knows less than half")?;
+        }
         match first_error {
             Some(first) => write!(f, "; {} with an error, the first: {first}", counts.errors),
             None => write!(f, "; {} with an error", counts.errors),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     evaluation::Metric,
-    prompt::ClassWeights,
+    prompt::{ClassWeights, InferenceMode},
     training::{HeadShape, Length, Requested, Tune, Unfinished},
     weights::Precision,
 };
@@ -83,6 +83,12 @@ enum HeadArg {
     LabelWords,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
 /// Settings that `train` alone has.
 #[derive(clap::Args)]
 pub struct RecipeArgs {
@@ -94,6 +100,14 @@ pub struct RecipeArgs {
     /// labels; 0 for none
     #[arg(long, value_name = "STEPS")]
     adapt_steps: Option<usize>,
+    /// Which templates answer when a caller does not say: the canonical one, or all of the pool, averaged;
+    /// instead of the task file's inference
+    #[arg(long, value_parser = inference, value_name = "single|ensemble")]
+    inference: Option<InferenceMode>,
+    /// Whether the head of a task that compares fields, such as left_title with right_title, also sees
+    /// how alike they are: a few numbers on their words, codes and prices
+    #[arg(long, value_enum, value_name = "on|off")]
+    pair_similarity: Option<Switch>,
     /// Search for a better recipe before the training, for about this long (such as 20m): a few
     /// recipes are tried on --dev, or on folds of --train where there is none, and the best is
     /// trained. An interrupted search goes on with --resume
@@ -104,8 +118,9 @@ pub struct RecipeArgs {
 impl RecipeArgs {
     /// The requested settings, together with those that other verbs have too.
     pub fn requested(&self, settings: &SettingsArgs) -> Requested {
-        let Self { metric, adapt_steps, .. } = *self;
-        Requested { metric, adapt_steps, ..settings.requested() }
+        let Self { metric, adapt_steps, inference, .. } = *self;
+        let pair_similarity = self.pair_similarity.map(|switch| matches!(switch, Switch::On));
+        Requested { metric, adapt_steps, inference, pair_similarity, ..settings.requested() }
     }
 }
 
@@ -130,6 +145,12 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn metric(name: &str) -> Result<Metric, String> {
     Metric::of_name(name)
         .ok_or_else(|| format!("use one of {}", Metric::ALL.map(Metric::name).join(", ")))
+}
+
+fn inference(name: &str) -> Result<InferenceMode, String> {
+    let modes = [InferenceMode::Single, InferenceMode::Ensemble];
+    let found = modes.into_iter().find(|mode| mode.name() == name);
+    found.ok_or_else(|| "use single or ensemble".to_owned())
 }
 
 fn class_weights(name: &str) -> Result<ClassWeights, String> {
@@ -176,6 +197,8 @@ impl SettingsArgs {
             contrastive_temperature: self.contrastive_temperature,
             score_every: self.score_every,
             patience: self.patience,
+            inference: None,
+            pair_similarity: None,
             adapt_steps: None,
             seed: self.seed,
         }

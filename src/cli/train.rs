@@ -188,6 +188,7 @@ fn report(args: &Args, tasks: &[JobTask], trained: &Trained) -> Result<()> {
             .iter()
             .map(|(task, score)| (task, score.as_ref().map(|score| &score.metrics)))
             .collect();
+        let names = trained.scores.iter().map(|(task, _)| task);
         let json = serde_json::json!({
             "out": args.out,
             "model": trained.manifest.id,
@@ -195,6 +196,7 @@ fn report(args: &Args, tasks: &[JobTask], trained: &Trained) -> Result<()> {
             "steps": trained.steps,
             "stopped": trained.stop,
             "tasks": metrics,
+            "pair_similarity_shares": names.zip(&trained.pair_shares).collect::<BTreeMap<_, _>>(),
             "baselines": baselines::summaries(tasks, &baselines),
         });
         return output::json(&json);
@@ -218,6 +220,15 @@ fn report(args: &Args, tasks: &[JobTask], trained: &Trained) -> Result<()> {
         let metrics = score.metrics.iter().map(|(name, value)| format!("{name} {value:.4}"));
         let metrics = metrics.collect::<Vec<_>>().join("  ");
         writeln!(text, "{task}: dev {metrics}")?;
+    }
+    for ((task, _), share) in trained.scores.iter().zip(&trained.pair_shares) {
+        if let Some(share) = share {
+            writeln!(
+                text,
+                "{task}: {:.0} % of each answer is how alike its pairs are",
+                share * 100.0
+            )?;
+        }
     }
     text += &baselines::lines(tasks, &baselines);
     for warning in baselines::warnings(tasks, &baselines, trained) {

@@ -179,8 +179,10 @@ impl Experiment<'_> {
         let head = Head { calibration, ..head.head(objective.scaling) };
         let predictor = predictor.with_head(head);
         let vectors = vectors(self.scored(cell))?;
-        let predictions: Vec<Prediction> =
-            vectors.iter().map(|vector| predictor.answer([vector.as_slice()], false)).collect();
+        let predictions: Vec<Prediction> = vectors
+            .iter()
+            .map(|vector| predictor.answer([vector.as_slice()], &[], false))
+            .collect();
         let answers = cell.method.answers();
         let results =
             answers.iter().map(|answer| self.result(cell, answer, &predictor, &predictions));

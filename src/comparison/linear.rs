@@ -117,7 +117,7 @@ mod tests {
             fit(&vectors, &labels, 2, &objective, 0.1).expect("fitted").head(objective.scaling);
         let kind = Kind::Classification { labels: vec!["a".to_owned(), "b".to_owned()] };
         let right = vectors.iter().zip(&labels).filter(|(vector, label)| {
-            head.output(&kind, &head.logits(vector)).best_label()
+            head.output(&kind, &head.logits(vector, &[])).best_label()
                 == match label {
                     Target::Label(label) => Some(*label),
                     Target::Value(_) => None,
@@ -130,7 +130,7 @@ mod tests {
         let head = fit(&vectors, &values, 1, &objective, 0.01).expect("fitted");
         let head = head.head(objective.scaling);
         let kind = Kind::Regression { min: None, max: None };
-        let found = head.output(&kind, &head.logits(&[0.5, -0.5]));
+        let found = head.output(&kind, &head.logits(&[0.5, -0.5], &[]));
         let crate::task::Output::Value(found) = found else { panic!("{found:?}") };
         assert!((found - 7.0).abs() < 0.05, "{found}");
     }

@@ -52,15 +52,15 @@ pub fn check_texts(data: &Dataset, task: &Task) -> Vec<Warning> {
         texts: contradictory.len(),
         examples: contradictory.iter().map(Vec::len).sum(),
         first: Contradiction {
-            examples: examples.map(|at| at + 1),
+            spots: examples.map(|at| data.spot(at)),
             answers: examples.map(|at| answer(target(at), task)),
         },
     });
     let duplicates = same.first().map(|group| Warning::Duplicates {
         path: data.path.clone(),
         examples: same.iter().map(|group| group.len() - 1).sum(),
-        example: group[1] + 1,
-        of: group[0] + 1,
+        example: data.spot(group[1]),
+        of: data.spot(group[0]),
     });
     contradictions.into_iter().chain(duplicates).collect()
 }
@@ -87,21 +87,20 @@ fn check_dev(dev: &Dataset, task: &Task) -> Option<Warning> {
     }
 }
 
-/// Texts that a tokenizer knows less than half of. `unknown` gives of each example, in order, how
-/// many tokens are unknown and how many there are.
+/// Texts that a tokenizer knows less than half of: `unknown` tells it of each example, in order.
 pub fn check_vocabulary(
-    path: &str,
-    unknown: impl IntoIterator<Item = (usize, usize)>,
+    data: &Dataset,
+    unknown: impl IntoIterator<Item = bool>,
 ) -> Option<Warning> {
     let (mut examples, mut checked, mut first) = (0, 0, None);
-    for (unknown, tokens) in unknown {
+    for is_unknown in unknown {
         checked += 1;
-        if 2 * unknown > tokens {
+        if is_unknown {
             examples += 1;
-            first = first.or(Some(checked));
+            first = first.or(Some(data.spot(checked - 1)));
         }
     }
-    let path = path.to_owned();
+    let path = data.path.clone();
     let warning = first.map(|first| Warning::UnknownTokens { path, examples, checked, first });
     warning.filter(|_| is_worth_it(examples, checked))
 }
@@ -158,9 +157,8 @@ mod tests {
     }
 
     fn dataset(rows: &[(&str, Target)]) -> Dataset {
-        let labeled = rows.iter().map(|(text, target)| LabeledExample {
-            example: Example { values: vec![(*text).to_owned()] },
-            target: *target,
+        let labeled = rows.iter().map(|(text, target)| {
+            LabeledExample::new(Example { values: vec![(*text).to_owned()] }, *target)
         });
         Dataset { path: "data.csv".to_owned(), examples: labeled.collect() }
     }
@@ -225,16 +223,17 @@ mod tests {
 
     #[test]
     fn unknown_and_cut_texts_are_counted() {
-        let unknown = [(0, 5), (3, 5), (1, 2), (2, 2), (0, 0)];
-        let found = check_vocabulary("a.csv", unknown).expect("two of five");
+        let unknown = [false, true, false, true, false];
+        let nowhere = Dataset { path: "a.csv".to_owned(), examples: Vec::new() };
+        let found = check_vocabulary(&nowhere, unknown).expect("two of five");
         assert_eq!(
             found.to_string(),
             "a.csv: in 2 of 5 examples (40.0 %), more than half of the tokens are unknown to the \
              encoder's tokenizer, example 2 first; take an encoder for their language"
         );
-        assert_eq!(check_vocabulary("a.csv", [(0, 5)]), None);
-        let rare = std::iter::repeat_n((0, 1), 200).chain([(1, 1)]);
-        assert_eq!(check_vocabulary("a.csv", rare), None, "one of 201 is not worth it");
+        assert_eq!(check_vocabulary(&nowhere, [false]), None);
+        let rare = std::iter::repeat_n(false, 200).chain([true]);
+        assert_eq!(check_vocabulary(&nowhere, rare), None, "one of 201 is not worth it");
         let found = check_truncated("a.csv", &[true, false, true, false]).expect("half");
         assert!(found.to_string().starts_with("a.csv: 2 of 4 examples (50.0 %) are cut"));
         assert_eq!(check_truncated("a.csv", &[false; 4]), None);

@@ -108,9 +108,8 @@ mod tests {
     use crate::{dataset::LabeledExample, task::Example};
 
     fn dataset(targets: impl IntoIterator<Item = Target>) -> Dataset {
-        let examples = targets.into_iter().enumerate().map(|(at, target)| LabeledExample {
-            example: Example { values: vec![at.to_string()] },
-            target,
+        let examples = targets.into_iter().enumerate().map(|(at, target)| {
+            LabeledExample::new(Example { values: vec![at.to_string()] }, target)
         });
         Dataset { path: "train.csv".to_owned(), examples: examples.collect() }
     }

@@ -62,7 +62,11 @@ pub fn read_labelled(
     }
     let names: Vec<String> = origins.iter().map(Origin::name).collect();
     let path = names.join(", ");
-    let Collected { faults, examples, mut notes, .. } = collected;
+    let Collected { faults, mut examples, mut notes, .. } = collected;
+    if origins.len() > 1 {
+        // Of which file, a line does not say.
+        examples.iter_mut().for_each(|labeled| labeled.line = None);
+    }
     notes.extend(faults.note());
     if examples.is_empty() {
         return Err(DatasetError::Empty { path });
@@ -204,7 +208,7 @@ pub(super) fn read_row(
         read_target(found, &task.task.kind).map_err(|message| fault(&columns.target.name, message));
     let example = read_example(row, reader, columns, task, fault);
     match (target, example) {
-        (Ok(target), Some(example)) => Ok(LabeledExample { example, target }),
+        (Ok(target), Some(example)) => Ok(LabeledExample { example, target, line: Some(row.line) }),
         _ => Err(FaultyRow { faults, takes_others: false }),
     }
 }

@@ -8,6 +8,7 @@ mod fingerprint;
 mod labelled;
 mod labels;
 mod overlap;
+mod spot;
 mod target;
 mod text;
 mod warnings;
@@ -34,6 +35,7 @@ pub use self::{
     labelled::{Labelled, Reading, read_file, read_labelled},
     labels::check_labels,
     overlap::{Shared, check_overlap, drop_overlap, overlap},
+    spot::Spot,
     text::{Split, TextLimits, Texts, read_texts, split_held_back},
     warnings::{Contradiction, Warning},
     write::write_csv,
@@ -44,6 +46,16 @@ pub use self::{
 pub struct LabeledExample {
     pub example: Example,
     pub target: Target,
+    /// The line of its file on which it begins, from 1, or its row of Parquet; `None` where that alone
+    /// would not say where it is.
+    pub line: Option<u64>,
+}
+
+impl LabeledExample {
+    /// An example that stands in no file.
+    pub fn new(example: Example, target: Target) -> Self {
+        Self { example, target, line: None }
+    }
 }
 
 /// The examples of one file, in its order.
@@ -63,7 +75,7 @@ impl Dataset {
     /// A hash of all examples and answers in their order; the path counts nothing.
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        for LabeledExample { example, target } in &self.examples {
+        for LabeledExample { example, target, .. } in &self.examples {
             for value in &example.values {
                 hash.update((value.len() as u64).to_le_bytes());
                 hash.update(value.as_bytes());

@@ -43,10 +43,9 @@ pub fn check_overlap(train: &Dataset, dev: &Dataset) -> Result<(), DatasetError>
         return Ok(());
     }
     let shown = shared.iter().take(SHOWN).map(|shared| {
-        // Counted from 1, without the header.
-        let (dev_number, train_number) = (shared.dev + 1, shared.train + 1);
+        let (own, other) = (dev.spot(shared.dev), train.spot(shared.train));
         let quote = quoted(&dev.examples[shared.dev]);
-        format!("example {dev_number} is example {train_number} there: {quote}")
+        format!("{own} is {other} there: {quote}")
     });
     Err(DatasetError::Overlap {
         train: train.path.clone(),
@@ -89,9 +88,9 @@ mod tests {
     use crate::task::{Example, Target};
 
     fn dataset(path: &str, examples: &[[&str; 2]]) -> Dataset {
-        let labeled = examples.iter().enumerate().map(|(at, values)| LabeledExample {
-            example: Example { values: values.map(str::to_owned).to_vec() },
-            target: Target::Label(at),
+        let labeled = examples.iter().enumerate().map(|(at, values)| {
+            let values = values.map(str::to_owned).to_vec();
+            LabeledExample::new(Example { values }, Target::Label(at))
         });
         Dataset { path: path.to_owned(), examples: labeled.collect() }
     }

@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::Spot;
+
 /// Something that is allowed and most likely a mistake, or a result that is not worth its cost.
-/// Examples are counted from 1, without the header.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 pub enum Warning {
@@ -19,13 +20,13 @@ pub enum Warning {
         first: Contradiction,
     },
     /// Examples that repeat the text and the answer of an earlier one.
-    Duplicates { path: String, examples: usize, example: usize, of: usize },
+    Duplicates { path: String, examples: usize, example: Spot, of: Spot },
     /// A development set that is too small to fit anything on.
     SmallDev { path: String, examples: usize, needed: usize },
     /// A development set in which all examples have the same answer.
     OneAnswerDev { path: String, answer: String },
     /// Texts that the encoder's tokenizer knows less than half of.
-    UnknownTokens { path: String, examples: usize, checked: usize, first: usize },
+    UnknownTokens { path: String, examples: usize, checked: usize, first: Spot },
     /// Texts that are cut to the task's maximum length.
     Truncated { path: String, examples: usize, checked: usize },
     /// Labels that occur and are never the answer.
@@ -37,7 +38,7 @@ pub enum Warning {
 /// Two examples with the same text, and their answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Contradiction {
-    pub examples: [usize; 2],
+    pub spots: [Spot; 2],
     pub answers: [String; 2],
 }
 
@@ -48,21 +49,20 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Contradictions { path, texts, examples, first } => {
-                let [one, other] = first.examples;
+                let [one, other] = first.spots;
                 let [answer, other_answer] = &first.answers;
                 let texts = counted(*texts, "text has", "texts have");
                 write!(
                     f,
-                    "{path}: {texts} more than one answer ({examples} examples): example {one} is \
-                     {answer}, example {other} is {other_answer}; decide which is right, or remove \
-                     them"
+                    "{path}: {texts} more than one answer ({examples} examples): {one} is {answer}, \
+                     {other} is {other_answer}; decide which is right, or remove them"
                 )
             }
             Self::Duplicates { path, examples, example, of } => {
                 let examples = counted(*examples, "example repeats", "examples repeat");
                 write!(
                     f,
-                    "{path}: {examples} an earlier one (example {example} is example {of}), which \
+                    "{path}: {examples} an earlier one ({example} is {of}), which \
                      then counts more than once"
                 )
             }
@@ -80,7 +80,7 @@ impl fmt::Display for Warning {
             Self::UnknownTokens { path, examples, checked, first } => write!(
                 f,
                 "{path}: in {}, more than half of the tokens are unknown to the encoder's \
-                 tokenizer, example {first} first; take an encoder for their language",
+                 tokenizer, {first} first; take an encoder for their language",
                 share(*examples, *checked)
             ),
             Self::Truncated { path, examples, checked } => write!(

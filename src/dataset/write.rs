@@ -10,7 +10,7 @@ pub fn write_csv(path: &Path, file: &TaskFile, data: &Dataset) -> std::io::Resul
     let mut writer = csv::Writer::from_path(path)?;
     let target = &file.target_column.0;
     writer.write_record(file.field_columns.iter().chain([target]))?;
-    for LabeledExample { example, target } in &data.examples {
+    for LabeledExample { example, target, .. } in &data.examples {
         let target = match target {
             Target::Label(label) => file.labels()[*label].clone(),
             Target::Value(value) => value.to_string(),

@@ -11,6 +11,14 @@ pub struct Threshold {
     pub value: f32,
 }
 
+impl Threshold {
+    /// The label of two that these probabilities are decided for, by its index.
+    pub fn decide(self, probabilities: &[f32]) -> Option<usize> {
+        let probability = *probabilities.get(self.positive)?;
+        Some(if probability >= self.value { self.positive } else { 1 - self.positive })
+    }
+}
+
 /// How good a decision is.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Decision {

@@ -5,11 +5,16 @@ use std::collections::HashMap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+mod pair_similarity;
+
 use super::calibration::Calibration;
 use crate::{
-    task::{Kind, Output},
+    prompt::InferenceMode,
+    task::{Example, Kind, Output, Task},
     weights::Array,
 };
+
+pub use pair_similarity::PairSimilarity;
 
 /// The key under which a head file holds its settings.
 const SETTINGS: &str = "dynamar.head";
@@ -66,6 +71,10 @@ pub struct Head {
     pub scaling: Scaling,
     /// Classification alone.
     pub calibration: Calibration,
+    /// Of tasks that compare fields, if it was trained with it.
+    pub pair_similarity: Option<PairSimilarity>,
+    /// Which templates answer by default, where training chose it: before what the task file says.
+    pub inference: Option<InferenceMode>,
 }
 
 /// What a head file holds besides its layers.
@@ -80,6 +89,11 @@ struct Settings {
     /// Of the layer norm, where the first layer is followed by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epsilon: Option<f32>,
+    /// Whose map is a layer of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pair_similarity: Option<pair_similarity::Description>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inference: Option<InferenceMode>,
 }
 
 /// Why a head file cannot be used.
@@ -95,6 +109,12 @@ pub enum HeadError {
     NotFinite,
     #[error("the head's calibration does not fit a task with {outputs} labels")]
     Calibration { outputs: usize },
+    #[error("the head compares the field {0:?}, which the task does not have")]
+    Field(String),
+    #[error("the head compares more than the task's fields make")]
+    Pairs,
+    #[error("the head compares by similarities of version {0}, which this program does not know")]
+    Similarities(u32),
 }
 
 impl Layer {
@@ -118,16 +138,31 @@ impl Head {
             let data = vec![0.0; shape.iter().product()];
             Array { shape, data }
         };
-        let output = Layer { weight: zeros(vec![hidden, outputs]), bias: zeros(vec![outputs]) };
-        Self { dense: None, output, scaling: Scaling::IDENTITY, calibration: Calibration::NONE }
+        Self::linear(
+            Layer { weight: zeros(vec![hidden, outputs]), bias: zeros(vec![outputs]) },
+            Scaling::IDENTITY,
+        )
     }
 
-    /// The head's raw outputs for one mask vector.
-    pub fn logits(&self, mask_vector: &[f32]) -> Vec<f32> {
-        match &self.dense {
+    /// A head of one layer, not calibrated.
+    pub fn linear(output: Layer, scaling: Scaling) -> Self {
+        let calibration = Calibration::NONE;
+        Self { dense: None, output, scaling, calibration, pair_similarity: None, inference: None }
+    }
+
+    /// The head's raw outputs for one mask vector and the [`offsets`](Self::offsets) of its example.
+    pub fn logits(&self, mask_vector: &[f32], offsets: &[f32]) -> Vec<f32> {
+        let mut logits = match &self.dense {
             None => self.output.apply(mask_vector),
             Some(dense) => self.output.apply(&dense.apply(mask_vector)),
-        }
+        };
+        logits.iter_mut().zip(offsets).for_each(|(logit, offset)| *logit += offset);
+        logits
+    }
+
+    /// What is added to the outputs for an example, whatever its template; empty for nothing.
+    pub fn offsets(&self, example: &Example) -> Vec<f32> {
+        self.pair_similarity.as_ref().map_or_else(Vec::new, |pairs| pairs.outputs(example))
     }
 
     /// Probabilities for the logits of one mask vector, or a value in the target's unit and inside
@@ -162,6 +197,8 @@ impl Head {
                 Activation::Tanh => None,
                 Activation::GeluNorm { epsilon, .. } => Some(*epsilon),
             }),
+            pair_similarity: self.pair_similarity.as_ref().map(PairSimilarity::description),
+            inference: self.inference,
         };
         let settings = serde_json::to_string(&settings)
             .map_err(|error| HeadError::Format(error.to_string()))?;
@@ -176,8 +213,9 @@ impl Head {
         safetensors::serialize(views, Some(metadata)).map_err(format)
     }
 
-    /// Reads a head for vectors of `hidden` numbers and a task with `outputs` outputs.
-    pub fn from_bytes(bytes: &[u8], hidden: usize, outputs: usize) -> Result<Self, HeadError> {
+    /// Reads a head for vectors of `hidden` numbers and a task.
+    pub fn from_bytes(bytes: &[u8], hidden: usize, task: &Task) -> Result<Self, HeadError> {
+        let outputs = task.kind.outputs();
         let format = |error: safetensors::SafeTensorError| HeadError::Format(error.to_string());
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
         let settings = metadata.metadata().as_ref().and_then(|map| map.get(SETTINGS));
@@ -187,12 +225,20 @@ impl Head {
         let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
         let has_dense = tensors.tensor("dense.weight").is_ok();
         let dense = has_dense.then(|| dense(&tensors, hidden, settings.epsilon)).transpose()?;
-        let Settings { mean, standard_deviation, calibration, .. } = settings;
+        let Settings { mean, standard_deviation, calibration, pair_similarity, inference, .. } =
+            settings;
+        let pair_similarity = pair_similarity.map(|description| {
+            let similarities = description.similarities();
+            let map = layer(&tensors, "pair_similarity", similarities, outputs)?;
+            description.bind(&task.fields, map)
+        });
         let head = Self {
             dense,
             output: layer(&tensors, "output", hidden, outputs)?,
             scaling: Scaling { mean, standard_deviation },
             calibration: calibration.unwrap_or(Calibration::NONE),
+            pair_similarity: pair_similarity.transpose()?,
+            inference,
         };
         if !head.calibration.fits(outputs) {
             return Err(HeadError::Calibration { outputs });
@@ -208,6 +254,10 @@ impl Head {
             if let Activation::GeluNorm { weight, bias, .. } = &dense.activation {
                 pairs.push(("dense.norm", weight, bias));
             }
+        }
+        if let Some(pair_similarity) = &self.pair_similarity {
+            let Layer { weight, bias } = pair_similarity.layer();
+            pairs.push(("pair_similarity", weight, bias));
         }
         let arrays = pairs.into_iter().flat_map(|(name, weight, bias)| {
             [(format!("{name}.weight"), weight), (format!("{name}.bias"), bias)]

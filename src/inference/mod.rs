@@ -12,7 +12,7 @@ mod predictor;
 pub use calibration::Calibration;
 pub use device::{Chosen, CudaDevice, CudaLack, CudaRefused, Device, Wish};
 pub use encoder::{Encoder, EncoderError, EncoderSource, Runtime};
-pub use head::{Activation, Dense, Head, HeadError, Layer, Scaling};
+pub use head::{Activation, Dense, Head, HeadError, Layer, PairSimilarity, Scaling};
 pub use model::{LoadError, Model, ServedTask, language_head, load_tokenizer};
 pub use onnx_runtime::RuntimeNotFound;
 pub use predictor::{

@@ -138,8 +138,8 @@ fn load_task(
         let (found, expected) = (file.task.name, entry.name.clone());
         return Err(LoadError::TaskName { path, found, expected });
     }
-    let (hidden, outputs) = (architecture.hidden_size, file.task.kind.outputs());
-    let head = Head::from_bytes(&checkpoint.read(&entry.head)?, hidden, outputs)
+    let head = checkpoint.read(&entry.head)?;
+    let head = Head::from_bytes(&head, architecture.hidden_size, &file.task)
         .map_err(|source| LoadError::Head { path: name(&entry.head), source })?;
     let report = serde_json::from_slice(&checkpoint.read(&entry.report)?)
         .map_err(|source| LoadError::Report { path: name(&entry.report), source })?;

@@ -42,7 +42,7 @@ pub enum PredictError {
 /// Which templates are to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateChoice {
-    /// As the task file says.
+    /// As training chose or the task file says.
     Default,
     /// The canonical template, or the one named.
     Single(Option<String>),
@@ -116,15 +116,20 @@ impl TaskPredictor {
         let Some(positive) = self.file.positive else {
             return Some(best).filter(|&best| asked.is_none_or(|least| all[best] >= least));
         };
-        let Some(threshold) = asked.or(self.decision_threshold()) else { return Some(best) };
-        Some(if all[positive] >= threshold { positive } else { 1 - positive })
+        let Some(value) = asked.or(self.decision_threshold()) else { return Some(best) };
+        Threshold { positive, value }.decide(all)
+    }
+
+    /// Which templates answer when nobody says.
+    pub fn inference(&self) -> InferenceMode {
+        self.head.inference.or(self.file.prompts.inference).unwrap_or_default()
     }
 
     /// Indices of the chosen templates; never empty.
     pub fn select(&self, choice: &TemplateChoice) -> Result<Vec<usize>, SelectionError> {
         let prompts = &self.file.prompts;
         let single = || vec![prompts.canonical];
-        match (choice, prompts.inference) {
+        match (choice, self.inference()) {
             (TemplateChoice::Single(None), _)
             | (TemplateChoice::Default, InferenceMode::Single) => Ok(single()),
             (TemplateChoice::Default, InferenceMode::Ensemble) => Ok(prompts.pool.clone()),
@@ -160,14 +165,16 @@ impl TaskPredictor {
         Ok(prompts)
     }
 
-    /// The prediction from the mask vectors of one example's prompts, one for each template.
+    /// The prediction from the mask vectors of one example's prompts, one for each template, and
+    /// what its head adds for the example ([`Head::offsets`]).
     pub fn answer<'v>(
         &self,
         mask_vectors: impl IntoIterator<Item = &'v [f32]>,
+        offsets: &[f32],
         truncated: bool,
     ) -> Prediction {
         let logits: Vec<Vec<f32>> =
-            mask_vectors.into_iter().map(|vector| self.head.logits(vector)).collect();
+            mask_vectors.into_iter().map(|vector| self.head.logits(vector, offsets)).collect();
         self.conclude(&logits, truncated)
     }
 
@@ -245,11 +252,12 @@ pub fn predict_each(
         let prompts = task.prompts(examples, &templates)?;
         let vectors = encode_all(encoder, &prompts)?;
         let of_each = prompts.chunks(templates.len()).zip(vectors.chunks(templates.len()));
-        for (prompts, vectors) in of_each {
+        for (example, (prompts, vectors)) in examples.iter().zip(of_each) {
+            let offsets = task.head.offsets(example);
             for (answers, choice) in answers.iter_mut().zip(&choices) {
                 let truncated = choice.iter().any(|&at| prompts[at].truncated);
                 let vectors = choice.iter().map(|&at| vectors[at].as_slice());
-                answers.push(task.answer(vectors, truncated));
+                answers.push(task.answer(vectors, &offsets, truncated));
             }
         }
     }

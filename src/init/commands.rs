@@ -25,8 +25,12 @@ pub fn commands(plan: &Plan, input: &Path, out: &Path, encoder: &Path) -> Comman
     let (task, encoder) = (quoted(&out.join(output::TASK_FILE)), quoted(encoder));
     let part = |part: Part| quoted(&out.join(output::split_file(part)));
     let model = format!("{MODELS}/{}", plan.name);
-    let (data, test) = match &plan.split {
-        None => (format!("--train {}", quoted(input)), LABELLED_ROWS.to_owned()),
+    let train = match &plan.split {
+        None => quoted(input),
+        Some(_) => part(Part::Train),
+    };
+    let (dev, test) = match &plan.split {
+        None => (String::new(), LABELLED_ROWS.to_owned()),
         Some(split) => {
             let dev = match split.size(Part::Dev) {
                 0 => String::new(),
@@ -36,13 +40,18 @@ pub fn commands(plan: &Plan, input: &Path, out: &Path, encoder: &Path) -> Comman
                 0 => LABELLED_ROWS.to_owned(),
                 _ => part(Part::Test),
             };
-            (format!("--train {}{dev}", part(Part::Train)), test)
+            (dev, test)
         }
     };
     let name = &plan.name;
     Commands {
-        train: format!("dynamar train --task {task} {data} --encoder {encoder} --out {model}"),
-        evaluate: format!("dynamar evaluate --model {model} --task {name} --data {test}"),
+        train: format!(
+            "dynamar train --task {task} --train {train}{dev} --encoder {encoder} --out {model}"
+        ),
+        // With the training rows for what a bag of words gets.
+        evaluate: format!(
+            "dynamar evaluate --model {model} --task {name} --data {test} --train {train}"
+        ),
         serve: format!("dynamar serve --models {MODELS}"),
     }
 }

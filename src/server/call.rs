@@ -99,8 +99,16 @@ struct TaskPrompts {
     pass: usize,
     /// Their places in it, example by example, one for each template.
     places: Vec<usize>,
-    /// For each example, whether field text was cut.
-    truncated: Vec<bool>,
+    /// What the answer of each example takes besides its mask vectors.
+    rest: Vec<Rest>,
+}
+
+/// What an answer takes besides mask vectors.
+struct Rest {
+    /// What the head adds to its outputs.
+    offsets: Vec<f32>,
+    /// Whether field text was cut.
+    truncated: bool,
 }
 
 impl TaskPrompts {
@@ -166,15 +174,18 @@ fn place(
 ) -> Result<TaskPrompts, CallError> {
     let TaskQuestion { route, examples, templates } = question;
     let mut places = Vec::with_capacity(examples.len() * templates.len());
-    let mut truncated = vec![false; examples.len()];
-    for (example, truncated) in examples.iter().zip(&mut truncated) {
+    let mut rest = Vec::with_capacity(examples.len());
+    let predictor = &route.task.predictor;
+    for example in &examples {
+        let mut truncated = false;
         for &template in &templates {
-            let prompt = route.task.predictor.prompt(example, template)?;
-            *truncated |= prompt.truncated;
+            let prompt = predictor.prompt(example, template)?;
+            truncated |= prompt.truncated;
             places.push(prompts.insert(prompt)?);
         }
+        rest.push(Rest { offsets: predictor.head.offsets(example), truncated });
     }
-    Ok(TaskPrompts { route, pass, places, truncated })
+    Ok(TaskPrompts { route, pass, places, rest })
 }
 
 /// Hands the prompts to their batchers. After an error, those that are not taken in yet can be
@@ -210,11 +221,11 @@ fn cost(passes: &[Vec<Encoded>]) -> Cost {
 fn apply_heads(tasks: Vec<TaskPrompts>, passes: &[Vec<Encoded>]) -> Vec<TaskAnswer> {
     let answer = |task: TaskPrompts| {
         let encoded = &passes[task.pass];
-        let templates = task.places.len() / task.truncated.len();
-        let of_examples = task.places.chunks(templates).zip(task.truncated);
-        let predictions = of_examples.map(|(places, truncated)| {
+        let templates = task.places.len() / task.rest.len();
+        let of_examples = task.places.chunks(templates).zip(task.rest);
+        let predictions = of_examples.map(|(places, rest)| {
             let vectors = places.iter().map(|&place| &*encoded[place].mask_vector);
-            task.route.task.predictor.answer(vectors, truncated)
+            task.route.task.predictor.answer(vectors, &rest.offsets, rest.truncated)
         });
         let predictions = predictions.collect();
         TaskAnswer { route: task.route, predictions }

@@ -158,13 +158,16 @@ async fn predict(route: &Route) -> Result<(), String> {
     let predictor = &route.task.predictor;
     let templates =
         predictor.select(&TemplateChoice::Single(None)).map_err(|error| error.to_string())?;
+    let sample = registry::sample(&route.task);
+    let offsets = predictor.head.offsets(&sample);
     let mut vectors = Vec::with_capacity(templates.len());
     for template in templates {
-        let prompt = predictor.prompt(&registry::sample(&route.task), template);
+        let prompt = predictor.prompt(&sample, template);
         let encoded = route.batcher.probe(prompt.map_err(|error| error.to_string())?).await;
         vectors.push(encoded.map_err(|error| error.to_string())?.mask_vector);
     }
-    match predictor.answer(vectors.iter().map(|vector| &**vector), false).output.is_finite() {
+    let vectors = vectors.iter().map(|vector| &**vector);
+    match predictor.answer(vectors, &offsets, false).output.is_finite() {
         true => Ok(()),
         false => Err("its output is not a number".to_owned()),
     }

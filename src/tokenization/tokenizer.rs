@@ -5,7 +5,7 @@ use std::path::Path;
 use tokenizers::Tokenizer;
 
 use super::demands;
-use crate::panics::catch_panic;
+use crate::{panics::catch_panic, task::Example};
 
 /// The mask token's text in the tokenizers of the BERT and RoBERTa families.
 const MASK_TOKENS: [&str; 2] = ["[MASK]", "<mask>"];
@@ -88,12 +88,18 @@ impl PromptTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// How many tokens of a text the vocabulary lacks, and how many tokens it has in all. A tokenizer
-    /// of bytes lacks none.
-    pub fn count_unknown(&self, text: &str) -> Result<(usize, usize), TokenizerError> {
-        let unknown = UNKNOWN_TOKENS.iter().find_map(|token| self.tokenizer.token_to_id(token));
-        let ids = self.ids(text)?;
-        Ok((ids.iter().filter(|id| Some(**id) == unknown).count(), ids.len()))
+    /// Whether the vocabulary lacks more than half of the tokens of an example's texts. A tokenizer of
+    /// bytes lacks none.
+    pub fn is_mostly_unknown(&self, example: &Example) -> Result<bool, TokenizerError> {
+        let token = UNKNOWN_TOKENS.iter().find_map(|token| self.tokenizer.token_to_id(token));
+        let Some(token) = token else { return Ok(false) };
+        let (mut unknown, mut all) = (0, 0);
+        for text in &example.values {
+            let ids = self.ids(text)?;
+            unknown += ids.iter().filter(|id| **id == token).count();
+            all += ids.len();
+        }
+        Ok(2 * unknown > all)
     }
 
     /// The number of tokens of a text, without special tokens.

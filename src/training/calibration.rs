@@ -117,11 +117,13 @@ impl Fit {
         let templates = predictor
             .select(&TemplateChoice::Default)
             .map_err(|error| TrainingError::Settings(error.to_string()))?;
-        let prompts = predictor.prompts(&dev.inputs(), &templates)?;
-        let vectors = encode_all(encoder, &prompts)?;
-        let logits = vectors
-            .chunks(templates.len())
-            .map(|vectors| vectors.iter().map(|vector| predictor.head.logits(vector)).collect());
+        let inputs = dev.inputs();
+        let vectors = encode_all(encoder, &predictor.prompts(&inputs, &templates)?)?;
+        let head = &predictor.head;
+        let logits = vectors.chunks(templates.len()).zip(&inputs).map(|(vectors, input)| {
+            let offsets = head.offsets(input);
+            vectors.iter().map(|vector| head.logits(vector, &offsets)).collect()
+        });
         let gold: Vec<usize> = dev.targets().iter().filter_map(Target::label).collect();
         let weights = predictor.file.priors.as_deref().map(|priors| importance(priors, &gold));
         let count = |label: usize| gold.iter().filter(|gold| **gold == label).count();

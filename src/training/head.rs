@@ -9,7 +9,7 @@ use super::{
     transform::Transform,
 };
 use crate::{
-    inference::{Activation, Calibration, Head, Layer, Scaling},
+    inference::{Activation, Head, Layer, Scaling},
     weights::Array,
 };
 
@@ -162,7 +162,7 @@ impl TrainableHead {
             }
         };
         let output = layer(&self.output.parameters);
-        Head { dense, output, scaling, calibration: Calibration::NONE }
+        Head { dense, ..Head::linear(output, scaling) }
     }
 }
 

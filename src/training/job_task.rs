@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     dataset::Dataset,
     evaluation::Metric,
-    prompt::{ClassWeights, TaskFile},
+    prompt::{ClassWeights, InferenceMode, TaskFile},
 };
 
 /// One task of a job.
@@ -18,6 +18,8 @@ pub struct JobTask {
     pub class_weights: ClassWeights,
     /// The figure by which a step is kept.
     pub metric: Metric,
+    /// Which templates answer by default; `None` for what the task file says.
+    pub inference: Option<InferenceMode>,
 }
 
 impl JobTask {
@@ -25,7 +27,7 @@ impl JobTask {
     pub fn new(file: Arc<TaskFile>, path: String, train: Dataset, dev: Option<Dataset>) -> Self {
         let class_weights = file.class_weights.unwrap_or_default();
         let metric = Self::usual_metric(&file, &train);
-        Self { file, path, train, dev, class_weights, metric }
+        Self { file, path, train, dev, class_weights, metric, inference: None }
     }
 
     /// The metric that the task file names, or the one that says most about such data.

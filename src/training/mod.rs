@@ -12,6 +12,7 @@ mod masking;
 mod objective;
 mod ops;
 mod optimizer;
+mod pair_similarity;
 mod parameter;
 mod parity;
 pub mod pretrain;

@@ -30,7 +30,7 @@ use crate::{
     inference::{
         Encoder, EncoderSource, Head, Runtime, TaskPredictor, language_head, load_tokenizer,
     },
-    prompt::{ClassWeights, Sampling},
+    prompt::{ClassWeights, InferenceMode, Sampling},
     tokenization::Prompt,
     weights::{EncoderWeights, Precision},
 };
@@ -65,6 +65,8 @@ pub struct Trained {
     pub manifest: Manifest,
     /// For each task its name and, if it has a development set, its score on it.
     pub scores: Vec<(String, Option<Score>)>,
+    /// For each task the share of its comparison of pairs in an answer, if its head has one.
+    pub pair_shares: Vec<Option<f32>>,
     /// The step whose weights were kept, and how many there were.
     pub step: usize,
     pub steps: usize,
@@ -194,6 +196,8 @@ impl Job<'_> {
             identity.insert(format!("development set {}", at + 1), dev);
             let weights = task.class_weights.name().to_owned();
             identity.insert(format!("class weights {}", at + 1), weights);
+            let inference = task.inference.map_or("that of the task file", InferenceMode::name);
+            identity.insert(format!("inference {}", at + 1), inference.to_owned());
             identity.insert(format!("metric {}", at + 1), task.metric.name().to_owned());
         }
         identity
@@ -226,7 +230,7 @@ impl Job<'_> {
             Arc::clone(&task.file),
             tokenizer,
             architecture.max_positions,
-            Head::blank(hidden, outputs),
+            Head { inference: task.inference, ..Head::blank(hidden, outputs) },
             &task.path,
         )?)
     }
@@ -309,9 +313,10 @@ impl Job<'_> {
         }
         let provenance = Provenance::new(record::origin(self.encoder));
         let manifest = draft.publish(encoder, &from.tokenizer, provenance)?;
-        let Outcome { scores, step, steps, stop, .. } = outcome;
+        let Outcome { scores, pair_shares, step, steps, stop, .. } = outcome;
         let names = self.tasks.iter().map(|task| task.file.task.name.clone());
-        Ok(Trained { manifest, scores: names.zip(scores).collect(), step, steps, stop })
+        let scores = names.zip(scores).collect();
+        Ok(Trained { manifest, scores, pair_shares, step, steps, stop })
     }
 
     /// How good the heads are on the encoder as it is stored.

@@ -17,6 +17,9 @@ pub(super) fn report(job: &Job<'_>, task: usize, outcome: &Outcome) -> Report {
     let mut training = circumstances(job, task);
     training.insert("steps".to_owned(), outcome.steps.into());
     training.insert("best_step".to_owned(), outcome.step.into());
+    if let Some(share) = outcome.pair_shares[task] {
+        training.insert("pair_similarity_share".to_owned(), share.into());
+    }
     let score = outcome.scores[task].as_ref();
     Report {
         metrics: score.map(|score| score.metrics.clone()).unwrap_or_default(),
@@ -33,6 +36,9 @@ fn circumstances(job: &Job<'_>, task: usize) -> BTreeMap<String, Value> {
         told.insert("class_weights".to_owned(), job.tasks[task].class_weights.name().into());
     }
     told.insert("metric".to_owned(), job.tasks[task].metric.name().into());
+    let JobTask { file, inference, .. } = &job.tasks[task];
+    let inference = inference.or(file.prompts.inference).unwrap_or_default();
+    told.insert("inference".to_owned(), inference.name().into());
     if let Ok(Value::Object(settings)) = serde_json::to_value(job.settings) {
         told.extend(settings);
     }

@@ -107,7 +107,7 @@ pub fn shuffled(examples: usize, seed: u64, visit: u64) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prompt::{InferenceMode, Template};
+    use crate::prompt::Template;
 
     fn pool(sampling: Sampling) -> PromptPool {
         let template = |weight| Template {
@@ -124,7 +124,7 @@ mod tests {
             canonical: 0,
             pool: vec![0, 1, 3],
             sampling,
-            inference: InferenceMode::Single,
+            inference: None,
         }
     }
 

@@ -68,6 +68,8 @@ pub struct Settings {
     pub dropout: f32,
     /// Weight of the disagreement between two templates of an example; 0 for none.
     pub consistency: f64,
+    /// Whether the heads of tasks that compare fields also see how alike these are, in numbers.
+    pub pair_similarity: bool,
     /// Weight of the supervised contrastive loss on mask vectors; 0 for none.
     pub contrastive: f64,
     /// What the similarities of the contrastive loss are divided by.
@@ -102,6 +104,7 @@ impl Settings {
             max_gradient_norm: 1.0,
             dropout: 0.1,
             consistency: 0.0,
+            pair_similarity: false,
             contrastive: 0.0,
             contrastive_temperature: 0.1,
             score_every: None,

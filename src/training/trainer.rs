@@ -11,6 +11,7 @@ use super::{
     head::TrainableHead,
     learner::{Learner, Moment},
     objective::Objective,
+    pair_similarity::{self, SHARES, USUAL_SHARE, best_share, mixed},
     random::hash,
     sampling::{Draw, Sampler},
     saving::Saving,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     dataset::Dataset,
     evaluation::Metric,
-    inference::{Head, TaskPredictor},
+    inference::{Head, PairSimilarity, TaskPredictor},
     prompt::ClassWeights,
     task::Target,
     weights::EncoderWeights,
@@ -86,6 +87,8 @@ pub struct Outcome {
     pub weights: Option<EncoderWeights>,
     /// Of each task, with its calibration.
     pub heads: Vec<Head>,
+    /// Of each task whose head compares pairs, how much of an answer that is, from 0 to 1.
+    pub pair_shares: Vec<Option<f32>>,
     /// Of each task that has a development set, after the calibration.
     pub scores: Vec<Option<Score>>,
     /// The step after which it was like this, and how many were planned.
@@ -97,7 +100,7 @@ pub struct Outcome {
 
 /// A task to be trained.
 pub struct TrainerTask<'a> {
-    /// With whatever head: it is replaced.
+    /// With whatever head: it is replaced, but for which templates answer.
     pub predictor: &'a TaskPredictor,
     pub train: &'a Dataset,
     pub dev: Option<&'a Dataset>,
@@ -116,6 +119,8 @@ pub struct Trainer<'a> {
     dev: Vec<Option<&'a Dataset>>,
     metrics: Vec<Metric>,
     objectives: Vec<Objective>,
+    /// Of each task the part of its head that compares pairs.
+    pair_similarities: Vec<Option<PairSimilarity>>,
     learner: Learner,
     progress: Progress,
     /// The parameters' values at the best look at the development sets.
@@ -141,6 +146,7 @@ impl<'a> Trainer<'a> {
         let mut heads = Vec::new();
         let (mut predictors, mut train, mut dev) = (Vec::new(), Vec::new(), Vec::new());
         let (mut objectives, mut metrics) = (Vec::new(), Vec::new());
+        let mut pair_similarities = Vec::new();
         for task in tasks {
             let labels = task.predictor.file.labels().len();
             let objective =
@@ -149,6 +155,8 @@ impl<'a> Trainer<'a> {
             if !(scaling.mean.is_finite() && scaling.standard_deviation.is_finite()) {
                 return Err(TrainingError::Targets);
             }
+            let of_pairs = || pair_similarity::fit(task.predictor, task.train, &objective);
+            pair_similarities.push(settings.pair_similarity.then(of_pairs).flatten());
             objectives.push(objective);
             heads.push(task.head);
             predictors.push(task.predictor);
@@ -165,6 +173,7 @@ impl<'a> Trainer<'a> {
             dev,
             metrics,
             objectives,
+            pair_similarities,
             learner,
             progress,
             best: None,
@@ -311,20 +320,26 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// The predictor of a task with its head as it is now.
-    fn predictor(&self, task: usize) -> TaskPredictor {
+    /// The predictor of a task with its head as it is now, in which the comparison of pairs has this
+    /// share.
+    fn predictor(&self, task: usize, share: f32) -> TaskPredictor {
         let objective = &self.objectives[task];
         let priors = self.predictors[task].file.priors.as_deref();
         let calibration = objective.prior_calibration(priors);
         let head = self.learner.heads[task].head(objective.scaling);
-        self.predictors[task].with_head(Head { calibration, ..head })
+        let head = match &self.pair_similarities[task] {
+            Some(pairs) => mixed(head, pairs, share),
+            None => head,
+        };
+        let inference = self.predictors[task].head.inference;
+        self.predictors[task].with_head(Head { calibration, inference, ..head })
     }
 
     /// Scores the development sets and keeps what is best.
     fn look(&mut self, step: usize, observer: &mut dyn Observer) -> Result<(), TrainingError> {
         let mut scores = Vec::new();
         for task in 0..self.dev.len() {
-            let predictor = self.predictor(task);
+            let predictor = self.predictor(task, USUAL_SHARE);
             let encoder = self.learner.body.encoder();
             let metric = self.metrics[task];
             let score = |dev| score(encoder, &predictor, dev, metric);
@@ -361,9 +376,11 @@ impl<'a> Trainer<'a> {
             (step, scores) = (at, found);
         }
         self.best = None;
-        let mut heads = Vec::new();
+        let (mut heads, mut pair_shares) = (Vec::new(), Vec::new());
         for (task, score) in scores.iter_mut().enumerate() {
-            let mut predictor = self.predictor(task);
+            let share = self.best_share(task)?;
+            pair_shares.push(share);
+            let mut predictor = self.predictor(task, share.unwrap_or(USUAL_SHARE));
             let fits = self.settings.calibrate && !predictor.file.labels().is_empty();
             if let (Some(dev), true) = (self.dev[task], fits) {
                 let metric = self.metrics[task];
@@ -374,7 +391,18 @@ impl<'a> Trainer<'a> {
             heads.push(predictor.head);
         }
         let weights = self.learner.weights()?;
-        Ok((Outcome { weights, heads, scores, step, steps, stop }, self.learner.body))
+        let outcome = Outcome { weights, heads, pair_shares, scores, step, steps, stop };
+        Ok((outcome, self.learner.body))
+    }
+
+    /// The share of the comparison of pairs in a task's answers, if it has one.
+    fn best_share(&mut self, task: usize) -> Result<Option<f32>, TrainingError> {
+        if self.pair_similarities[task].is_none() {
+            return Ok(None);
+        }
+        let Some(dev) = self.dev[task] else { return Ok(Some(USUAL_SHARE)) };
+        let predictors = SHARES.map(|share| self.predictor(task, share));
+        best_share(self.learner.body.encoder(), &predictors, dev, self.metrics[task]).map(Some)
     }
 }
 

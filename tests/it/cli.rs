@@ -207,7 +207,8 @@ fn import_train_evaluate_and_inspect_go_together() {
     check(&["import", text(&tiny), "--out", encoder], 1, &["exists already", "--replace"]);
     let task = "models/tasks/review-intensity.toml";
     let train = ["train", "--task", task, "--train", data, "--dev", data, "--encoder", encoder];
-    let settings = ["--out", model, "--tune", "head", "--steps", "20", "--json"];
+    let settings =
+        ["--out", model, "--tune", "head", "--steps", "20", "--json", "--inference", "single"];
     check(&[&train[..], &settings].concat(), 1, &["data.csv", "--allow-overlap"]);
     let output = run(&[&train[..], &settings, &["--allow-overlap"]].concat());
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -149,9 +149,9 @@ fn what_is_most_likely_a_mistake_in_the_data_is_told_before_training() {
     let output = succeed(&[&files[..], &["--encoder", text(&encoder), "--steps", "1"]].concat());
     let stderr = String::from_utf8_lossy(&output.stderr);
     for sentence in [
-        "train.csv: 1 text has more than one answer (2 examples): example 1 is \"positive\", \
-         example 3 is \"negative\"",
-        "train.csv: 1 example repeats an earlier one (example 4 is example 2)",
+        "train.csv: 1 text has more than one answer (2 examples): line 2 is \"positive\", \
+         line 4 is \"negative\"",
+        "train.csv: 1 example repeats an earlier one (line 5 is line 3)",
         "dev.csv: every example is \"positive\"",
         "train.csv: in 1 of 6 examples (16.7 %), more than half of the tokens are unknown",
         "train.csv: 1 of 6 examples (16.7 %) are cut",

@@ -7,7 +7,9 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use dynamar::server::proto::{ClassifyRequest, Example, inference_client::InferenceClient};
+use dynamar::server::proto::{
+    ClassifyRequest, Example, LabelScore, inference_client::InferenceClient,
+};
 
 use crate::fixtures;
 
@@ -97,13 +99,73 @@ async fn a_file_of_ones_own_is_trained_on_and_served_by_the_printed_commands() {
     let [train, evaluate, serve] = commands[..] else { panic!("three commands: {told}") };
     succeed(home, &format!("dynamar {train} --steps 2"));
     let figures = succeed(home, &format!("dynamar {evaluate}"));
-    assert!(figures.contains("accuracy"), "{figures}");
-    let answer = answer(home, serve).await;
-    assert!(["1", "2", "3", "4", "5"].contains(&answer.as_str()), "{answer}");
+    assert!(figures.contains("accuracy") && figures.contains("bag of words"), "{figures}");
+    let answer =
+        answer(home, serve, "my-reviews-stars", &[("Review_Text", "Thing 7 is great.")]).await;
+    assert!(["1", "2", "3", "4", "5"].contains(&answer.label.as_str()), "{answer:?}");
 }
 
-/// The label that the server gives which this command starts.
-async fn answer(home: &Path, serve: &str) -> String {
+/// Two offers each, the same one where the model codes are the same.
+fn offers(from: usize, count: usize) -> String {
+    let nouns = ["camera", "printer", "screen", "phone"];
+    let mut text = "left_title,left_price,right_title,right_price,same\n".to_owned();
+    for at in from..from + count {
+        let (noun, is_same) = (nouns[at % 4], at % 3 == 0);
+        let (code, price) = (at * 37 % 9000 + 1000, at * 7 % 90 + 10);
+        let other = if is_same { code } else { code * 3 % 9000 + 1000 };
+        let (label, other_price) = if is_same { ("yes", price) } else { ("no", price + at % 5) };
+        text += &format!(
+            "Acme {noun} K{code},{price}.00,{noun} K{other} new,{other_price}.50,{label}\n"
+        );
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pairs_are_told_apart_by_their_codes_whoever_asks() {
+    let home = tempfile::tempdir().expect("a directory");
+    let home = home.path();
+    fs::write(home.join("offers.csv"), offers(0, 240)).expect("written");
+    fs::write(home.join("other.csv"), offers(500, 60)).expect("written");
+    let encoder = fixtures::encoder("bert-tiny");
+    let encoder = encoder.path().display().to_string();
+    succeed(home, &format!("dynamar init offers.csv --target same --out mine --encoder {encoder}"));
+    let train = format!(
+        "dynamar train --task mine/task.toml --train mine/train.csv --dev mine/dev.csv --encoder {encoder} \
+         --steps 4 --learning-rate 1e-5"
+    );
+    let told = run(home, &format!("{train} --out served/with"));
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.contains("chosen: pair-similarity on"), "{told}");
+    succeed(home, &format!("{train} --out without --pair-similarity off"));
+    let accuracy = |model: &str| {
+        let evaluate =
+            format!("dynamar evaluate --model {model} --task offers-same --data other.csv --json");
+        let found: serde_json::Value =
+            serde_json::from_str(&succeed(home, &evaluate)).expect("JSON");
+        found["accuracy"].as_f64().expect("a figure")
+    };
+    let found = [accuracy("served/with"), accuracy("without")];
+    assert!(found[0] > 0.95 && found[1] < 0.8, "{found:?}");
+    succeed(
+        home,
+        "dynamar predict --model served/with --task offers-same --in other.csv --out predicted.jsonl",
+    );
+    let predicted = fs::read_to_string(home.join("predicted.jsonl")).expect("written");
+    let first: serde_json::Value =
+        serde_json::from_str(predicted.lines().next().expect("a row")).expect("JSON");
+    let other = offers(500, 1);
+    let row: Vec<&str> = other.lines().nth(1).expect("a row").split(',').collect();
+    let fields = ["left_title", "left_price", "right_title", "right_price"];
+    let fields: Vec<(&str, &str)> = fields.into_iter().zip(row).collect();
+    let answer = answer(home, "serve --models served", "offers-same", &fields).await;
+    assert_eq!(first["label"], answer.label, "{first}");
+    let probability = first["probability"].as_f64().expect("a number");
+    assert!((probability - f64::from(answer.probability)).abs() < 1e-5, "{first} {answer:?}");
+}
+
+/// The best label that the server gives which this command starts.
+async fn answer(home: &Path, serve: &str, task: &str, fields: &[(&str, &str)]) -> LabelScore {
     let mut server = shell(home, &format!("exec dynamar {serve} --address 127.0.0.1:0"))
         .env("DYNAMAR_LOG__FORMAT", "json")
         .env("DYNAMAR_METRICS__ADDRESS", "")
@@ -117,13 +179,13 @@ async fn answer(home: &Path, serve: &str) -> String {
     let address = format!("http://{}", listening["address"].as_str().expect("an address"));
     lines.find(|line| line["message"] == "serving").expect("it serves");
     let mut client = InferenceClient::connect(address).await.expect("connected");
-    let fields = [("Review_Text".to_owned(), "Thing 7 is great.".to_owned())];
-    let examples = vec![Example { fields: fields.into() }];
-    let request = ClassifyRequest { task: "my-reviews-stars".to_owned(), examples, options: None };
+    let fields = fields.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    let examples = vec![Example { fields: fields.collect() }];
+    let request = ClassifyRequest { task: task.to_owned(), examples, options: None };
     let answer = client.classify(request).await;
     server.kill().expect("killed");
     server.wait().expect("ended");
-    answer.expect("answered").into_inner().results[0].labels[0].label.clone()
+    answer.expect("answered").into_inner().results[0].labels[0].clone()
 }
 
 #[test]

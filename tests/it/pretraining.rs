@@ -172,9 +172,9 @@ fn the_loss_falls_and_the_outcome_trains_label_words() {
 fn train_label_words(encoder: &Checkpoint, out: &Path) {
     let path = fixtures::root().join("models/tasks/review-polarity.toml");
     let file = Arc::new(TaskFile::read(&path).expect("a good file"));
-    let example = |word: &str, label| LabeledExample {
-        example: fixtures::example(&[&format!("The phone is {word}.")]),
-        target: Target::Label(label),
+    let example = |word: &str, label| {
+        let example = fixtures::example(&[&format!("The phone is {word}.")]);
+        LabeledExample::new(example, Target::Label(label))
     };
     let examples = [("awful", 0), ("poor", 0), ("great", 1), ("good", 1)]
         .map(|(word, label)| example(word, label))

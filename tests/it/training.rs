@@ -40,7 +40,7 @@ fn dataset(kind: &str) -> Dataset {
                     _ => Target::Value(2.0 * sign),
                 };
                 let example = fixtures::example(&[&format!("The {noun} is {word}.")]);
-                examples.push(LabeledExample { example, target });
+                examples.push(LabeledExample::new(example, target));
             }
         }
     }

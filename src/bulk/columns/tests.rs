@@ -12,7 +12,7 @@ fn layout(columns: &[&str], naming: &Naming, output: Format) -> Result<Layout, B
         .iter()
         .map(|name| Column { name: (*name).to_owned(), kind: ColumnKind::Text })
         .collect();
-    Layout::new("in.csv", Some(columns), &file, naming, output)
+    Layout::new("in.csv", Some(columns), &file, None, naming, output)
 }
 
 fn naming(fields: &[(&str, &str)], prefix: &str, scores: bool) -> Naming {
@@ -60,7 +60,7 @@ fn what_cannot_be_is_said_with_what_to_do() {
 fn where_each_row_says_its_columns_both_names_are_kept() {
     let file = TaskFile::parse(TASK, "task.toml").expect("a good task file");
     let of = |naming: &Naming| {
-        let layout = Layout::new("-", None, &file, naming, Format::Jsonl).expect("found");
+        let layout = Layout::new("-", None, &file, None, naming, Format::Jsonl).expect("found");
         layout.fields.into_iter().map(|field| (field.name, field.otherwise)).collect::<Vec<_>>()
     };
     let name = |name: &str| name.to_owned();
@@ -79,4 +79,12 @@ fn what_is_added_depends_on_the_task_and_its_names_on_the_prefix() {
     assert_eq!(names(&naming(&[], "p_", false)), expected);
     let scores = names(&naming(&[], "p_", true));
     assert_eq!(scores[2..4], ["p_probability_no", "p_probability_yes"]);
+    let file = TaskFile::parse(TASK, "task.toml").expect("a good task file");
+    let threshold = Threshold { positive: 1, value: 0.25 };
+    let layout =
+        Layout::new("-", None, &file, Some(threshold), &naming(&[], "", false), Format::Jsonl);
+    assert_eq!(
+        layout.expect("found").added[2],
+        ("decision".to_owned(), Added::Decision(threshold))
+    );
 }

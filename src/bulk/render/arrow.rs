@@ -34,7 +34,7 @@ pub fn output_schema(layout: &Layout, input: Option<&SchemaRef>) -> SchemaRef {
     };
     fields.extend(layout.added.iter().map(|(name, what)| {
         let kind = match what {
-            Added::Label | Added::Error => DataType::Utf8,
+            Added::Label | Added::Decision(_) | Added::Error => DataType::Utf8,
             Added::Probability | Added::Score(_) | Added::Uncertainty(_) => DataType::Float32,
             Added::Value => DataType::Float64,
             Added::Truncated => DataType::Boolean,
@@ -109,7 +109,7 @@ fn json_column(objects: &[Object], column: &Column) -> ArrayRef {
 fn added(layout: &Layout, what: Added, outcomes: &[Outcome]) -> ArrayRef {
     let cells = outcomes.iter().map(|outcome| cell(layout, what, outcome));
     match what {
-        Added::Label | Added::Error => {
+        Added::Label | Added::Decision(_) | Added::Error => {
             let text = |cell| if let Cell::Text(text) = cell { Some(text) } else { None };
             Arc::new(cells.map(text).collect::<StringArray>()) as Arc<dyn Array>
         }

@@ -56,6 +56,16 @@ pub enum ClassWeights {
     Balanced,
 }
 
+impl InferenceMode {
+    /// The word for it in task files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Ensemble => "ensemble",
+        }
+    }
+}
+
 impl ClassWeights {
     pub const ALL: [Self; 3] = [Self::Even, Self::Softened, Self::Balanced];
 
@@ -89,7 +99,8 @@ pub struct PromptPool {
     /// Indices of the templates that training draws from and an ensemble averages.
     pub pool: Vec<usize>,
     pub sampling: Sampling,
-    pub inference: InferenceMode,
+    /// As the file says; training may choose otherwise where it says nothing.
+    pub inference: Option<InferenceMode>,
     /// The fields alone, without words of ours and without a mask: what standard fine-tuning reads.
     pub plain: Template,
 }
@@ -206,7 +217,7 @@ impl TaskFile {
             canonical: 0,
             pool: vec![0],
             sampling: Sampling::Static,
-            inference: InferenceMode::Single,
+            inference: None,
             plain: self.prompts.plain.clone(),
         };
         Self { prompts, ..self.clone() }
@@ -214,6 +225,7 @@ impl TaskFile {
 
     /// The same task with another way of drawing templates and of answering.
     pub fn with_templates(&self, sampling: Sampling, inference: InferenceMode) -> Self {
+        let inference = Some(inference);
         let prompts = PromptPool { sampling, inference, ..self.prompts.clone() };
         Self { prompts, ..self.clone() }
     }

@@ -89,8 +89,7 @@ pub struct Prompt {
     pub pool_size: Option<Spanned<usize>>,
     #[serde(default)]
     pub sampling: Sampling,
-    #[serde(default)]
-    pub inference: InferenceMode,
+    pub inference: Option<InferenceMode>,
     pub plain: Option<Spanned<String>>,
     #[serde(default)]
     pub template: Vec<TemplateTable>,

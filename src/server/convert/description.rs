@@ -17,7 +17,7 @@ pub(in crate::server) fn task(route: &Route) -> proto::Task {
             (proto::task::Kind::Regression, Some(range))
         }
     };
-    let mode = match file.prompts.inference {
+    let mode = match route.task.predictor.inference() {
         InferenceMode::Single => TemplateMode::Single,
         InferenceMode::Ensemble => TemplateMode::Ensemble,
     };

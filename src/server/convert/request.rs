@@ -181,14 +181,12 @@ fn check_ids(
     }
 }
 
-/// DEFAULT is what the task file says, so template ids mean with it what they mean with that. `None`
+/// DEFAULT is what training or the task file says, so template ids mean with it what they mean with that. `None`
 /// if there are several ids and one template is taken.
 fn choose(route: &Route, mode: TemplateMode, ids: &[String]) -> Option<TemplateChoice> {
     let is_ensemble = match mode {
         TemplateMode::Default if ids.is_empty() => return Some(TemplateChoice::Default),
-        TemplateMode::Default => {
-            route.task.predictor.file.prompts.inference == InferenceMode::Ensemble
-        }
+        TemplateMode::Default => route.task.predictor.inference() == InferenceMode::Ensemble,
         TemplateMode::Single => false,
         TemplateMode::Ensemble => true,
     };

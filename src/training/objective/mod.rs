@@ -53,7 +53,7 @@ impl Objective {
     }
 
     /// The shares of the labels that the loss has seen, weights included; empty for regression.
-    fn label_shares(&self) -> &[f64] {
+    pub fn label_shares(&self) -> &[f64] {
         &self.weighting.shares
     }
 

@@ -4,10 +4,10 @@
 use super::{Choice, Requested, TaskFacts};
 use crate::{
     evaluation::Metric,
-    prompt::ClassWeights,
+    prompt::{ClassWeights, InferenceMode},
     training::{
         pretrain,
-        settings::{Length, Settings, Tune},
+        settings::{HeadShape, Length, Settings, Tune},
     },
 };
 
@@ -37,6 +37,9 @@ const MAX_EPOCHS: usize = 40;
 /// Examples of all tasks up to which a contrastive loss helps: it takes twice the time.
 const FEW_ROWS: usize = 1000;
 
+/// Examples of a task below which all of its templates answer.
+const FEW_FOR_ENSEMBLE: usize = 200;
+
 /// Looks at the development set in a run.
 const LOOKS: usize = 10;
 
@@ -57,11 +60,18 @@ pub struct EncoderFacts {
 /// What was chosen.
 pub struct Chosen {
     pub settings: Settings,
-    /// For each task its class weights and metric, where they are not the task file's.
-    pub of_tasks: Vec<(Option<ClassWeights>, Option<Metric>)>,
+    pub of_tasks: Vec<ChosenOfTask>,
     /// Steps of the adaptation.
     pub adaptation: Option<usize>,
     pub choices: Vec<Choice>,
+}
+
+/// What was chosen for one task, where it is not the task file's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChosenOfTask {
+    pub class_weights: Option<ClassWeights>,
+    pub metric: Option<Metric>,
+    pub inference: Option<InferenceMode>,
 }
 
 /// Notes choices as they are made.
@@ -87,7 +97,7 @@ pub fn choose(tasks: &[TaskFacts], encoder: &EncoderFacts, requested: &Requested
         choose_length(&mut settings, tasks, requested, &mut notes);
         choose_loss(&mut settings, tasks, requested, &mut notes);
     }
-    choose_inference(tasks, &mut notes);
+    choose_pair_similarity(&mut settings, tasks, requested, &mut notes);
     let mut settings = requested.over(settings);
     choose_looks(&mut settings, tasks, &mut notes);
     Chosen { settings, of_tasks, adaptation, choices: notes.0 }
@@ -109,25 +119,22 @@ pub fn adaptation_settings(
     }
 }
 
-/// The class weights and the metric of a task, unless the user or its file named them.
-fn of_task(
-    task: &TaskFacts,
-    requested: &Requested,
-    notes: &mut Notes,
-) -> (Option<ClassWeights>, Option<Metric>) {
+/// What a task of its own has chosen, unless the user or its file named it.
+fn of_task(task: &TaskFacts, requested: &Requested, notes: &mut Notes) -> ChosenOfTask {
     let name = |setting: &str| match task.is_alone {
         true => setting.to_owned(),
         false => format!("{} {setting}", task.name),
     };
+    let inference = requested.inference.or_else(|| inference(task, name("inference"), notes));
     if requested.metric.is_none() && !task.has_metric {
         notes.add(&name("metric"), task.metric.metric.name(), task.metric.reason);
     }
     let metric = requested.metric.or_else(|| (!task.has_metric).then_some(task.metric.metric));
     if let Some(weights) = requested.class_weights {
-        return (Some(weights), metric);
+        return ChosenOfTask { class_weights: Some(weights), metric, inference };
     }
     if task.has_class_weights || task.is_regression() {
-        return (None, metric);
+        return ChosenOfTask { class_weights: None, metric, inference };
     }
     let is_ranked = metric == Some(Metric::AveragePrecision);
     let weights = if task.unevenness() > UNEVEN && !is_ranked {
@@ -137,7 +144,29 @@ fn of_task(
     } else {
         ClassWeights::Even
     };
-    (Some(weights), metric)
+    ChosenOfTask { class_weights: Some(weights), metric, inference }
+}
+
+/// The mean of the templates is worth most where training saw few examples. Of many it gains less than
+/// a point for as many passes as there are templates, which is for whoever serves to decide.
+fn inference(task: &TaskFacts, setting: String, notes: &mut Notes) -> Option<InferenceMode> {
+    if task.has_inference {
+        return None;
+    }
+    let TaskFacts { rows, templates, .. } = *task;
+    let (mode, reason) = if rows < FEW_FOR_ENSEMBLE && templates > 1 {
+        let reason = format!(
+            "{rows} examples are few, and the mean of {templates} templates is surer; an answer \
+             takes as many passes, --inference single takes one"
+        );
+        (InferenceMode::Ensemble, reason)
+    } else {
+        let reason = "one pass of the encoder for an answer; --inference ensemble averages the \
+                      templates";
+        (InferenceMode::Single, reason.to_owned())
+    };
+    notes.add(&setting, mode.name(), reason);
+    Some(mode)
 }
 
 fn adaptation_steps(
@@ -243,13 +272,20 @@ fn choose_loss(
     }
 }
 
-/// A task file that says nothing is answered by one template: an ensemble costs as many passes as it
-/// has templates, which is for whoever serves to decide.
-fn choose_inference(tasks: &[TaskFacts], notes: &mut Notes) {
-    if tasks.iter().all(|task| !task.is_ensemble) {
-        let reason = "one pass of the encoder for an answer; [prompt] inference = \"ensemble\" averages \
-                      the templates";
-        notes.add("inference", "single", reason);
+/// How alike two names, codes or prices are is what an encoder of few layers learns last.
+fn choose_pair_similarity(
+    settings: &mut Settings,
+    tasks: &[TaskFacts],
+    requested: &Requested,
+    notes: &mut Notes,
+) {
+    let compares = tasks.iter().any(|task| task.is_pair && task.has_counterparts);
+    let fits = !matches!(requested.head, Some(HeadShape::LabelWords));
+    if compares && fits && requested.pair_similarity.is_none() {
+        settings.pair_similarity = true;
+        let reason = "the prompts compare two texts, and the head also sees how alike their words, \
+                      codes and numbers are";
+        notes.add("pair-similarity", "on", reason);
     }
 }
 
@@ -292,8 +328,10 @@ mod tests {
             dev_rows: 100,
             label_counts: label_counts.to_vec(),
             is_pair,
+            has_counterparts: is_pair,
             draws_all: false,
-            is_ensemble: false,
+            templates: 6,
+            has_inference: false,
             metric,
             has_metric: false,
             has_class_weights: false,
@@ -318,9 +356,20 @@ mod tests {
         let pairs = chosen(facts(6144, &[5568, 576], true), &Requested::default());
         assert_eq!((pairs.settings.learning_rate, pairs.settings.batch_size), (1e-4, 16));
         assert_eq!(pairs.settings.length, Length::Epochs(8));
-        assert_eq!(pairs.of_tasks, [(Some(ClassWeights::Even), Some(Metric::AveragePrecision))]);
+        let weights_and_metric = |chosen: &Chosen| {
+            let of_task = chosen.of_tasks[0];
+            (of_task.class_weights, of_task.metric)
+        };
+        assert_eq!(
+            weights_and_metric(&pairs),
+            (Some(ClassWeights::Even), Some(Metric::AveragePrecision))
+        );
+        assert!(pairs.settings.pair_similarity && !few.settings.pair_similarity);
         let stars = chosen(facts(2752, &[132, 405, 891, 732, 592], false), &Requested::default());
-        assert_eq!(stars.of_tasks, [(Some(ClassWeights::Softened), Some(Metric::MacroF1))]);
+        assert_eq!(
+            weights_and_metric(&stars),
+            (Some(ClassWeights::Softened), Some(Metric::MacroF1))
+        );
         let tiny = chosen(facts(20, &[10, 10], false), &Requested::default());
         assert_eq!(tiny.settings.length, Length::Epochs(MAX_EPOCHS));
     }
@@ -335,6 +384,7 @@ mod tests {
             adapt_steps: Some(0),
             class_weights: Some(ClassWeights::Balanced),
             metric: Some(Metric::Accuracy),
+            inference: Some(InferenceMode::Ensemble),
             ..Requested::default()
         };
         let found = chosen(facts(384, &[300, 84], false), &requested);
@@ -342,9 +392,26 @@ mod tests {
         assert_eq!((settings.learning_rate, settings.head_learning_rate), (1e-5, 1e-4));
         assert_eq!((settings.length, settings.batch_size), (Length::Steps(7), 8));
         assert_eq!((settings.contrastive, found.adaptation), (0.0, None));
-        assert_eq!(found.of_tasks, [(Some(ClassWeights::Balanced), Some(Metric::Accuracy))]);
+        let of_task = ChosenOfTask {
+            class_weights: Some(ClassWeights::Balanced),
+            metric: Some(Metric::Accuracy),
+            inference: Some(InferenceMode::Ensemble),
+        };
+        assert_eq!(found.of_tasks, [of_task]);
         let named: Vec<&str> = found.choices.iter().map(|c| c.setting.as_str()).collect();
-        assert_eq!(named, ["inference", "kept step"]);
+        assert_eq!(named, ["kept step"]);
+    }
+
+    #[test]
+    fn few_examples_are_answered_by_all_templates_unless_the_task_file_says() {
+        let mode = |rows, templates, has_inference| {
+            let facts = TaskFacts { templates, has_inference, ..facts(rows, &[rows], false) };
+            chosen(facts, &Requested::default()).of_tasks[0].inference
+        };
+        assert_eq!(mode(199, 6, false), Some(InferenceMode::Ensemble));
+        assert_eq!(mode(200, 6, false), Some(InferenceMode::Single));
+        assert_eq!(mode(50, 1, false), Some(InferenceMode::Single));
+        assert_eq!(mode(50, 6, true), None);
     }
 
     #[test]

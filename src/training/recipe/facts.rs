@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use crate::{
     dataset::{Dataset, Fingerprint, fingerprint},
     evaluation::{Metric, MetricChoice},
-    prompt::{InferenceMode, Sampling, Segment, TaskFile},
+    lexical::pairs,
+    prompt::{Sampling, Segment, TaskFile},
     task::{Kind, Target},
     training::job_task::JobTask,
 };
@@ -22,10 +23,14 @@ pub struct TaskFacts {
     pub label_counts: Vec<usize>,
     /// Whether a prompt compares two texts.
     pub is_pair: bool,
+    /// Whether fields are counterparts of each other, by their names.
+    pub has_counterparts: bool,
     /// Whether every visit of an example takes all templates at once.
     pub draws_all: bool,
-    /// Whether the pool's templates answer together.
-    pub is_ensemble: bool,
+    /// Templates that training draws from.
+    pub templates: usize,
+    /// Whether the task file says which templates answer.
+    pub has_inference: bool,
     /// The metric that says most about it.
     pub metric: MetricChoice,
     /// Whether the task file names a metric, and class weights.
@@ -44,8 +49,10 @@ impl TaskFacts {
             dev_rows: task.dev.as_ref().map_or(0, |dev| dev.examples.len()),
             label_counts: label_counts(&file.task.kind, &task.train),
             is_pair: is_pair(file),
+            has_counterparts: !pairs(&file.task.fields).is_empty(),
             draws_all: file.prompts.sampling == Sampling::All,
-            is_ensemble: file.prompts.inference == InferenceMode::Ensemble,
+            templates: file.prompts.pool.len(),
+            has_inference: file.prompts.inference.is_some(),
             metric: Metric::for_task(&file.task.kind, file.positive, &task.train.targets()),
             has_metric: file.metric.is_some(),
             has_class_weights: file.class_weights.is_some(),

@@ -126,9 +126,10 @@ pub fn recipe(
         let settings = choose::adaptation_settings(adaptation.settings, length, &chosen.settings);
         Adaptation { settings, ..adaptation }
     });
-    for (task, (class_weights, metric)) in tasks.iter_mut().zip(&chosen.of_tasks) {
-        task.class_weights = class_weights.unwrap_or(task.class_weights);
-        task.metric = metric.unwrap_or(task.metric);
+    for (task, of_task) in tasks.iter_mut().zip(&chosen.of_tasks) {
+        task.class_weights = of_task.class_weights.unwrap_or(task.class_weights);
+        task.metric = of_task.metric.unwrap_or(task.metric);
+        task.inference = of_task.inference;
     }
     Ok(Recipe { settings: chosen.settings, adaptation, choices: chosen.choices })
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     evaluation::Metric,
-    prompt::ClassWeights,
+    prompt::{ClassWeights, InferenceMode},
     training::settings::{HeadShape, Length, Settings, Tune},
 };
 
@@ -26,6 +26,10 @@ pub struct Requested {
     pub contrastive_temperature: Option<f64>,
     pub score_every: Option<usize>,
     pub patience: Option<usize>,
+    /// Which templates answer by default, for every task, whatever its task file says.
+    pub inference: Option<InferenceMode>,
+    /// Whether heads of tasks that compare fields also see how alike these are.
+    pub pair_similarity: Option<bool>,
     /// Steps of the adaptation before the training; 0 for none.
     pub adapt_steps: Option<usize>,
     pub seed: Option<u64>,
@@ -52,6 +56,7 @@ impl Requested {
             layer_decay: self.layer_decay.unwrap_or(defaults.layer_decay),
             dropout: self.dropout.unwrap_or(defaults.dropout),
             consistency: self.consistency.unwrap_or(defaults.consistency),
+            pair_similarity: self.pair_similarity.unwrap_or(defaults.pair_similarity),
             contrastive: self.contrastive.unwrap_or(defaults.contrastive),
             contrastive_temperature: self
                 .contrastive_temperature

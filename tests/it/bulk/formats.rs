@@ -83,6 +83,23 @@ fn a_value_is_predicted_and_a_cut_text_is_said() {
 }
 
 #[test]
+fn where_a_threshold_stands_the_label_to_act_on_is_written() {
+    let mut stage = Stage::new();
+    let task = stage.model.tasks.get_mut("polarity").expect("it is there");
+    let task = Arc::get_mut(task).expect("it is the only one");
+    // All of them are probable enough.
+    task.predictor.head.calibration.threshold = Some(0.0);
+    stage.file("in.csv", "text\nGreat.\nAwful.\n,\n");
+    for out in ["out.csv", "out.parquet"] {
+        stage.ask("in.csv", out).run().expect("scored");
+        let table = Table::read(&stage.path(out));
+        let expected = ["text", "label", "probability", "decision", "truncated", "error"];
+        assert_eq!(table.names(), expected, "{out}");
+        assert_eq!(table.column("decision"), ["positive", "positive", ""], "{out}");
+    }
+}
+
+#[test]
 fn every_format_goes_to_every_format_and_back() {
     let stage = Stage::new();
     let rows =

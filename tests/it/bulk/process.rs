@@ -71,6 +71,15 @@ fn streams_shards_and_figures() {
     let output = piped.wait_with_output().expect("ended");
     check(&output, 0, &["-: 3 rows"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
+    let emoji = "text\n\u{1f642}\u{1f642} \u{1f44d}\nFine.\n";
+    let (emoji, scored) = (stage.file("emoji.csv", emoji), stage.path("emoji.jsonl"));
+    let files = ["--in", text(&emoji), "--out", text(&scored)];
+    let output = dynamar(&[&model[..], &files].concat()).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        told.contains("; 1 of whose tokens the encoder's tokenizer knows less than half"),
+        "{told}"
+    );
     let out = stage.path("out.csv");
     let shard = |index: &str| {
         let mut command = dynamar(&[&model[..], &["--in", text(&input), "--shards", "2"]].concat());

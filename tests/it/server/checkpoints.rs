@@ -192,5 +192,7 @@ fn head(hidden: usize, outputs: usize, seed: f32) -> Head {
         output: Layer { weight: array(&[hidden, outputs], 0.2), bias: array(&[outputs], 0.1) },
         scaling: Scaling { mean: 0.5, standard_deviation: 2.0 },
         calibration: Calibration::NONE,
+        pair_similarity: None,
+        inference: None,
     }
 }

@@ -3,12 +3,18 @@
 use std::collections::BTreeSet;
 
 use super::{
-    text::{Unit, counts, normalised, words},
-    vocabulary::Vocabulary,
+    pairs::Pair,
+    text::{Gram, Unit, counts, normalised, words},
 };
+use crate::task::Example;
 
-/// Numbers that a comparison gives.
+/// Numbers that a comparison gives. Heads keep weights for them by their order, so a change of what
+/// they mean is a change of the head's format.
 pub const FEATURES: usize = 12;
+
+/// Characters of a text that are compared: an encoder reads no more of it either, and whoever calls
+/// waits for this.
+const MAX_COMPARED: usize = 4_000;
 
 /// Characters of a model code at least, such as `w570`.
 const MIN_CODE: usize = 3;
@@ -16,11 +22,32 @@ const MIN_CODE: usize = 3;
 /// Signs that may stand round a price.
 const CURRENCIES: &[char] = &['$', '€', '£', '¥', '₹'];
 
-/// Compares the texts of two sides.
-pub fn features(left: &[&str], right: &[&str], vocabulary: &Vocabulary) -> [f32; FEATURES] {
+/// An n-gram with its count to how much it counts in a cosine.
+pub type Weigh<'a> = &'a dyn Fn(&(Gram, u32)) -> f32;
+
+/// The weight of an n-gram by its count alone, which grows with the logarithm.
+pub fn weight_by_count((_, count): &(Gram, u32)) -> f32 {
+    1.0 + (*count as f32).ln()
+}
+
+/// Compares the sides of each pair of an example: [`FEATURES`] numbers for each.
+pub fn compare(pairs: &[Pair], example: &Example, weigh: Weigh<'_>) -> Vec<f32> {
+    let side = |fields: &[usize]| -> Vec<&str> {
+        let texts = fields.iter().filter_map(|at| example.values.get(*at));
+        texts.map(|text| beginning(text)).collect()
+    };
+    let of_pair = |pair: &Pair| similarities(&side(&pair.left), &side(&pair.right), weigh);
+    pairs.iter().flat_map(of_pair).collect()
+}
+
+fn beginning(text: &str) -> &str {
+    text.char_indices().nth(MAX_COMPARED).map_or(text, |(end, _)| &text[..end])
+}
+
+fn similarities(left: &[&str], right: &[&str], weigh: Weigh<'_>) -> [f32; FEATURES] {
     let cosine = |unit| {
         let of = |side: &[&str]| counts(side.iter().copied(), unit);
-        vocabulary.cosine(&of(left), &of(right))
+        cosine(&of(left), &of(right), weigh)
     };
     let [left_text, right_text] = [left, right].map(|side| normalised(&side.join(" ")));
     let [left_words, right_words]: [BTreeSet<&str>; 2] =
@@ -49,6 +76,18 @@ pub fn features(left: &[&str], right: &[&str], vocabulary: &Vocabulary) -> [f32;
         difference.unwrap_or(0.0),
         is(difference.is_some()),
     ]
+}
+
+/// The cosine of two texts' n-grams, each in ascending order; 0 without a common one.
+pub fn cosine(left: &[(Gram, u32)], right: &[(Gram, u32)], weigh: Weigh<'_>) -> f32 {
+    let squares = |side: &[(Gram, u32)]| side.iter().map(|one| weigh(one).powi(2)).sum();
+    let lengths: [f32; 2] = [squares(left), squares(right)];
+    let shared = left.iter().filter_map(|one| {
+        let at = right.binary_search_by_key(&one.0, |(gram, _)| *gram).ok()?;
+        Some(weigh(one) * weigh(&right[at]))
+    });
+    let product = shared.sum::<f32>();
+    if product > 0.0 { product / (lengths[0] * lengths[1]).sqrt() } else { 0.0 }
 }
 
 /// Sizes of two sets and of what they share.
@@ -103,7 +142,8 @@ fn number(text: &str) -> Option<f64> {
 /// Relative difference: 0 for equal numbers, 1 where one is 0, more with different signs.
 fn relative_difference(left: f64, right: f64) -> f32 {
     let largest = left.abs().max(right.abs());
-    if largest > 0.0 { ((left - right).abs() / largest) as f32 } else { 0.0 }
+    // Divided first: the difference of two very large numbers is none that a float can hold.
+    if largest > 0.0 { (left / largest - right / largest).abs() as f32 } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -111,8 +151,7 @@ mod tests {
     use super::*;
 
     fn of(left: &str, right: &str) -> [f32; FEATURES] {
-        let nothing = Vocabulary::new(0, 9, |_| []);
-        features(&[left], &[right], &nothing)
+        similarities(&[left], &[right], &weight_by_count)
     }
 
     #[test]
@@ -138,9 +177,20 @@ mod tests {
         let price = |left: &str, right: &str| of(left, right)[10..].to_vec();
         assert_eq!(price("$1,000.00", "750 €"), [0.25, 1.0]);
         assert_eq!(price("0", "0.0"), [0.0, 1.0]);
+        assert_eq!(price("1e308", "-1e308"), [2.0, 1.0]);
         assert_eq!(price("12 inch", "12"), [0.0, 0.0]);
         assert_eq!(price("", "12"), [0.0, 0.0]);
         assert_eq!(price("nan", "inf"), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_long_text_is_compared_in_part() {
+        let long = "é ".repeat(MAX_COMPARED / 2);
+        let pair = [Pair { left: vec![0], right: vec![1] }];
+        let of = |left: String, right: String| {
+            compare(&pair, &Example { values: vec![left, right] }, &weight_by_count)
+        };
+        assert_eq!(of(long.clone(), format!("{long}other")), of(long.clone(), long));
     }
 
     #[test]

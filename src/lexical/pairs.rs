@@ -6,6 +6,9 @@ use crate::task::Field;
 const SIDES: [[&str; 2]; 5] =
     [["left", "right"], ["first", "second"], ["source", "target"], ["a", "b"], ["1", "2"]];
 
+/// Pairs of a task at most: each takes time for every example.
+pub const MAX_PAIRS: usize = 16;
+
 /// Fields, by their indices, whose texts are compared with each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
@@ -17,7 +20,8 @@ pub struct Pair {
 /// counterpart, each with its own. Empty if the task does not compare.
 ///
 /// Counterparts are `left_x` and `right_x`, `x_a` and `x_b`, `x1` and `x2` and the like. A task
-/// with exactly two fields compares these, whatever their names.
+/// with exactly two fields compares these, whatever their names. Of more than [`MAX_PAIRS`] the last are
+/// left out.
 pub fn pairs(fields: &[Field]) -> Vec<Pair> {
     let mut single = counterparts(fields);
     if single.is_empty() && fields.len() == 2 {
@@ -31,7 +35,7 @@ pub fn pairs(fields: &[Field]) -> Vec<Pair> {
     match single.len() {
         0 => Vec::new(),
         1 => vec![whole],
-        _ => [whole].into_iter().chain(each).collect(),
+        _ => [whole].into_iter().chain(each).take(MAX_PAIRS).collect(),
     }
 }
 
