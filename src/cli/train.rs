@@ -96,6 +96,7 @@ pub fn run(args: &Args, global: &Global) -> Result<()> {
         settings: &recipe.settings,
         recipe: Some(&recipe),
         adapted: None,
+        budget: args.recipe.budget,
         precision: precision(args.quantize),
         runtime: &runtime,
         unfinished: args.resume.unfinished(),

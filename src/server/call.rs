@@ -23,6 +23,9 @@ use crate::{
 /// Text that is tokenised in some hundred microseconds.
 const SMALL_TEXT_BYTES: usize = 2048;
 
+/// How many times as long as tokenising a text it takes to compare it.
+const COMPARISON: usize = 3;
+
 /// What a prompt costs besides its text, in bytes of text.
 const PROMPT_BYTES: usize = 32;
 
@@ -40,12 +43,15 @@ pub(super) struct TaskQuestion {
 }
 
 impl TaskQuestion {
-    /// Bytes of text that are tokenised, and what every prompt costs besides in such bytes.
+    /// Bytes of text that are tokenised, and what every prompt, and the comparison of pairs, costs
+    /// besides in such bytes.
     fn text_bytes(&self) -> usize {
         let of_example = |example: &Example| -> usize {
             PROMPT_BYTES + example.values.iter().map(String::len).sum::<usize>()
         };
-        self.examples.iter().map(of_example).sum::<usize>() * self.templates.len()
+        let compares = self.route.task.predictor.head.pair_similarity.is_some();
+        let times = self.templates.len() + if compares { COMPARISON } else { 0 };
+        self.examples.iter().map(of_example).sum::<usize>() * times
     }
 }
 

@@ -15,6 +15,7 @@ mod optimizer;
 mod pair_similarity;
 mod parameter;
 mod parity;
+mod plan;
 pub mod pretrain;
 #[cfg(test)]
 mod profile;

@@ -15,11 +15,12 @@ use super::{
     job_task::JobTask,
     label_words::label_word_head,
     parity,
+    plan::Plan,
     recipe::Recipe,
     record,
     saving::{Saving, Unfinished, identity},
     score::{Score, score},
-    trainer::{Observer, Outcome, Plan, Stop, Trainer, TrainerTask},
+    trainer::{Observer, Outcome, Stop, Trainer, TrainerTask},
 };
 use crate::{
     checkpoint::{
@@ -51,6 +52,8 @@ pub struct Job<'a> {
     pub recipe: Option<&'a Recipe>,
     /// Weights to start from instead of the encoder's: those after the recipe's adaptation.
     pub adapted: Option<&'a EncoderWeights>,
+    /// The time of a search for the settings, if there is one.
+    pub budget: Option<Duration>,
     /// How the matrices of the trained encoder are stored.
     pub precision: Precision,
     pub runtime: &'a Runtime,

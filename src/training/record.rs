@@ -12,6 +12,16 @@ use crate::{
     evaluation::Report,
 };
 
+/// Settings that a search changes (`search/candidates.rs`).
+const SEARCHED: [&str; 6] = [
+    "batch_size",
+    "consistency",
+    "contrastive",
+    "head_learning_rate",
+    "layer_decay",
+    "learning_rate",
+];
+
 /// The report on a task's training.
 pub(super) fn report(job: &Job<'_>, task: usize, outcome: &Outcome) -> Report {
     let mut training = circumstances(job, task);
@@ -46,6 +56,9 @@ fn circumstances(job: &Job<'_>, task: usize) -> BTreeMap<String, Value> {
         told.insert("chosen".to_owned(), serde_json::json!(recipe.record()));
         let adaptation = recipe.adaptation.as_ref().map(|adaptation| &adaptation.settings);
         told.insert("adaptation".to_owned(), serde_json::json!(adaptation));
+    }
+    if let Some(budget) = job.budget {
+        told.insert("budget_s".to_owned(), budget.as_secs().into());
     }
     if job.tasks.len() > 1 {
         let names = job.tasks.iter().map(|task| task.file.task.name.as_str());
@@ -83,7 +96,10 @@ impl Job<'_> {
         let has_same_file = there.read(&entry.task_file)? == file.source.as_bytes();
         let report = serde_json::from_slice(&there.read(&entry.report)?);
         let has_same_training = report.is_ok_and(|report: Report| {
-            let is_told = |(name, value)| report.training.get(name) == Some(value);
+            let is_searched = |name: &str| self.budget.is_some() && SEARCHED.contains(&name);
+            let is_told = |(name, value): (&String, &Value)| {
+                is_searched(name) || report.training.get(name) == Some(value)
+            };
             report.dev_examples == dev_examples(&self.tasks[task])
                 && circumstances(self, task).iter().all(is_told)
         });

@@ -12,12 +12,13 @@ use super::{
     learner::{Learner, Moment},
     objective::Objective,
     pair_similarity::{self, SHARES, USUAL_SHARE, best_share, mixed},
+    plan::Plan,
     random::hash,
     sampling::{Draw, Sampler},
     saving::Saving,
     schedule,
     score::{Score, beats, score},
-    settings::{Length, Settings},
+    settings::Settings,
     turns::Turns,
 };
 use crate::{
@@ -28,9 +29,6 @@ use crate::{
     task::Target,
     weights::EncoderWeights,
 };
-
-/// How often the development sets are scored in a run that counts steps.
-const SCORES_PER_RUN: usize = 10;
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -403,33 +401,5 @@ impl<'a> Trainer<'a> {
         let Some(dev) = self.dev[task] else { return Ok(Some(USUAL_SHARE)) };
         let predictors = SHARES.map(|share| self.predictor(task, share));
         best_share(self.learner.body.encoder(), &predictors, dev, self.metrics[task]).map(Some)
-    }
-}
-
-/// How long a run is.
-pub struct Plan {
-    pub steps: usize,
-    of_tasks: Vec<usize>,
-    /// Between two looks at the development sets.
-    score_every: usize,
-}
-
-impl Plan {
-    /// `visits` are the steps that take each task through its examples once.
-    pub fn new(settings: &Settings, visits: &[usize]) -> Self {
-        let of_tasks: Vec<usize> = match settings.length {
-            Length::Epochs(epochs) => visits.iter().map(|visit| epochs * visit).collect(),
-            // The tasks share the steps; the first ones take what is left.
-            Length::Steps(steps) => {
-                let tasks = visits.len().max(1);
-                (0..tasks).map(|task| steps / tasks + usize::from(task < steps % tasks)).collect()
-            }
-        };
-        let steps = of_tasks.iter().sum();
-        let score_every = settings.score_every.unwrap_or_else(|| match settings.length {
-            Length::Epochs(_) => visits.iter().sum(),
-            Length::Steps(steps) => steps.div_ceil(SCORES_PER_RUN),
-        });
-        Self { steps, of_tasks, score_every }
     }
 }

@@ -102,6 +102,25 @@ fn a_run_killed_at_once_goes_on_to_the_same_weights() {
 }
 
 #[test]
+fn a_training_after_a_search_is_known_to_be_finished() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fixture = fixtures::encoder("bert-tiny");
+    let encoder = fixture.path();
+    let (train, dev) = (reviews(home.path(), "phone", 20), reviews(home.path(), "case", 4));
+    let out = home.path().join("out");
+    let files = ["train", "--task", TASK, "--train", &train, "--dev", &dev, "--out", text(&out)];
+    let settings = ["--encoder", text(&encoder), "--steps", "2", "--budget", "1s", "--json"];
+    let all = [&files[..], &settings].concat();
+    let expected = json(&succeed(&all))["model"].clone();
+    let again = succeed(&[&all[..], &["--resume"]].concat());
+    assert_eq!(json(&again)["model"], expected);
+    assert!(!String::from_utf8_lossy(&again.stderr).contains("search"), "nothing is left to do");
+    let other = ["--budget", "2s", "--resume"];
+    let all = all.iter().copied().filter(|word| !["--budget", "1s"].contains(word));
+    fail(&all.chain(other).collect::<Vec<_>>(), &["--replace"]);
+}
+
+#[test]
 fn a_disk_that_takes_no_more_is_said_and_leaves_no_half_checkpoint() {
     let home = tempfile::tempdir().expect("a directory");
     let fixture = fixtures::encoder("bert-tiny");

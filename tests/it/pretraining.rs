@@ -193,6 +193,7 @@ fn train_label_words(encoder: &Checkpoint, out: &Path) {
         },
         recipe: None,
         adapted: None,
+        budget: None,
         precision: Precision::Fp32,
         runtime: &fixtures::runtime(),
         unfinished: Unfinished::Refuse,

@@ -1,5 +1,12 @@
-use super::*;
-use crate::task::{Field, Truncate};
+use std::collections::HashMap;
+
+use safetensors::{Dtype, tensor::TensorView};
+
+use super::{
+    file::{SETTINGS, little_endian},
+    *,
+};
+use crate::task::{Field, Task, Truncate};
 
 fn matrix(shape: &[usize], data: &[f32]) -> Array {
     Array { shape: shape.to_vec(), data: data.to_vec() }

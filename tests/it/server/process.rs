@@ -194,11 +194,14 @@ fn models() -> tempfile::TempDir {
 async fn a_log_that_cannot_be_written_ends_no_server() {
     let full = || Stdio::from(fs::File::options().write(true).open("/dev/full").expect("opened"));
     let delay = [("DYNAMAR_SERVER__STOP_DELAY_MS", "0")];
-    let models = models();
     // Its reader goes away while it serves, as a terminal does; or its disk is full from the start.
-    let mut without_reader = Process::start_with(models.path(), &delay);
-    without_reader.log = None;
-    for mut process in [without_reader, Process::spawn(models.path(), full(), &delay)] {
+    for is_full in [false, true] {
+        let models = models();
+        let mut process = match is_full {
+            true => Process::spawn(models.path(), full(), &delay),
+            false => Process::start_with(models.path(), &delay),
+        };
+        process.log = None;
         let (calls, metrics) = process.addresses().await;
         soon(async { while metric(metrics, "dynamar_serving").await != 1.0 {} }).await;
         let mut client = client(calls).await;
