@@ -18,6 +18,14 @@ pub enum Part {
     Divided { train: Dataset, dev: Dataset },
 }
 
+impl Fold {
+    /// Examples of all tasks that are judged.
+    pub fn judged(&self, tasks: &[JobTask]) -> usize {
+        let dev = self.parts.iter().zip(tasks).filter_map(|(part, task)| part.dev(task));
+        dev.map(|dev| dev.examples.len()).sum()
+    }
+}
+
 impl Part {
     /// The examples to learn from.
     pub fn train<'a>(&'a self, task: &'a JobTask) -> &'a Dataset {

@@ -23,7 +23,7 @@ use super::{
 use crate::prompt::Sampling;
 use candidates::{Candidate, Limits, candidates};
 use folds::{Fold, folds};
-use halving::{Rounds, better_half};
+use halving::{Rounds, better_half, winner};
 use record::Record;
 
 /// Steps of a trial at least: with fewer, recipes cannot be told apart.
@@ -98,6 +98,7 @@ pub fn search(
     observer.planned(counts.sum(), rounds.steps.len());
     let mut alive: Vec<usize> = (0..candidates.len()).collect();
     let mut trials = Vec::new();
+    let mut last = Vec::new();
     for (round, steps) in rounds.steps.iter().enumerate() {
         let mut ranks = Vec::new();
         for &at in &alive {
@@ -114,9 +115,12 @@ pub fn search(
             ranks.push(rank);
             trials.push(trial);
         }
-        alive = better_half(&alive, &ranks);
+        let better = better_half(&alive, &ranks);
+        last = alive.into_iter().zip(ranks).collect();
+        alive = better;
     }
-    let Candidate { name, settings } = candidates[alive[0]].clone();
+    let judged = folds.iter().map(|fold| fold.judged(&job.tasks)).sum();
+    let Candidate { name, settings } = candidates[winner(&last, judged)].clone();
     Ok(Found { name, settings, trials })
 }
 
