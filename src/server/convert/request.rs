@@ -181,8 +181,8 @@ fn check_ids(
     }
 }
 
-/// DEFAULT is what training or the task file says, so template ids mean with it what they mean with that. `None`
-/// if there are several ids and one template is taken.
+/// DEFAULT is what training or the task file says, so template ids mean with it what they mean with
+/// that. `None` if there are several ids and one template is taken.
 fn choose(route: &Route, mode: TemplateMode, ids: &[String]) -> Option<TemplateChoice> {
     let is_ensemble = match mode {
         TemplateMode::Default if ids.is_empty() => return Some(TemplateChoice::Default),
