@@ -40,6 +40,10 @@ const FEW_ROWS: usize = 1000;
 /// Examples of a task below which all of its templates answer.
 const FEW_FOR_ENSEMBLE: usize = 200;
 
+/// Tokens that a training reads at most, if an epoch has fewer: some 35 minutes of an encoder of six
+/// layers, 384 wide, on two CPUs.
+const MAX_TOKENS: usize = 5_000_000;
+
 /// Looks at the development set in a run.
 const LOOKS: usize = 10;
 
@@ -250,10 +254,20 @@ fn choose_length(
         (_, _) => 1,
     };
     let steps_per_epoch = rows.div_ceil(batch_size).max(1);
-    let epochs = usual.max(MIN_STEPS.div_ceil(steps_per_epoch)).min(MAX_EPOCHS);
+    let tokens: usize = tasks.iter().map(|task| task.rows * task.tokens).sum();
+    let affordable = (MAX_TOKENS / tokens.max(1)).max(1);
+    let wanted = usual.max(MIN_STEPS.div_ceil(steps_per_epoch)).min(MAX_EPOCHS);
+    let epochs = wanted.min(affordable);
     settings.length = Length::Epochs(epochs);
     if requested.length.is_none() {
-        let reason = format!("{rows} examples give {} steps", epochs * steps_per_epoch);
+        let steps = epochs * steps_per_epoch;
+        let reason = match epochs < wanted {
+            false => format!("{rows} examples give {steps} steps"),
+            true => format!(
+                "{rows} examples of {} tokens give {steps} steps; more of so long texts take long",
+                tokens / rows.max(1)
+            ),
+        };
         notes.add("epochs", epochs, reason);
     }
 }

@@ -3,13 +3,19 @@
 use std::collections::HashSet;
 
 use crate::{
+    checkpoint::Checkpoint,
     dataset::{Dataset, Fingerprint, fingerprint},
     evaluation::{Metric, MetricChoice},
+    inference::load_tokenizer,
     lexical::pairs,
     prompt::{Sampling, Segment, TaskFile},
     task::{Kind, Target},
-    training::job_task::JobTask,
+    tokenization::PromptSet,
+    training::{TrainingError, job_task::JobTask},
 };
+
+/// Examples whose prompts are measured.
+const MEASURED: usize = 500;
 
 /// What a task's examples show.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +24,8 @@ pub struct TaskFacts {
     /// Whether it is the only task of the run.
     pub is_alone: bool,
     pub rows: usize,
+    /// Of a prompt, on average over some examples.
+    pub tokens: usize,
     pub dev_rows: usize,
     /// Examples of each label; empty for a regression.
     pub label_counts: Vec<usize>,
@@ -39,13 +47,18 @@ pub struct TaskFacts {
 }
 
 impl TaskFacts {
-    /// The facts of a task, which may be the only one of its run.
-    pub fn of(task: &JobTask, is_alone: bool) -> Self {
+    /// The facts of a task for an encoder, which may be the only one of its run.
+    ///
+    /// # Errors
+    ///
+    /// If the encoder's tokenizer does not load, or the task's templates do not fit it.
+    pub fn of(task: &JobTask, encoder: &Checkpoint, is_alone: bool) -> Result<Self, TrainingError> {
         let file = &task.file;
-        Self {
+        Ok(Self {
             name: file.task.name.clone(),
             is_alone,
             rows: task.train.examples.len(),
+            tokens: mean_tokens(task, encoder)?,
             dev_rows: task.dev.as_ref().map_or(0, |dev| dev.examples.len()),
             label_counts: label_counts(&file.task.kind, &task.train),
             is_pair: is_pair(file),
@@ -56,7 +69,7 @@ impl TaskFacts {
             metric: Metric::for_task(&file.task.kind, file.positive, &task.train.targets()),
             has_metric: file.metric.is_some(),
             has_class_weights: file.class_weights.is_some(),
-        }
+        })
     }
 
     /// Whether the task predicts numbers.
@@ -70,6 +83,21 @@ impl TaskFacts {
         let most = self.label_counts.iter().max().map_or(1, |count| (*count).max(1));
         most as f64 / least as f64
     }
+}
+
+/// The mean length of the canonical prompts of examples from all over the file.
+fn mean_tokens(task: &JobTask, encoder: &Checkpoint) -> Result<usize, TrainingError> {
+    let tokenizer = load_tokenizer(encoder)?;
+    let positions = encoder.manifest.encoder.architecture.max_positions;
+    let prompts = PromptSet::new(&task.file, &tokenizer, positions, &task.path)?;
+    let step = task.train.examples.len().div_ceil(MEASURED).max(1);
+    let (mut tokens, mut measured) = (0, 0);
+    for labeled in task.train.examples.iter().step_by(step) {
+        let canonical = task.file.prompts.canonical;
+        tokens += prompts.encode(&tokenizer, &labeled.example, canonical)?.input_ids.len();
+        measured += 1;
+    }
+    Ok(tokens.div_ceil(measured.max(1)))
 }
 
 fn label_counts(kind: &Kind, data: &Dataset) -> Vec<usize> {

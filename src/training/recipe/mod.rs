@@ -117,7 +117,8 @@ pub fn recipe(
         _ => None,
     };
     let is_alone = tasks.len() == 1;
-    let facts: Vec<TaskFacts> = tasks.iter().map(|task| TaskFacts::of(task, is_alone)).collect();
+    let facts = tasks.iter().map(|task| TaskFacts::of(task, encoder, is_alone));
+    let facts = facts.collect::<Result<Vec<_>, _>>()?;
     let texts = adaptation.as_ref().map_or(0, |adaptation| adaptation.texts.texts.len());
     let hidden_size = encoder.manifest.encoder.architecture.hidden_size;
     let encoder = choose::EncoderFacts { hidden_size, similarity, texts };

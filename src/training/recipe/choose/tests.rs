@@ -15,6 +15,7 @@ fn facts(rows: usize, label_counts: &[usize], is_pair: bool) -> TaskFacts {
         name: "task".to_owned(),
         is_alone: true,
         rows,
+        tokens: 40,
         dev_rows: 100,
         label_counts: label_counts.to_vec(),
         is_pair,
@@ -56,6 +57,11 @@ fn settings_follow_from_the_data() {
     assert!(pairs.settings.pair_similarity && !few.settings.pair_similarity);
     let stars = chosen(facts(2752, &[132, 405, 891, 732, 592], false), &Requested::default());
     assert_eq!(weights_and_metric(&stars), (Some(ClassWeights::Softened), Some(Metric::MacroF1)));
+    let long = TaskFacts { tokens: 230, ..facts(6144, &[5568, 576], true) };
+    let long = chosen(long, &Requested::default());
+    assert_eq!(long.settings.length, Length::Epochs(3));
+    let reason = long.choices.iter().find(|choice| choice.setting == "epochs");
+    assert!(reason.is_some_and(|choice| choice.reason.contains("230 tokens")));
     let tiny = chosen(facts(20, &[10, 10], false), &Requested::default());
     assert_eq!(tiny.settings.length, Length::Epochs(MAX_EPOCHS));
 }
