@@ -19,7 +19,7 @@ pub struct Features {
     pairs: Vec<Pair>,
     units: &'static [Unit],
     vocabulary: Vocabulary,
-    /// Of each similarity.
+    /// Mean and scale of each similarity.
     standards: Vec<Standard>,
 }
 

@@ -29,7 +29,7 @@ pub enum Selected {
 }
 
 impl Selected {
-    /// The same, borrowed.
+    /// Targets as the fit takes them.
     pub fn as_answers(&self) -> Answers<'_> {
         match self {
             Self::Labels { gold, labels } => Answers::Labels { gold, labels: *labels },
@@ -80,8 +80,8 @@ impl Linear {
         Self::fit_with(rows, answers, answers.penalty())
     }
 
-    /// The same with another penalty than the usual one: the loss is that of all examples plus this
-    /// times half the weights' squared sum.
+    /// Fits as [`Self::fit`] with a penalty of the caller's: the loss is that of all examples plus
+    /// `penalty` times half the weights' squared sum.
     pub fn fit_with(rows: &SparseRows, answers: Answers, penalty: f64) -> Self {
         let outputs = answers.outputs();
         let by_column = rows.transposed();

@@ -69,7 +69,7 @@ impl OfSimilarities {
         outputs
     }
 
-    /// The same model of numbers that are not standardised.
+    /// Makes a model of standardised numbers one of the numbers as they are measured.
     fn of_raw(model: &Linear, standards: &[Standard]) -> Self {
         let outputs = model.outputs();
         let mut constants = model.constants().to_vec();
@@ -83,7 +83,7 @@ impl OfSimilarities {
         Self { weights, constants }
     }
 
-    /// A logit of the second label alone becomes one for each of the two.
+    /// Splits the logit of the second label into one for each of two.
     fn for_labels(self, are_two: bool) -> Self {
         let halves = |all: Vec<f32>| match are_two {
             true => all.iter().flat_map(|one| [-one / 2.0, one / 2.0]).collect(),

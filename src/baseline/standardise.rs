@@ -1,13 +1,13 @@
 //! Numbers of rows to numbers whose mean is 0 and whose standard deviation is 1.
 
-/// A deviation below this is none: the number does not vary.
+/// Standard deviation below which a number counts as constant.
 const LEAST_DEVIATION: f64 = 1e-6;
 
-/// What is taken off a number, and what the rest is multiplied by.
+/// Mean and scale that standardise a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standard {
     pub mean: f32,
-    /// 1 / the standard deviation; 0 for a number that does not vary.
+    /// Inverse of the standard deviation; 0 for a constant number.
     pub scale: f32,
 }
 
@@ -18,7 +18,7 @@ impl Standard {
     }
 }
 
-/// Of each place in the rows, which are equally long.
+/// Standards of each column of rows, which are equally long.
 pub fn standards(rows: &[Vec<f32>]) -> Vec<Standard> {
     let count = rows.len().max(1) as f64;
     let of = |at: usize| {

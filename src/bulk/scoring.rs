@@ -82,10 +82,10 @@ pub struct Scored {
 /// The prompts of an example, one for each template.
 struct Places {
     places: Vec<usize>,
-    /// What the head adds for it.
+    /// Numbers that the head adds to its outputs.
     offsets: Vec<f32>,
     truncated: bool,
-    /// Whether the tokenizer knows less than half of it.
+    /// True if the tokenizer knows less than half of its tokens.
     is_unknown: bool,
 }
 

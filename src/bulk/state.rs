@@ -32,7 +32,7 @@ pub struct Counts {
     pub errors: u64,
     /// Those whose text was cut to fit.
     pub truncated: u64,
-    /// Those of whose tokens the encoder's tokenizer knows less than half.
+    /// Rows of whose tokens the encoder's tokenizer knows less than half.
     pub unknown: u64,
     /// Tokens that went through the encoder.
     pub tokens: u64,

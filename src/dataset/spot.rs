@@ -12,7 +12,7 @@ use super::Dataset;
 pub enum Spot {
     /// The line on which the example begins, as an editor shows it; of Parquet the row.
     Line(u64),
-    /// Its number among the examples, from 1, where they come from several files or from none.
+    /// Number among the examples, from 1, where they come from several files or from none.
     Example(usize),
 }
 
@@ -26,7 +26,7 @@ impl fmt::Display for Spot {
 }
 
 impl Dataset {
-    /// Where the example with this index stands.
+    /// Place of the example with this index.
     pub fn spot(&self, at: usize) -> Spot {
         let line = self.examples.get(at).and_then(|labeled| labeled.line);
         line.map_or(Spot::Example(at + 1), Spot::Line)

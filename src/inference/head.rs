@@ -66,9 +66,9 @@ pub struct Head {
     pub scaling: Scaling,
     /// Classification alone.
     pub calibration: Calibration,
-    /// Of tasks that compare fields, if it was trained with it.
+    /// Comparison of the fields, if the head was trained with one.
     pub pair_similarity: Option<PairSimilarity>,
-    /// Which templates answer by default, where training chose it: before what the task file says.
+    /// Templates that answer by default, where training chose them; they go before the task file's.
     pub inference: Option<InferenceMode>,
 }
 
@@ -136,7 +136,7 @@ impl Head {
         logits
     }
 
-    /// What is added to the outputs for an example, whatever its template; empty for nothing.
+    /// Numbers added to the outputs for an example, whatever its template: `[outputs]`, or empty.
     pub fn offsets(&self, example: &Example) -> Vec<f32> {
         self.pair_similarity.as_ref().map_or_else(Vec::new, |pairs| pairs.outputs(example))
     }

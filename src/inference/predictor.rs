@@ -42,7 +42,7 @@ pub enum PredictError {
 /// Which templates are to answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TemplateChoice {
-    /// As training chose or the task file says.
+    /// Those that training chose or the task file names.
     Default,
     /// The canonical template, or the one named.
     Single(Option<String>),
@@ -120,7 +120,7 @@ impl TaskPredictor {
         Threshold { positive, value }.decide(all)
     }
 
-    /// Which templates answer when nobody says.
+    /// Templates that answer when a caller names none.
     pub fn inference(&self) -> InferenceMode {
         self.head.inference.or(self.file.prompts.inference).unwrap_or_default()
     }

@@ -23,7 +23,7 @@ use crate::{
 /// Text that is tokenised in some hundred microseconds.
 const SMALL_TEXT_BYTES: usize = 2048;
 
-/// How many times as long as tokenising a text it takes to compare it.
+/// Time of comparing a text, in times of tokenising it.
 const COMPARISON: usize = 3;
 
 /// What a prompt costs besides its text, in bytes of text.
@@ -105,15 +105,15 @@ struct TaskPrompts {
     pass: usize,
     /// Their places in it, example by example, one for each template.
     places: Vec<usize>,
-    /// What the answer of each example takes besides its mask vectors.
+    /// Inputs of each example's answer besides its mask vectors.
     rest: Vec<Rest>,
 }
 
-/// What an answer takes besides mask vectors.
+/// Inputs of an answer besides mask vectors.
 struct Rest {
-    /// What the head adds to its outputs.
+    /// Numbers that the head adds to its outputs.
     offsets: Vec<f32>,
-    /// Whether field text was cut.
+    /// True if field text was cut.
     truncated: bool,
 }
 

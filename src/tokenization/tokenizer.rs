@@ -88,8 +88,8 @@ impl PromptTokenizer {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// Whether the vocabulary lacks more than half of the tokens of an example's texts. A tokenizer of
-    /// bytes lacks none.
+    /// Tells whether the vocabulary lacks more than half of the tokens of an example's texts. A
+    /// tokenizer of bytes lacks none.
     pub fn is_mostly_unknown(&self, example: &Example) -> Result<bool, TokenizerError> {
         let token = UNKNOWN_TOKENS.iter().find_map(|token| self.tokenizer.token_to_id(token));
         let Some(token) = token else { return Ok(false) };

@@ -18,7 +18,7 @@ pub struct JobTask {
     pub class_weights: ClassWeights,
     /// The figure by which a step is kept.
     pub metric: Metric,
-    /// Which templates answer by default; `None` for what the task file says.
+    /// Templates that answer by default; `None` for what the task file says.
     pub inference: Option<InferenceMode>,
 }
 

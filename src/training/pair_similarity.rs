@@ -25,14 +25,14 @@ const MAX_EXAMPLES: usize = 20_000;
 /// The seed of the draw of these.
 const SAMPLE_SEED: u64 = 0;
 
-/// Its share in an answer where no development set says another.
+/// Share of the comparison in an answer where no development set says another.
 pub const USUAL_SHARE: f32 = 0.5;
 
 /// The shares that are tried on a development set, the usual one first.
 pub const SHARES: [f32; 4] = [USUAL_SHARE, 0.25, 0.75, 0.0];
 
-/// What is left of the loss of always answering the labels' shares, or the mean, where a comparison
-/// says anything: with more, it is left out.
+/// Loss that a comparison may leave of that of always answering the labels' shares, or the mean;
+/// one that leaves more is left out.
 const MAX_LOSS_LEFT: f64 = 0.9;
 
 /// Fits it to training examples. `None` for a task whose fields have no counterparts, or where these
@@ -81,8 +81,8 @@ fn model(
     (left <= MAX_LOSS_LEFT).then(|| OfSimilarities::fit(rows, answers))
 }
 
-/// Where the loss weighs labels, the head learns with other shares of them than there are; what is
-/// averaged with it must have the same.
+/// Shifts constants to the label shares that a weighted loss sees, as the head learns with these and
+/// is averaged with it.
 fn shift(constants: &mut [f32], train: &Dataset, shares: &[f64]) {
     let mut counts = vec![0usize; shares.len()];
     let labels = train.examples.iter().filter_map(|labeled| labeled.target.label());

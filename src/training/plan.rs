@@ -2,15 +2,15 @@
 
 use super::settings::{Length, Settings};
 
-/// How often the development sets are scored in a run that counts steps.
+/// Number of times the development sets are scored in a run that counts steps.
 const SCORES_PER_RUN: usize = 10;
 
-/// How long a run is.
+/// Length of a run.
 pub struct Plan {
     pub steps: usize,
     /// Steps of each task.
     pub of_tasks: Vec<usize>,
-    /// Between two looks at the development sets.
+    /// Steps between two looks at the development sets.
     pub score_every: usize,
 }
 

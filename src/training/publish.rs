@@ -68,7 +68,7 @@ pub struct Trained {
     pub manifest: Manifest,
     /// For each task its name and, if it has a development set, its score on it.
     pub scores: Vec<(String, Option<Score>)>,
-    /// For each task the share of its comparison of pairs in an answer, if its head has one.
+    /// Share of each task's comparison of pairs in an answer, if its head has one.
     pub pair_shares: Vec<Option<f32>>,
     /// The step whose weights were kept, and how many there were.
     pub step: usize,

@@ -68,7 +68,7 @@ pub struct Settings {
     pub dropout: f32,
     /// Weight of the disagreement between two templates of an example; 0 for none.
     pub consistency: f64,
-    /// Whether the heads of tasks that compare fields also see how alike these are, in numbers.
+    /// Comparison of fields in the heads of tasks that have pairs.
     pub pair_similarity: bool,
     /// Weight of the supervised contrastive loss on mask vectors; 0 for none.
     pub contrastive: f64,

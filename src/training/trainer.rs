@@ -85,7 +85,7 @@ pub struct Outcome {
     pub weights: Option<EncoderWeights>,
     /// Of each task, with its calibration.
     pub heads: Vec<Head>,
-    /// Of each task whose head compares pairs, how much of an answer that is, from 0 to 1.
+    /// Share of the comparison in an answer, from 0 to 1, for each task whose head has one.
     pub pair_shares: Vec<Option<f32>>,
     /// Of each task that has a development set, after the calibration.
     pub scores: Vec<Option<Score>>,
@@ -98,7 +98,7 @@ pub struct Outcome {
 
 /// A task to be trained.
 pub struct TrainerTask<'a> {
-    /// With whatever head: it is replaced, but for which templates answer.
+    /// Predictor with any head: it is replaced, but for which templates answer.
     pub predictor: &'a TaskPredictor,
     pub train: &'a Dataset,
     pub dev: Option<&'a Dataset>,
@@ -117,7 +117,7 @@ pub struct Trainer<'a> {
     dev: Vec<Option<&'a Dataset>>,
     metrics: Vec<Metric>,
     objectives: Vec<Objective>,
-    /// Of each task the part of its head that compares pairs.
+    /// Comparison of pairs of each task's head.
     pair_similarities: Vec<Option<PairSimilarity>>,
     learner: Learner,
     progress: Progress,

@@ -14,7 +14,7 @@ use crate::{inference::Calibration, prompt::InferenceMode, task::Task, weights::
 /// The key under which a head file holds its settings.
 pub(super) const SETTINGS: &str = "dynamar.head";
 
-/// What a head file holds besides its layers.
+/// Settings that a head file holds beside its layers.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
@@ -26,7 +26,7 @@ struct Settings {
     /// Of the layer norm, where the first layer is followed by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epsilon: Option<f32>,
-    /// Whose map is a layer of the file.
+    /// Comparison of fields; its map is a layer of the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pair_similarity: Option<Description>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

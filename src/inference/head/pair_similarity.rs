@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairSimilarity {
     pairs: Vec<Pair>,
-    /// The same by the fields' names, as the head file keeps them.
+    /// Sides of the pairs by the fields' names, as the head file keeps them.
     sides: Vec<Sides>,
     /// `[similarities, outputs]`
     output: Layer,
@@ -30,7 +30,7 @@ struct Sides {
     right: Vec<String>,
 }
 
-/// What a head file says of it besides the map.
+/// Settings of a comparison that a head file holds beside the map.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
@@ -53,12 +53,12 @@ impl PairSimilarity {
         compare(pairs, example, &weight_by_count)
     }
 
-    /// What is added to the outputs for an example.
+    /// Numbers added to the outputs for an example, `[outputs]`.
     pub fn outputs(&self, example: &Example) -> Vec<f32> {
         self.output.apply(&Self::similarities(&self.pairs, example))
     }
 
-    /// The same, adding so many times as much.
+    /// Scales the map: it then adds `factor` times as much.
     pub fn scaled(&self, factor: f32) -> Self {
         let mut scaled = self.clone();
         let Layer { weight, bias } = &mut scaled.output;

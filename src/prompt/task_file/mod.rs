@@ -99,7 +99,7 @@ pub struct PromptPool {
     /// Indices of the templates that training draws from and an ensemble averages.
     pub pool: Vec<usize>,
     pub sampling: Sampling,
-    /// As the file says; training may choose otherwise where it says nothing.
+    /// Templates that answer, if the file says; else training chooses.
     pub inference: Option<InferenceMode>,
     /// The fields alone, without words of ours and without a mask: what standard fine-tuning reads.
     pub plain: Template,

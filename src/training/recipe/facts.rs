@@ -24,20 +24,20 @@ pub struct TaskFacts {
     /// Whether it is the only task of the run.
     pub is_alone: bool,
     pub rows: usize,
-    /// Of a prompt, on average over some examples.
+    /// Mean length of a prompt, over some examples.
     pub tokens: usize,
     pub dev_rows: usize,
     /// Examples of each label; empty for a regression.
     pub label_counts: Vec<usize>,
     /// Whether a prompt compares two texts.
     pub is_pair: bool,
-    /// Whether fields are counterparts of each other, by their names.
+    /// True if fields are counterparts of each other, by their names.
     pub has_counterparts: bool,
     /// Whether every visit of an example takes all templates at once.
     pub draws_all: bool,
     /// Templates that training draws from.
     pub templates: usize,
-    /// Whether the task file says which templates answer.
+    /// True if the task file says which templates answer.
     pub has_inference: bool,
     /// The metric that says most about it.
     pub metric: MetricChoice,

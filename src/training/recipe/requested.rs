@@ -26,9 +26,9 @@ pub struct Requested {
     pub contrastive_temperature: Option<f64>,
     pub score_every: Option<usize>,
     pub patience: Option<usize>,
-    /// Which templates answer by default, for every task, whatever its task file says.
+    /// Templates that answer by default, for every task, whatever its task file says.
     pub inference: Option<InferenceMode>,
-    /// Whether heads of tasks that compare fields also see how alike these are.
+    /// Comparison of fields in the heads of tasks that have pairs.
     pub pair_similarity: Option<bool>,
     /// Steps of the adaptation before the training; 0 for none.
     pub adapt_steps: Option<usize>,

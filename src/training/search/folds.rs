@@ -19,7 +19,7 @@ pub enum Part {
 }
 
 impl Fold {
-    /// Examples of all tasks that are judged.
+    /// Number of examples, of all tasks, that are judged.
     pub fn judged(&self, tasks: &[JobTask]) -> usize {
         let dev = self.parts.iter().zip(tasks).filter_map(|(part, task)| part.dev(task));
         dev.map(|dev| dev.examples.len()).sum()
