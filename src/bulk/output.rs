@@ -54,7 +54,7 @@ impl Output<'_> {
                 // Parquet does not go to a stream.
                 let Rendered::Bytes(bytes) = rows else { return Err(BulkError::ParquetStream) };
                 let written = stream.write_all(bytes).and_then(|()| stream.flush());
-                written.map_err(BulkError::write("standard output"))
+                written.map_err(BulkError::write("the output"))
             }
         }
     }

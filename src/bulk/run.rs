@@ -226,7 +226,7 @@ impl<'a> Run<'a, '_> {
         match output {
             Output::Stream(stream, _) => stream
                 .write_all(&header(&self.given.layout)?)
-                .map_err(BulkError::write("standard output")),
+                .map_err(BulkError::write("the output")),
             Output::File(_) | Output::Ranking(_) => Ok(()),
         }
     }
