@@ -1,5 +1,6 @@
 //! Prompt-tuned classifiers and regressors over text: training, checkpoints and a gRPC server.
 
+pub mod architecture;
 pub mod baseline;
 pub mod batching;
 pub mod bulk;

@@ -1,6 +1,6 @@
 //! How much arithmetic a prompt needs.
 
-use dynamar::weights::Architecture;
+use dynamar::architecture::Architecture;
 
 /// Floating-point operations of the encoder for a prompt of `tokens` tokens, a multiplication and an
 /// addition counting as two. With h the hidden and i the intermediate size and n the tokens:

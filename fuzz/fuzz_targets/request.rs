@@ -8,12 +8,13 @@ use std::{
 };
 
 use dynamar::{
+    architecture::{ALL, Architecture},
     checkpoint::{Draft, EncoderEntry, Provenance, TOKENIZER_FILE},
     config::Config,
     inference::Head,
     registry::{NewEncoder, Registry},
     server::fuzzing,
-    weights::{Architecture, Precision},
+    weights::Precision,
 };
 use dynamar_fuzz::{HIDDEN, TASK, TOKENIZER, Zeros, directory};
 use libfuzzer_sys::fuzz_target;
@@ -36,8 +37,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
         intermediate_size: 4,
         vocabulary_size: 1000,
         max_positions: 64,
-        segment_types: 2,
-        layer_norm_eps: 1e-12,
+        ..(ALL[0].tiny)()
     };
     let entry = EncoderEntry::new("zeros", architecture, Precision::Fp32);
     draft.publish(entry, TOKENIZER_FILE, Provenance::new("fuzzing")).expect("written");

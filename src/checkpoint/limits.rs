@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{FileEntry, Manifest};
-use crate::weights::Architecture;
+use crate::architecture::Architecture;
 
 /// Tasks of a checkpoint. Each has a head in memory and is warmed up before it serves.
 const MAX_TASKS: usize = 1024;
@@ -105,16 +105,20 @@ fn limit(manifest: &Manifest, name: &str) -> u64 {
         limits.push(4 * parameters(architecture, inside) + GRAPH_BYTES + layers * LAYER_BYTES);
     }
     if encoder.weights.as_ref().is_some_and(is) {
-        let matrices = architecture.parameters().len() as u64;
+        let derived = architecture.derived();
+        let matrices = (architecture.parameters().len() + derived.len()) as u64;
+        let values: u64 = derived.iter().map(|(_, shape)| size(shape)).sum();
+        let values = values.saturating_add(parameters(architecture, |_| true));
         // In 8 bits each has its scales beside it.
-        limits.push(4 * parameters(architecture, |_| true) + 2 * matrices * PAGE_BYTES);
+        limits.push(4 * values + 2 * matrices * PAGE_BYTES);
     }
     if is(&manifest.tokenizer) {
         limits.push(MAX_TOKENIZER_BYTES);
     }
     let hidden = architecture.hidden_size as u64;
     if encoder.language_head.as_ref().is_some_and(is) {
-        let values = hidden * (hidden + 3) + architecture.vocabulary_size as u64;
+        let width = architecture.embedding_size() as u64;
+        let values = width * (hidden + 3) + architecture.vocabulary_size as u64;
         limits.push(4 * values + HEADER_BYTES);
     }
     for task in &manifest.tasks {
@@ -134,7 +138,15 @@ fn limit(manifest: &Manifest, name: &str) -> u64 {
 
 /// The numbers of the parameters whose shape is `counted`.
 fn parameters(architecture: &Architecture, counted: impl Fn(&[usize]) -> bool) -> u64 {
-    let size = |shape: &[usize]| shape.iter().map(|&size| size as u64).product::<u64>();
     let all = architecture.parameters();
-    all.iter().filter(|(_, shape)| counted(shape)).map(|(_, shape)| size(shape)).sum()
+    all.iter()
+        .map(|parameter| &parameter.shape)
+        .filter(|shape| counted(shape))
+        .map(|s| size(s))
+        .sum()
+}
+
+/// The numbers of an array of this shape, each dimension of which has been checked.
+fn size(shape: &[usize]) -> u64 {
+    shape.iter().map(|&size| size as u64).product()
 }

@@ -12,7 +12,7 @@ use serde::{
 };
 
 use super::{ENCODER_FILE, ENCODER_WEIGHTS_FILE, digest, limits};
-use crate::weights::{Architecture, Precision};
+use crate::{architecture::Architecture, weights::Precision};
 
 /// The content of `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -108,10 +108,12 @@ impl EncoderEntry {
         std::iter::once(&self.file).chain(&self.weights)
     }
 
-    /// The oldest format that can say this: 2 knows the language head, 3 matrices beside the graph.
-    /// A program that does not would take the manifest for a damaged one.
+    /// The oldest format that can say this: 2 knows the language head, 3 matrices beside the graph, 4
+    /// encoders of other shapes than BERT's. A program that does not would take the manifest for a
+    /// damaged one.
     pub(super) fn format_version(&self) -> u32 {
         match (&self.weights, &self.language_head) {
+            _ if !self.architecture.is_bert_shaped() => 4,
             (Some(_), _) => 3,
             (None, Some(_)) => 2,
             (None, None) => 1,

@@ -26,7 +26,7 @@ pub const LANGUAGE_HEAD_FILE: &str = "language_head.safetensors";
 
 /// The newest directory format; older ones still open. What needs no newer one is written in the
 /// oldest that can hold it.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -9,10 +9,10 @@ use super::{
     graph::{FP16_SUFFIX, INT8_SUFFIX, ONNX_RUNTIME},
     messages::{DataLocation, DataType, Graph, Node, Tensor},
 };
-use crate::weights::Architecture;
+use crate::architecture::{Architecture, Role};
 
 /// The operators that `to_onnx` writes or has written.
-const OPERATORS: [&str; 19] = [
+const OPERATORS: [&str; 22] = [
     "Abs",
     "Add",
     "Cast",
@@ -27,22 +27,21 @@ const OPERATORS: [&str; 19] = [
     "Mul",
     "QuantizeLinear",
     "ReduceMax",
+    "ReduceSum",
+    "Relu",
     "Reshape",
     SHAPE,
+    "Slice",
     "Softmax",
     "Split",
     "Transpose",
 ];
 
 /// And those of ONNX Runtime's own.
-const ONNX_RUNTIME_OPERATORS: [&str; 1] = ["MatMulIntegerToFloat"];
+const ONNX_RUNTIME_OPERATORS: [&str; 2] = ["MatMulIntegerToFloat", "RotaryEmbedding"];
 
 const SHAPE: &str = "Shape";
 const CONSTANT_OF_SHAPE: &str = "ConstantOfShape";
-
-/// The matrices of which rows are looked up: with fewer rows than the architecture says, a prompt
-/// would reach beyond them.
-const LOOKED_UP: [&str; 3] = ["embeddings.word", "embeddings.position", "embeddings.segment"];
 
 /// What is in a graph that should not be, if anything.
 pub(super) fn fault(graph: &Graph) -> Option<String> {
@@ -103,11 +102,17 @@ fn data_fault(tensor: &Tensor) -> Option<String> {
     (bytes != Some(tensor.raw_data.len())).then(|| format!("the size of {:?}", tensor.name))
 }
 
-/// Which parameter has another shape than the architecture says, if any. What the architecture
-/// does not know is left alone: constants and scales.
+/// The first parameter of another shape than the architecture says, if any; with fewer rows of a table
+/// than it says, a prompt would reach beyond them. Names that the architecture does not know are left
+/// alone: constants and scales.
 pub(super) fn shape_fault(graph: &Graph, architecture: &Architecture) -> Option<String> {
-    let parameters: BTreeMap<String, Vec<usize>> = architecture.parameters().into_iter().collect();
-    let mut looked_up = LOOKED_UP.to_vec();
+    let parameters = architecture.parameters();
+    let tables = parameters.iter().filter(|parameter| parameter.role == Role::Table);
+    let mut looked_up: Vec<String> = tables.map(|table| table.name.clone()).collect();
+    let parameters = parameters.into_iter().map(|parameter| (parameter.name, parameter.shape));
+    let derived = architecture.derived();
+    looked_up.extend(derived.iter().map(|(name, _)| name.clone()));
+    let parameters: BTreeMap<String, Vec<usize>> = parameters.chain(derived).collect();
     for tensor in &graph.initializer {
         let name = tensor.name.strip_suffix(FP16_SUFFIX);
         let name = name.or_else(|| tensor.name.strip_suffix(INT8_SUFFIX)).unwrap_or(&tensor.name);
@@ -116,7 +121,7 @@ pub(super) fn shape_fault(graph: &Graph, architecture: &Architecture) -> Option<
         if !sizes.eq(expected.iter().map(|&size| Some(size))) {
             return Some(format!("the shape {:?} of {name}, expected {expected:?}", tensor.dims));
         }
-        looked_up.retain(|missing| *missing != name);
+        looked_up.retain(|missing| missing != name);
     }
     looked_up.first().map(|missing| format!("that it has no {missing}"))
 }

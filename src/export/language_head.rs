@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
 use super::ReadError;
-use crate::weights::{Architecture, Array, LanguageHead, WeightsError};
+use crate::{
+    architecture::Architecture,
+    weights::{Array, LanguageHead, WeightsError},
+};
 
 /// What a file may have beyond its values: names and shapes.
 const MAX_HEADER_BYTES: u64 = 1 << 16;

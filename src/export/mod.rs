@@ -12,7 +12,7 @@ mod stored;
 mod trial;
 mod wire;
 
-pub use graph::{OUTPUT, inputs, to_onnx};
+pub use graph::{OUTPUT, to_onnx};
 pub use language_head::{language_head_bytes, read_language_head};
 pub use read::{ReadError, read_weights};
 pub(crate) use read::{floats, halves};

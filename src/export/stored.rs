@@ -13,7 +13,7 @@ use super::{
     messages::{DataLocation, DataType, Graph, Model, Tensor},
     wire,
 };
-use crate::{checkpoint::Checkpoint, weights::Architecture};
+use crate::{architecture::Architecture, checkpoint::Checkpoint};
 
 /// What a stored matrix is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

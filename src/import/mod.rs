@@ -2,22 +2,21 @@
 //! our own layout, with the masked-language-model head where there is one; and from a checkpoint to
 //! one whose encoder is stored otherwise.
 
-mod names;
+mod safetensors_file;
 mod stand_in;
 mod tensors;
 
 use std::path::Path;
 
-use serde::Deserialize;
-
 use crate::{
+    architecture::{Architecture, Family, family_of},
     checkpoint::{
         Checkpoint, CheckpointError, Draft, ENCODER_WEIGHTS_FILE, EncoderEntry, LANGUAGE_HEAD_FILE,
         Manifest, Provenance, TOKENIZER_FILE,
     },
     export,
     tokenization::{PromptTokenizer, TokenizerError},
-    weights::{Architecture, EncoderWeights, LanguageHead, Precision, WeightsError},
+    weights::{EncoderWeights, LanguageHead, Precision, WeightsError},
 };
 
 /// Config files hold no more than this many bytes.
@@ -47,6 +46,12 @@ pub enum ImportError {
     Type { path: String, name: String, dtype: String },
     #[error("{path}: {source}")]
     Weights { path: String, source: WeightsError },
+    #[error("{path} lacks tensors that config.json asks for: {missing}")]
+    Missing { path: String, missing: String },
+    #[error("{path}: {reason}")]
+    Model { path: String, reason: &'static str },
+    #[error("{path}: the language head uses GELU, but the encoder another activation")]
+    HeadActivation { path: String },
     #[error("{path}: the decoder's weight is not that of the word embeddings")]
     Untied { path: String },
     #[error(transparent)]
@@ -75,38 +80,14 @@ pub struct Written {
     pub note: Option<String>,
 }
 
-/// What of config.json matters; the rest is left alone.
-#[derive(Deserialize)]
-struct Config {
-    #[serde(default = "gelu")]
-    hidden_act: String,
-    #[serde(default = "absolute")]
-    position_embedding_type: String,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    intermediate_size: usize,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    type_vocab_size: usize,
-    layer_norm_eps: f64,
-}
-
-fn gelu() -> String {
-    "gelu".to_owned()
-}
-
-fn absolute() -> String {
-    "absolute".to_owned()
-}
-
-/// Reads the encoder in `directory`. Of the model types BERT is understood.
+/// Reads the encoder in `directory`, which must be of one of the families that are supported.
 pub fn read(directory: &Path) -> Result<Imported, ImportError> {
-    let architecture = read_config(&directory.join("config.json"))?;
+    let (family, architecture) = read_config(&directory.join("config.json"))?;
     let tokenizer = read_tokenizer(&directory.join("tokenizer.json"), &architecture)?;
     let path = directory.join("model.safetensors");
     refuse_stand_in(&path)?;
-    let tensors::Found { weights, language_head, note } = tensors::read(&path, &architecture)?;
+    let tensors::Found { weights, language_head, note } =
+        tensors::read(&path, family, &architecture)?;
     Ok(Imported { weights, language_head, note, tokenizer })
 }
 
@@ -192,7 +173,7 @@ fn read_tokenizer(path: &Path, architecture: &Architecture) -> Result<Vec<u8>, I
     Ok(bytes)
 }
 
-fn read_config(path: &Path) -> Result<Architecture, ImportError> {
+fn read_config(path: &Path) -> Result<(&'static Family, Architecture), ImportError> {
     let name = path.display().to_string();
     let unreadable = |source| ImportError::Read { path: name.clone(), source };
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
@@ -202,35 +183,8 @@ fn read_config(path: &Path) -> Result<Architecture, ImportError> {
     refuse_stand_in(path)?;
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let wrong = |message: String| ImportError::Config { path: name.clone(), message };
-    // The type comes first: another model's config lacks other keys, which would only confuse.
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let model_type = json.get("model_type").and_then(serde_json::Value::as_str).unwrap_or("none");
-    if model_type != "bert" {
-        return Err(wrong(format!("model_type {model_type:?}: only \"bert\" can be imported yet")));
-    }
-    let config: Config = serde_json::from_value(json).map_err(|error| wrong(error.to_string()))?;
-    if config.hidden_act != "gelu" {
-        return Err(wrong(format!("hidden_act {:?}: only \"gelu\" is known", config.hidden_act)));
-    }
-    if config.position_embedding_type != "absolute" {
-        let found = &config.position_embedding_type;
-        return Err(wrong(format!(
-            "position_embedding_type {found:?}: only \"absolute\" is known"
-        )));
-    }
-    let architecture = Architecture {
-        hidden_size: config.hidden_size,
-        layers: config.num_hidden_layers,
-        heads: config.num_attention_heads,
-        intermediate_size: config.intermediate_size,
-        vocabulary_size: config.vocab_size,
-        max_positions: config.max_position_embeddings,
-        segment_types: config.type_vocab_size,
-        layer_norm_eps: config.layer_norm_eps,
-    };
-    architecture.check().map_err(|error| wrong(error.to_string()))?;
-    Ok(architecture)
+    let config = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    family_of(config).map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,17 +1,21 @@
-//! Reads model.safetensors and turns its tensors into our arrays.
+//! Turns the tensors of a Hugging Face model into our arrays.
 
 use std::{collections::BTreeMap, path::Path};
 
-use half::{bf16, f16};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-
-use super::{
-    ImportError,
-    names::{self, Source},
+use super::{ImportError, safetensors_file::SafetensorsFile};
+use crate::{
+    architecture::{
+        Activation, Architecture, Family, LanguageHeadNames, ParameterSpec, Piece, Role, Rows,
+        Source,
+    },
+    weights::{Array, EncoderWeights, LanguageHead, WeightsError},
 };
-use crate::weights::{Architecture, Array, EncoderWeights, LanguageHead, WeightsError};
 
-/// What a safetensors file holds of a model.
+/// Rows that a table of positions may have before that of the first position: the padding token's id is
+/// one of the first.
+const MAX_PADDING_ROWS: usize = 8;
+
+/// The tensors of a model that were read.
 pub struct Found {
     pub weights: EncoderWeights,
     pub language_head: Option<LanguageHead>,
@@ -19,136 +23,274 @@ pub struct Found {
     pub note: Option<String>,
 }
 
-/// The encoder of this architecture in a safetensors file, and its language head.
-pub fn read(path: &Path, architecture: &Architecture) -> Result<Found, ImportError> {
-    let name = path.display().to_string();
-    let bytes =
-        std::fs::read(path).map_err(|source| ImportError::Read { path: name.clone(), source })?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|error| ImportError::Tensors { path: name.clone(), message: error.to_string() })?;
-    let file = File { path: name, tensors };
-    let arrays = file.parameters(architecture.parameters(), names::source)?;
-    let weights = EncoderWeights::new(architecture.clone(), arrays).map_err(|s| file.fault(s))?;
-    let (language_head, note) = match file.language_head(&weights) {
+/// The encoder of this architecture in a file, and its language head.
+pub fn read(
+    path: &Path,
+    family: &'static Family,
+    architecture: &Architecture,
+) -> Result<Found, ImportError> {
+    let model = ModelTensors { file: SafetensorsFile::open(path)?, family };
+    model.refuse()?;
+    let weights = model.encoder(architecture)?;
+    let (language_head, note) = match model.language_head(&weights) {
         Ok(head) => (head, None),
         Err(why) => (None, Some(format!("{why}; the language head is left out"))),
     };
     Ok(Found { weights, language_head, note })
 }
 
-struct File<'a> {
-    path: String,
-    tensors: SafeTensors<'a>,
+/// The tensors of a file under a family's names.
+struct ModelTensors {
+    file: SafetensorsFile,
+    family: &'static Family,
 }
 
-impl File<'_> {
-    fn parameters(
-        &self,
-        parameters: Vec<(String, Vec<usize>)>,
-        source: fn(&str) -> Source,
-    ) -> Result<BTreeMap<String, Array>, ImportError> {
-        let mut arrays = BTreeMap::new();
-        for (parameter, shape) in parameters {
-            let array = self.parameter(source(&parameter), &shape)?;
-            arrays.insert(parameter, array);
+impl ModelTensors {
+    /// Refuses a file of a model that is not meant to be imported.
+    fn refuse(&self) -> Result<(), ImportError> {
+        for (beginning, reason) in self.family.refused {
+            if self.file.names().any(|name| name.starts_with(beginning)) {
+                let path = self.file.path().to_owned();
+                return Err(ImportError::Model { path, reason });
+            }
         }
-        Ok(arrays)
+        Ok(())
+    }
+
+    fn encoder(&self, architecture: &Architecture) -> Result<EncoderWeights, ImportError> {
+        let parameters = architecture.parameters();
+        self.require(&parameters)?;
+        let mut arrays = BTreeMap::new();
+        for parameter in parameters {
+            arrays.insert(parameter.name.clone(), self.parameter(&parameter)?);
+        }
+        EncoderWeights::new(architecture.clone(), arrays).map_err(|source| self.fault(source))
+    }
+
+    /// Names every tensor that the encoder needs and the file lacks.
+    fn require(&self, parameters: &[ParameterSpec]) -> Result<(), ImportError> {
+        let needed = parameters.iter().flat_map(|parameter| self.tensors_of(parameter));
+        let missing: Vec<String> = needed.filter(|name| self.spelling(name).is_none()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(ImportError::Missing { path: self.file.path().to_owned(), missing: list(&missing) })
+    }
+
+    /// The full names of the tensors that make a parameter.
+    fn tensors_of(&self, parameter: &ParameterSpec) -> Vec<String> {
+        match self.family.source(&parameter.name) {
+            Some(Source::Stacked(pieces)) => {
+                pieces.iter().map(|piece| tensor_name(piece.tensor, parameter)).collect()
+            }
+            Some(Source::Positions { table, plus }) => {
+                let names = std::iter::once(table).chain(plus);
+                names.map(|name| tensor_name(name, parameter)).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    fn parameter(&self, parameter: &ParameterSpec) -> Result<Array, ImportError> {
+        match self.family.source(&parameter.name) {
+            Some(Source::Stacked(pieces)) => self.stacked(pieces, parameter),
+            Some(Source::Positions { table, plus }) => self.positions(table, plus, parameter),
+            None => Err(self.fault(WeightsError::Missing { name: parameter.name.clone() })),
+        }
+    }
+
+    /// Pieces one after the other along the outputs; a linear layer's turned from `[out, in]`.
+    fn stacked(&self, pieces: &[Piece], parameter: &ParameterSpec) -> Result<Array, ImportError> {
+        let is_linear = parameter.role == Role::Linear;
+        let (outputs, rest) = match (is_linear, parameter.shape.as_slice()) {
+            (true, [inputs, outputs]) => (*outputs, vec![*inputs]),
+            (_, [first, rest @ ..]) => (*first, rest.to_vec()),
+            (_, []) => (1, Vec::new()),
+        };
+        let each = outputs / pieces.len();
+        let mut data = Vec::with_capacity(parameter.shape.iter().product());
+        for piece in pieces {
+            let name = tensor_name(piece.tensor, parameter);
+            let (from, rows) = match piece.rows {
+                Rows::All => (0, each),
+                Rows::Parts { from, to, of } => {
+                    let part = each / (to - from);
+                    (from * part, of * part)
+                }
+            };
+            let shape: Vec<usize> = std::iter::once(rows).chain(rest.iter().copied()).collect();
+            let array = self.array(&name, &shape)?;
+            let width: usize = rest.iter().product();
+            data.extend_from_slice(&array.data[from * width..(from + each) * width]);
+        }
+        if !is_linear {
+            return Ok(Array { shape: parameter.shape.clone(), data });
+        }
+        let inputs = rest.iter().product();
+        Ok(Array { shape: parameter.shape.clone(), data: transposed(&data, outputs, inputs) })
+    }
+
+    fn positions(
+        &self,
+        table: &str,
+        plus: Option<&str>,
+        parameter: &ParameterSpec,
+    ) -> Result<Array, ImportError> {
+        let name = tensor_name(table, parameter);
+        let (rows, width) = (parameter.shape[0], parameter.shape[1]);
+        let found = self.shape(&name)?;
+        let is_good = found.len() == 2
+            && found[1] == width
+            && (rows..=rows + MAX_PADDING_ROWS).contains(&found[0]);
+        if !is_good {
+            let expected = vec![rows, width];
+            return Err(self.fault(WeightsError::Shape { name, found, expected }));
+        }
+        let array = self.array(&name, &found)?;
+        let mut data = array.data[(found[0] - rows) * width..].to_vec();
+        if let Some(plus) = plus {
+            let name = tensor_name(plus, parameter);
+            let types = self.shape(&name)?.first().copied().unwrap_or(0);
+            let addend = self.array(&name, &[types, width])?;
+            for row in data.chunks_exact_mut(width) {
+                row.iter_mut().zip(&addend.data).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        Ok(Array { shape: parameter.shape.clone(), data })
     }
 
     /// `None` when the file has none. The encoder can do without it, so no fault of it is fatal.
     fn language_head(&self, encoder: &EncoderWeights) -> Result<Option<LanguageHead>, ImportError> {
-        if !self.tensors.names().iter().any(|name| name.contains("cls.predictions.")) {
-            return Ok(None);
+        let has = |head: &&LanguageHeadNames| {
+            self.spelling(&format!("{}.weight", head.transform)).is_some()
+                || head.bias.iter().any(|name| self.spelling(name).is_some())
+        };
+        let Some(names) = self.family.language_heads.iter().find(has) else { return Ok(None) };
+        if names.is_always_gelu && encoder.architecture.activation != Activation::Gelu {
+            return Err(ImportError::HeadActivation { path: self.file.path().to_owned() });
         }
         let embeddings = encoder.word_embeddings();
-        if self.tensor(names::DECODER).is_some()
-            && self.array(names::DECODER, &embeddings.shape)? != *embeddings
+        if self.spelling(names.decoder).is_some()
+            && self.array(names.decoder, &embeddings.shape)? != *embeddings
         {
-            return Err(ImportError::Untied { path: self.path.clone() });
+            return Err(ImportError::Untied { path: self.file.path().to_owned() });
         }
-        let parameters = LanguageHead::parameters(&encoder.architecture);
-        let arrays = self.parameters(parameters, names::language_head_source)?;
+        let mut arrays = BTreeMap::new();
+        for (name, shape) in LanguageHead::parameters(&encoder.architecture) {
+            let array = self.of_language_head(names, &name, &shape)?;
+            arrays.insert(name, array);
+        }
         let head = LanguageHead::new(&encoder.architecture, arrays).map_err(|s| self.fault(s))?;
         Ok(Some(head))
     }
 
-    fn fault(&self, source: WeightsError) -> ImportError {
-        ImportError::Weights { path: self.path.clone(), source }
-    }
-
-    fn tensor(&self, name: &str) -> Option<TensorView<'_>> {
-        let mut spellings = names::spellings(name).into_iter();
-        spellings.find_map(|spelling| self.tensors.tensor(&spelling).ok())
-    }
-
-    fn parameter(&self, source: Source, shape: &[usize]) -> Result<Array, ImportError> {
-        match source {
-            Source::Copy(name) => self.array(&name, shape),
-            Source::Transpose(name) => {
-                let array = self.array(&name, &[shape[1], shape[0]])?;
-                Ok(transposed_beside(&[&array]))
+    fn of_language_head(
+        &self,
+        names: &LanguageHeadNames,
+        parameter: &str,
+        shape: &[usize],
+    ) -> Result<Array, ImportError> {
+        match parameter.strip_prefix("language_head.").unwrap_or(parameter) {
+            "transform.weight" => {
+                let (inputs, outputs) = (shape[0], shape[1]);
+                let name = format!("{}.weight", names.transform);
+                let array = self.array(&name, &[outputs, inputs])?;
+                let data = transposed(&array.data, outputs, inputs);
+                Ok(Array { shape: shape.to_vec(), data })
             }
-            Source::TransposePair(first, second) => {
-                let half = [shape[1] / 2, shape[0]];
-                let arrays = [self.array(&first, &half)?, self.array(&second, &half)?];
-                Ok(transposed_beside(&[&arrays[0], &arrays[1]]))
-            }
-            Source::Pair(first, second) => {
-                let mut array = self.array(&first, &[shape[0] / 2])?;
-                array.data.extend(self.array(&second, &[shape[0] / 2])?.data);
-                Ok(Array { shape: shape.to_vec(), data: array.data })
+            "norm.weight" => self.array(&format!("{}.weight", names.norm), shape),
+            "transform.bias" => self.head_bias(names, names.transform, shape),
+            "norm.bias" => self.head_bias(names, names.norm, shape),
+            _ => {
+                let found = names.bias.iter().find(|name| self.spelling(name).is_some());
+                self.array(found.unwrap_or(&names.bias[0]), shape)
             }
         }
+    }
+
+    fn head_bias(
+        &self,
+        names: &LanguageHeadNames,
+        of: &str,
+        shape: &[usize],
+    ) -> Result<Array, ImportError> {
+        let name = format!("{of}.bias");
+        if names.may_lack_biases && self.spelling(&name).is_none() {
+            return Ok(zeros(shape));
+        }
+        self.array(&name, shape)
+    }
+
+    fn fault(&self, source: WeightsError) -> ImportError {
+        ImportError::Weights { path: self.file.path().to_owned(), source }
+    }
+
+    /// The name under which the file has a tensor: with or without the family's prefix, norms also in
+    /// TensorFlow's way.
+    fn spelling(&self, name: &str) -> Option<String> {
+        let prefix = self.family.prefix;
+        let mut all = vec![name.to_owned(), format!("{prefix}{name}")];
+        for (modern, old) in
+            [("LayerNorm.weight", "LayerNorm.gamma"), ("LayerNorm.bias", "LayerNorm.beta")]
+        {
+            if let Some(stem) = name.strip_suffix(modern) {
+                all.push(format!("{stem}{old}"));
+                all.push(format!("{prefix}{stem}{old}"));
+            }
+        }
+        all.into_iter().find(|spelling| self.file.shape(spelling).is_some())
+    }
+
+    fn shape(&self, name: &str) -> Result<Vec<usize>, ImportError> {
+        let spelling = self.spelling(name);
+        let shape = spelling.as_deref().and_then(|spelling| self.file.shape(spelling));
+        let missing = || self.fault(WeightsError::Missing { name: name.to_owned() });
+        shape.map(<[usize]>::to_vec).ok_or_else(missing)
     }
 
     fn array(&self, name: &str, expected: &[usize]) -> Result<Array, ImportError> {
-        let Some(tensor) = self.tensor(name) else {
-            return Err(self.fault(WeightsError::Missing { name: name.to_owned() }));
-        };
-        if tensor.shape() != expected {
-            return Err(self.fault(WeightsError::Shape {
-                name: name.to_owned(),
-                found: tensor.shape().to_vec(),
-                expected: expected.to_vec(),
-            }));
+        let found = self.shape(name)?;
+        let name = self.spelling(name).unwrap_or_else(|| name.to_owned());
+        if found != expected {
+            let expected = expected.to_vec();
+            return Err(self.fault(WeightsError::Shape { name, found, expected }));
         }
-        let data = floats(&tensor).ok_or_else(|| ImportError::Type {
-            path: self.path.clone(),
-            name: name.to_owned(),
-            dtype: format!("{:?}", tensor.dtype()),
-        })?;
-        Ok(Array { shape: expected.to_vec(), data })
+        match self.file.read(&name)? {
+            Some(array) => Ok(array),
+            None => Err(self.fault(WeightsError::Missing { name })),
+        }
     }
 }
 
-/// Little-endian bytes to floats; `None` for other types.
-fn floats(tensor: &TensorView<'_>) -> Option<Vec<f32>> {
-    let bytes = tensor.data();
-    match tensor.dtype() {
-        Dtype::F32 => {
-            let (values, _) = bytes.as_chunks::<4>();
-            Some(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
-        }
-        Dtype::F16 => {
-            let (values, _) = bytes.as_chunks::<2>();
-            Some(values.iter().map(|value| f16::from_le_bytes(*value).to_f32()).collect())
-        }
-        Dtype::BF16 => {
-            let (values, _) = bytes.as_chunks::<2>();
-            Some(values.iter().map(|value| bf16::from_le_bytes(*value).to_f32()).collect())
-        }
-        _ => None,
-    }
+/// The full name of a tensor of this parameter's layer, with its kind where the parameter has none.
+fn tensor_name(tensor: &str, parameter: &ParameterSpec) -> String {
+    let kind = match parameter.role {
+        Role::Bias => "bias",
+        Role::Table | Role::Linear | Role::Scale => "weight",
+    };
+    let layer = parameter.layer.map_or_else(String::new, |layer| layer.to_string());
+    format!("{}.{kind}", tensor.replace("{}", &layer))
 }
 
-/// Matrices `[out, in]`, each transposed, side by side: `[in, n·out]`.
-fn transposed_beside(matrices: &[&Array]) -> Array {
-    let (rows, columns) = (matrices[0].shape[0], matrices[0].shape[1]);
-    let mut data = Vec::with_capacity(matrices.len() * rows * columns);
+fn zeros(shape: &[usize]) -> Array {
+    Array { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()] }
+}
+
+/// `[rows, columns]` to `[columns, rows]`.
+fn transposed(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut turned = Vec::with_capacity(data.len());
     for column in 0..columns {
-        for matrix in matrices {
-            data.extend((0..rows).map(|row| matrix.data[row * columns + column]));
-        }
+        turned.extend((0..rows).map(|row| data[row * columns + column]));
     }
-    Array { shape: vec![columns, matrices.len() * rows], data }
+    turned
+}
+
+/// The first of some names, and how many there are.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }

@@ -45,30 +45,34 @@ fn check(config: &str, tensors: Option<&[u8]>, words: &str) {
 }
 
 #[test]
-fn directories_that_are_no_bert_say_why() {
+fn directories_of_no_encoder_say_why() {
     check("{", None, "config.json");
     check("{}", None, "model_type \"none\"");
-    check(r#"{"model_type": "roberta"}"#, None, "model_type \"roberta\"");
+    let unknown = r#"{"model_type": "bloom", "architectures": ["BloomForCausalLM"]}"#;
+    check(unknown, None, "no mask token; supported are: bert, roberta, xlm-roberta");
     check(r#"{"model_type": "bert"}"#, None, "hidden_size");
     check(&CONFIG.replace(": 2, \"inter", ": 3, \"inter"), None, "not a multiple");
-    check(&CONFIG.replace("\"bert\"", "\"bert\", \"hidden_act\": \"relu\""), None, "relu");
+    check(&CONFIG.replace("\"bert\"", "\"bert\", \"hidden_act\": \"silu\""), None, "silu");
     check(CONFIG, None, "model.safetensors");
     check(CONFIG, Some(b"garbage"), "no safetensors");
 }
 
 #[test]
-fn tensors_of_the_wrong_shape_or_type_are_named() {
-    use safetensors::{Dtype, tensor::TensorView};
-    let file = |shape: Vec<usize>, dtype, bytes: usize| {
-        let data = vec![0; bytes];
-        let view = TensorView::new(dtype, shape, &data).expect("sizes agree");
-        safetensors::serialize([("bert.embeddings.word_embeddings.weight", view)], None)
-            .expect("serialised")
+fn tensors_that_are_missing_or_of_the_wrong_shape_are_named() {
+    let check = |change: &dyn Fn(&mut Tensors), words: &str| {
+        let directory = complete(change);
+        let error = read(directory.path()).expect_err(words).to_string();
+        assert!(error.contains(words), "{error}");
     };
-    check(CONFIG, Some(&file(vec![20, 4], Dtype::F32, 320)), "[20, 4], expected [20, 8]");
-    check(CONFIG, Some(&file(vec![20, 8], Dtype::I8, 160)), "I8");
-    let half = file(vec![20, 8], Dtype::F16, 320);
-    check(CONFIG, Some(&half), "no parameter embeddings.position_embeddings.weight");
+    let words = "bert.embeddings.word_embeddings.weight";
+    let shape = "bert.embeddings.word_embeddings.weight has shape [40, 4], expected [20, 8]";
+    check(&|tensors| tensors.get_mut(words).expect("there").0 = vec![40, 4], shape);
+    let key = "bert.encoder.layer.0.attention.self.key.bias";
+    check(&|tensors| drop(tensors.remove(key)), "encoder.layer.0.attention.self.key.bias");
+    check(
+        &|tensors| tensors.retain(|name, _| name.contains("embeddings")),
+        "encoder.layer.0.attention.self.query.weight, encoder.layer.0.attention.self.query.bias",
+    );
 }
 
 /// The small encoder as a directory of Hugging Face, with these changes to its tensors.

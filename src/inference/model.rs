@@ -8,12 +8,13 @@ use super::{
     predictor::TaskPredictor,
 };
 use crate::{
+    architecture::Architecture,
     checkpoint::{Checkpoint, CheckpointError, TaskEntry},
     evaluation::Report,
     export::{self, ReadError},
     prompt::{TaskFile, TaskFileError},
     tokenization::{PromptSetError, PromptTokenizer, TokenizerError},
-    weights::{Architecture, LanguageHead},
+    weights::LanguageHead,
 };
 
 /// One task of a loaded checkpoint.

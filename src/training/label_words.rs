@@ -3,6 +3,7 @@
 
 use super::{TrainingError, head::TrainableHead, transform::Transform};
 use crate::{
+    architecture::Activation,
     prompt::TaskFile,
     tokenization::PromptTokenizer,
     weights::{Array, EncoderWeights, LanguageHead},
@@ -16,6 +17,14 @@ pub fn label_word_head(
     weights: &EncoderWeights,
     language: &LanguageHead,
 ) -> Result<TrainableHead, TrainingError> {
+    let architecture = &weights.architecture;
+    if architecture.embedding_size.is_some() || language.activation != Activation::Gelu {
+        return Err(TrainingError::Settings(
+            "label words need an encoder whose language head is as wide as itself and uses GELU; \
+             leave this method out for this encoder"
+                .to_owned(),
+        ));
+    }
     let ids = word_ids(file, tokenizer)?;
     let embeddings = weights.word_embeddings();
     let (hidden, labels) = (weights.architecture.hidden_size, ids.len());
@@ -41,6 +50,7 @@ pub fn label_word_head(
         [&transform.weight, &transform.bias],
         [&norm.weight, &norm.bias],
         language.layer_norm_eps as f32,
+        language.activation,
     );
     Ok(TrainableHead::of_label_words(transform, output))
 }

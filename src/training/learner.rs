@@ -13,6 +13,7 @@ use super::{
     schedule,
 };
 use crate::{
+    architecture::{Architecture, ParameterSpec},
     inference::Head,
     prompt::ClassWeights,
     task::{Kind, Target},
@@ -44,8 +45,10 @@ pub struct Moment {
 impl Learner {
     /// Begins with nothing learnt.
     pub fn new(body: Body, heads: Vec<TrainableHead>, settings: &Settings) -> Self {
-        let names = body.parameters().iter().map(|parameter| parameter.name.as_str());
-        let rates = body_rates(names, settings);
+        let rates = match &body {
+            Body::Frozen(_) => Vec::new(),
+            Body::Trainable(encoder) => body_rates(encoder.architecture(), settings),
+        };
         let optimizer = Optimizer::new(settings.max_gradient_norm);
         Self { body, heads, optimizer, settings: settings.clone(), rates }
     }
@@ -83,7 +86,7 @@ impl Learner {
         let head = &mut self.heads[task];
         let head_rate = head.learning_rate(settings);
         let head = head.parameters_mut().map(|parameter| {
-            let rates = Rates::of(&parameter.name, head_rate, settings.weight_decay);
+            let rates = Rates::of_head(&parameter.name, head_rate, settings.weight_decay);
             (parameter, rates)
         });
         let body = self.body.parameters_mut().iter_mut().zip(self.rates.iter().copied());
@@ -125,22 +128,23 @@ impl Learner {
     }
 }
 
-/// The rates of an encoder's parameters with these names: layers nearer to the input may move more
-/// slowly (Howard and Ruder, 2018).
-fn body_rates<'a>(names: impl Iterator<Item = &'a str> + Clone, settings: &Settings) -> Vec<Rates> {
-    let layers = names.clone().filter_map(layer).max().map_or(0, |last| last + 1);
-    let rate = |name: &str| {
-        // The embeddings lie below the lowest layer.
-        let below = layer(name).map_or(layers, |layer| layers - 1 - layer);
+/// The rates of an encoder's parameters: layers nearer to the input may move more slowly (Howard and
+/// Ruder, 2018).
+fn body_rates(architecture: &Architecture, settings: &Settings) -> Vec<Rates> {
+    let groups = architecture.groups();
+    let rates = |parameter: ParameterSpec| {
+        let below = match (parameter.layer, parameter.name.as_str()) {
+            (Some(layer), _) => groups - 1 - layer,
+            // Nothing lies above it.
+            (None, name) if name.starts_with("final_norm.") => 0,
+            // The embeddings lie below the lowest layer.
+            (None, _) => groups,
+        };
         let below = i32::try_from(below).unwrap_or(i32::MAX);
-        settings.learning_rate * settings.layer_decay.powi(below)
+        let rate = settings.learning_rate * settings.layer_decay.powi(below);
+        Rates::of(parameter.role, rate, settings.weight_decay)
     };
-    names.map(|name| Rates::of(name, rate(name), settings.weight_decay)).collect()
-}
-
-/// The layer that a parameter belongs to.
-fn layer(name: &str) -> Option<usize> {
-    name.strip_prefix("layers.")?.split('.').next()?.parse().ok()
+    architecture.parameters().into_iter().map(rates).collect()
 }
 
 /// Takes training steps on prompts that the caller makes, for measurements.
@@ -188,22 +192,23 @@ impl Stepper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::Tune;
+    use crate::{architecture::ALL, training::Tune};
 
     #[test]
     fn lower_layers_move_more_slowly() {
         let settings = Settings { layer_decay: 0.5, ..Settings::new(Tune::Full) };
-        let names = [
-            "embeddings.word",
-            "layers.0.query.weight",
-            "layers.1.query.bias",
-            "layers.2.query.bias",
-        ];
-        let rates = body_rates(names.into_iter(), &settings);
-        let of_top: Vec<f64> =
-            rates.iter().map(|rates| rates.learning_rate / settings.learning_rate).collect();
-        assert_eq!(of_top, [0.125, 0.25, 0.5, 1.0]);
-        assert_eq!(rates[1].weight_decay, settings.weight_decay);
-        assert_eq!(rates[2].weight_decay, 0.0);
+        let deep = Architecture { layers: 3, ..(ALL[0].tiny)() };
+        let rates = body_rates(&deep, &settings);
+        let names: Vec<String> = deep.parameters().into_iter().map(|p| p.name).collect();
+        let of = |name: &str| rates[names.iter().position(|n| n == name).expect("there")];
+        let of_top = |name: &str| of(name).learning_rate / settings.learning_rate;
+        assert_eq!(of_top("embeddings.word"), 0.125);
+        assert_eq!(of_top("layers.0.query.weight"), 0.25);
+        assert_eq!(of_top("layers.1.query.bias"), 0.5);
+        assert_eq!(of_top("layers.2.query.bias"), 1.0);
+        assert_eq!(of("layers.0.query.weight").weight_decay, settings.weight_decay);
+        assert_eq!(of("embeddings.segment").weight_decay, settings.weight_decay);
+        assert_eq!(of("embeddings.norm.weight").weight_decay, 0.0);
+        assert_eq!(of("layers.1.query.bias").weight_decay, 0.0);
     }
 }

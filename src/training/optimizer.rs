@@ -12,6 +12,7 @@ use super::{
     ops::{AdamWFactors, AdamWStep, Moments, squared_norm},
     parameter::{Gradient, Parameter},
 };
+use crate::architecture::Role;
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -29,11 +30,17 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Of a parameter with this name. Biases and the norms' scales are left out of the decay.
-    pub fn of(name: &str, learning_rate: f64, weight_decay: f64) -> Self {
-        let decays = name.ends_with("weight") && !name.ends_with("norm.weight");
-        let decays = decays || name.starts_with("embeddings.") && !name.contains("norm");
+    /// Rates of an encoder's parameter. Biases and the norms' scales are left out of the decay.
+    pub fn of(role: Role, learning_rate: f64, weight_decay: f64) -> Self {
+        let decays = matches!(role, Role::Table | Role::Linear);
         Self { learning_rate, weight_decay: if decays { weight_decay } else { 0.0 } }
+    }
+
+    /// Rates of a head's parameter, whose name says its role.
+    pub fn of_head(name: &str, learning_rate: f64, weight_decay: f64) -> Self {
+        let is_matrix = name.ends_with("weight") && !name.ends_with("norm.weight");
+        let role = if is_matrix { Role::Linear } else { Role::Bias };
+        Self::of(role, learning_rate, weight_decay)
     }
 }
 

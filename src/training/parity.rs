@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{TrainingError, encoder::TrainableEncoder};
 use crate::{
-    inference::{Encoder, MaskEncoder, Runtime, encode_all},
+    inference::{Encoder, Runtime, encode_all},
     tokenization::Prompt,
     weights::{EncoderWeights, Precision},
 };
@@ -29,7 +29,7 @@ pub fn check_parity(
     prompts: &[Prompt],
 ) -> Result<(), TrainingError> {
     let mut trained = TrainableEncoder::new(weights)?;
-    let mut exported = Encoder::load(runtime, graph, trained.hidden_size(), 1)?;
+    let mut exported = Encoder::load(runtime, graph, &weights.architecture, 1)?;
     let expected = encode_all(&mut trained, prompts)?.concat();
     let found = encode_all(&mut exported, prompts)?.concat();
     let largest = expected.iter().fold(1f32, |largest, value| largest.max(value.abs()));

@@ -13,10 +13,11 @@ use super::{
     settings::{HeadShape, Settings, Tune},
 };
 use crate::{
+    architecture::{ALL, Architecture, ParameterSpec, Role},
     prompt::ClassWeights,
     task::Target,
     tokenization::{PackedBatch, Prompt},
-    weights::{Architecture, Array, EncoderWeights},
+    weights::{Array, EncoderWeights},
 };
 
 const BATCH: usize = 32;
@@ -31,13 +32,13 @@ fn encoder() -> TrainableEncoder {
         intermediate_size: 1536,
         vocabulary_size: 30_522,
         max_positions: 512,
-        segment_types: 2,
-        layer_norm_eps: 1e-12,
+        ..(ALL[0].tiny)()
     };
     let mut arrays = BTreeMap::new();
-    for (at, (name, shape)) in architecture.parameters().into_iter().enumerate() {
+    for (at, parameter) in architecture.parameters().into_iter().enumerate() {
+        let ParameterSpec { name, shape, role, .. } = parameter;
         let count = shape.iter().product();
-        let ones = name.ends_with("norm.weight");
+        let ones = role == Role::Scale;
         let data = if ones { vec![1.0; count] } else { normal(count, 0.02, &[at as u64]) };
         arrays.insert(name, Array { shape, data });
     }
@@ -95,7 +96,7 @@ fn steps() {
             let backward = milliseconds(start) - forward;
             let parameters = encoder.parameters_mut().iter_mut().chain(head.parameters_mut());
             let with_rates = parameters.map(|p| {
-                let rates = Rates::of(&p.name, 1e-5, 0.01);
+                let rates = Rates::of_head(&p.name, 1e-5, 0.01);
                 (p, rates)
             });
             optimizer.step(with_rates, 1.0).expect("a step");

@@ -329,9 +329,9 @@ impl Job<'_> {
         predictors: &[TaskPredictor],
         heads: &[Head],
     ) -> Result<Vec<Option<Score>>, TrainingError> {
-        let hidden = self.encoder.manifest.encoder.architecture.hidden_size;
+        let architecture = &self.encoder.manifest.encoder.architecture;
         let threads = rayon::current_num_threads();
-        let mut encoder = Encoder::load(self.runtime, graph, hidden, threads)?;
+        let mut encoder = Encoder::load(self.runtime, graph, architecture, threads)?;
         let tasks = self.tasks.iter().zip(predictors).zip(heads);
         tasks
             .map(|((task, predictor), head)| {

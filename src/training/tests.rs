@@ -1,5 +1,7 @@
 //! The network as a whole: does every parameter get a gradient, and the right one?
 
+use std::collections::BTreeMap;
+
 use super::{
     encoder::{Dropout, ReadOut, TrainableEncoder},
     head::TrainableHead,
@@ -9,6 +11,7 @@ use super::{
     settings::{HeadShape, Settings, Tune},
 };
 use crate::{
+    architecture::Role,
     prompt::ClassWeights,
     task::Target,
     tokenization::{PackedBatch, Prompt},
@@ -81,8 +84,14 @@ impl Network {
     }
 
     fn step(&mut self, settings: &Settings) -> Result<f64, super::TrainingError> {
-        let rates =
-            |p: &Parameter| Rates::of(&p.name, settings.learning_rate, settings.weight_decay);
+        let roles: BTreeMap<String, Role> = (self.encoder.architecture().parameters().into_iter())
+            .map(|parameter| (parameter.name, parameter.role))
+            .collect();
+        let Settings { learning_rate, weight_decay, .. } = *settings;
+        let rates = |p: &Parameter| match roles.get(&p.name) {
+            Some(role) => Rates::of(*role, learning_rate, weight_decay),
+            None => Rates::of_head(&p.name, learning_rate, weight_decay),
+        };
         let mut optimizer = Optimizer::new(settings.max_gradient_norm);
         optimizer.step(
             self.parameters_mut().map(|p| {

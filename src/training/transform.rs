@@ -1,19 +1,20 @@
-//! The transform of BERT's language-model head under training: dense, GELU, layer norm.
+//! The transform of a language-model head under training: dense, activation, layer norm.
 
 use super::{
     ops::{
-        ComputeError, Dense, Norm, NormPass, Normalised, check_len, gelu_and_slope,
+        ComputeError, Dense, Norm, NormPass, Normalised, activate_and_slope, check_len,
         multiply_by_slope,
     },
     parameter::Parameter,
 };
-use crate::weights::Array;
+use crate::{architecture::Activation, weights::Array};
 
-/// `norm(gelu(x·W + b))`, `[rows, hidden]` to the same (Devlin et al., 2019).
+/// `norm(activation(x·W + b))`, `[rows, hidden]` to `[rows, width]` (Devlin et al., 2019).
 pub struct Transform {
     /// Weight and bias of the dense layer, then of the norm.
     parameters: [Parameter; 4],
     epsilon: f32,
+    activation: Activation,
     pass: Option<Pass>,
 }
 
@@ -26,9 +27,15 @@ struct Pass {
 }
 
 impl Transform {
-    /// Begins with these weights, `[hidden, hidden]` and three times `[hidden]`, under names that
-    /// begin with `name`.
-    pub fn new(name: &str, dense: [&Array; 2], norm: [&Array; 2], epsilon: f32) -> Self {
+    /// Begins with these weights, `[hidden, width]` and three times `[width]`, under names that begin
+    /// with `name`.
+    pub fn new(
+        name: &str,
+        dense: [&Array; 2],
+        norm: [&Array; 2],
+        epsilon: f32,
+        activation: Activation,
+    ) -> Self {
         let parameter = |part: &str, array: &Array| {
             Parameter::new(format!("{name}.{part}"), array.shape.clone(), array.data.clone())
         };
@@ -38,18 +45,19 @@ impl Transform {
             parameter("norm.weight", norm[0]),
             parameter("norm.bias", norm[1]),
         ];
-        Self { parameters, epsilon, pass: None }
+        Self { parameters, epsilon, activation, pass: None }
     }
 
     /// Keeps what [`Self::backward`] needs.
     pub fn forward(&mut self, vectors: &[f32]) -> Result<Vec<f32>, ComputeError> {
         let dense = self.dense(vectors.len());
         let [weight, bias, norm_weight, norm_bias] = &self.parameters;
-        let mut slope = vec![0.0; vectors.len()];
+        let values = dense.rows * dense.outputs;
+        let mut slope = vec![0.0; values];
         dense.product(&mut slope, vectors, &weight.values)?;
-        let mut normalised = vec![0.0; vectors.len()];
-        gelu_and_slope(&mut normalised, &mut slope, &bias.values)?;
-        let mut output = vec![0.0; vectors.len()];
+        let mut normalised = vec![0.0; values];
+        activate_and_slope(self.activation, &mut normalised, &mut slope, &bias.values)?;
+        let mut output = vec![0.0; values];
         let mut scales = vec![0.0; dense.rows];
         let norm =
             Norm { weight: &norm_weight.values, bias: &norm_bias.values, epsilon: self.epsilon };
@@ -66,8 +74,8 @@ impl Transform {
     /// into that of its vectors.
     pub fn backward(&mut self, mut gradient: Vec<f32>) -> Result<Vec<f32>, ComputeError> {
         let pass = self.pass.take().ok_or(ComputeError::NoForward)?;
-        check_len("a transform's gradient", gradient.len(), pass.input.len())?;
         let dense = self.dense(pass.input.len());
+        check_len("a transform's gradient", gradient.len(), dense.rows * dense.outputs)?;
         let [weight, bias, norm_weight, norm_bias] = &mut self.parameters;
         let norm = NormPass {
             normalised: &pass.normalised,
@@ -101,7 +109,8 @@ impl Transform {
     }
 
     fn dense(&self, values: usize) -> Dense {
-        let hidden = self.parameters[1].values.len();
-        Dense { rows: values / hidden.max(1), inputs: hidden, outputs: hidden }
+        let outputs = self.parameters[1].values.len();
+        let inputs = self.parameters[0].values.len() / outputs.max(1);
+        Dense { rows: values / inputs.max(1), inputs, outputs }
     }
 }

@@ -1,8 +1,9 @@
-//! The masked-language-model head of a BERT encoder: hidden vector in, a score per token out.
+//! The masked-language-model head of an encoder: hidden vector in, a score per token out.
 
 use std::collections::BTreeMap;
 
-use super::{Architecture, Array, WeightsError, take};
+use super::{Array, WeightsError, take};
+use crate::architecture::{Activation, Architecture};
 
 /// A weight and a bias: of an affine map `x·W + b`, or of a layer norm.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,18 +14,20 @@ pub struct Affine {
     pub bias: Array,
 }
 
-/// The head with which BERT was pre-trained (Devlin et al., 2019, appendix A): an affine map, GELU
-/// and a layer norm; then the product with each token's word embedding, plus that token's bias.
-/// The embeddings are the encoder's own, so they are no part of it.
+/// The head with which BERT was pre-trained (Devlin et al., 2019, appendix A): an affine map to the
+/// width of the embeddings, the encoder's activation and a layer norm; then the product with each
+/// token's word embedding, plus that token's bias. The embeddings are the encoder's own, so they are no
+/// part of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LanguageHead {
-    /// `[hidden, hidden]` and `[hidden]`
+    /// `[hidden, embedding size]` and `[embedding size]`
     pub transform: Affine,
-    /// `[hidden]` each
+    /// `[embedding size]` each
     pub norm: Affine,
     /// `[vocabulary]`
     pub bias: Array,
     pub layer_norm_eps: f64,
+    pub activation: Activation,
 }
 
 impl LanguageHead {
@@ -49,6 +52,7 @@ impl LanguageHead {
             },
             bias: next("language_head.bias")?,
             layer_norm_eps: architecture.layer_norm_eps,
+            activation: architecture.activation,
         })
     }
 
@@ -62,9 +66,11 @@ impl LanguageHead {
 
     fn shape(architecture: &Architecture, name: &str) -> Vec<usize> {
         match name {
-            "language_head.transform.weight" => vec![architecture.hidden_size; 2],
+            "language_head.transform.weight" => {
+                vec![architecture.hidden_size, architecture.embedding_size()]
+            }
             "language_head.bias" => vec![architecture.vocabulary_size],
-            _ => vec![architecture.hidden_size],
+            _ => vec![architecture.embedding_size()],
         }
     }
 
@@ -81,8 +87,8 @@ impl LanguageHead {
     }
 
     /// Logits of these tokens where `vector`, `[hidden]`, is the encoder's output, in the order of
-    /// `ids`. `word_embeddings` are the encoder's, `[vocabulary, hidden]`; each id must be one of
-    /// the vocabulary's.
+    /// `ids`. `word_embeddings` are the encoder's, `[vocabulary, embedding size]`; each id must be one
+    /// of the vocabulary's.
     pub fn logits(&self, vector: &[f32], word_embeddings: &Array, ids: &[u32]) -> Vec<f32> {
         let transformed = self.transformed(vector);
         let hidden = transformed.len();
@@ -95,7 +101,7 @@ impl LanguageHead {
             .collect()
     }
 
-    /// `norm(gelu(x·W + b))`, `[hidden]`: what the word embeddings are multiplied with.
+    /// `norm(activation(x·W + b))`, `[embedding size]`: what the word embeddings are multiplied with.
     pub fn transformed(&self, vector: &[f32]) -> Vec<f32> {
         let mut y = self.transform.bias.data.clone();
         let columns = y.len();
@@ -104,7 +110,7 @@ impl LanguageHead {
                 *sum += value * weight;
             }
         }
-        y.iter_mut().for_each(|x| *x = gelu(*x));
+        y.iter_mut().for_each(|x| *x = activate(self.activation, *x));
         self.normalised(&y)
     }
 
@@ -125,10 +131,18 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// `x·Φ(x)`, exact (Hendrycks & Gimpel 2016, arXiv:1606.08415): BERT's activation.
-fn gelu(x: f32) -> f32 {
+/// The activation by its definition, computed in 64 bits.
+fn activate(activation: Activation, x: f32) -> f32 {
     let x = f64::from(x);
-    (0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))) as f32
+    let y = match activation {
+        Activation::Gelu => 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2)),
+        Activation::GeluTanh => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+            0.5 * x * (1.0 + inner.tanh())
+        }
+        Activation::Relu => x.max(0.0),
+    };
+    y as f32
 }
 
 #[cfg(test)]
@@ -197,6 +211,7 @@ pub(crate) mod tests {
             norm: Affine { weight: array(&[2], &[2.0, 3.0]), bias: array(&[2], &[0.25, -0.5]) },
             bias: array(&[3], &[10.0, 20.0, 30.0]),
             layer_norm_eps: 1e-12,
+            activation: Activation::Gelu,
         };
         // x·W + b = [1.5, 2.0]; after GELU still in this order, so the norm gives [-1, 1].
         let transformed = head.transformed(&[1.0, -1.0]);
@@ -209,15 +224,21 @@ pub(crate) mod tests {
 
     /// Digits from a computation with 30 significant places.
     #[test]
-    fn the_activation_is_exact_gelu() {
-        for (x, expected) in [
-            (-3.0, -0.004_049_694),
-            (-0.75, -0.169_970_51),
-            (0.0, 0.0),
-            (0.5, 0.345_731_23),
-            (2.0, 1.954_499_7),
+    fn activations_are_what_their_definitions_say() {
+        for (x, gelu, tanh) in [
+            (-3.0, -0.004_049_694, -0.003_637_392),
+            (-0.75, -0.169_970_51, -0.170_039_44),
+            (0.0, 0.0, 0.0),
+            (0.5, 0.345_731_23, 0.345_714_02),
+            (2.0, 1.954_499_7, 1.954_597_7),
         ] {
-            assert!((gelu(x) - expected).abs() < 1e-7, "gelu({x}) is {}", gelu(x));
+            let check = |activation, expected: f32| {
+                let found = activate(activation, x);
+                assert!((found - expected).abs() < 1e-7, "{activation:?} of {x} is {found}");
+            };
+            check(Activation::Gelu, gelu);
+            check(Activation::GeluTanh, tanh);
+            check(Activation::Relu, x.max(0.0));
         }
     }
 }

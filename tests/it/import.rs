@@ -1,12 +1,14 @@
 //! Imported encoders against vectors that PyTorch and transformers computed.
 
 use dynamar::{
-    export,
+    export, import,
     inference::{MaskEncoder, Model, language_head},
     tokenization::{Prompt, PromptSet, PromptTokenizer},
     training::TrainableEncoder,
+    weights::Precision,
 };
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 use crate::fixtures;
@@ -160,3 +162,62 @@ fn an_encoder_without_a_language_head_has_none() {
     assert_eq!(language_head(&checkpoint).expect("intact"), None);
     assert_eq!(checkpoint.manifest.format_version, 3);
 }
+
+/// The files of an encoder, which must not change unless that is meant: a checkpoint that is made anew
+/// has the id that it had.
+#[test]
+fn exported_files_have_the_bytes_that_they_had() {
+    for (encoder, precision, graph, weights) in EXPORTED {
+        let directory = fixtures::root().join("models/fetched").join(encoder);
+        let imported = import::read(&directory).expect("fetched by `make test`");
+        let files = export::to_onnx(&imported.weights, precision, "encoder.weights");
+        let what = format!("{encoder} in {}", precision.name());
+        assert_eq!(sha256(&files.graph), graph, "encoder.onnx of {what}");
+        assert_eq!(sha256(&files.weights), weights, "encoder.weights of {what}");
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// An encoder of the catalogue, how its matrices are stored, and the hashes of graph and matrices. The
+/// graph names the program's version: a release changes its hash.
+const EXPORTED: [(&str, Precision, &str, &str); 6] = [
+    (
+        "minilm-l6",
+        Precision::Fp32,
+        "ef1206cc10155bc81b488db7679d6f3a75eb549c5bbab6957c26bbc6610e923c",
+        "250ff2d62e2160c4f6a8b1081d37400410c224118132f85b3475128a95988b93",
+    ),
+    (
+        "minilm-l6",
+        Precision::Fp16,
+        "b7fde78830eb40bb5eb9e86c3f2e8649efb375d0cf5106e033b144fd530eeed1",
+        "c667367e3a0cdcd8f689aa84dc15331b98e893a2a21fc88632ec0a98f22f07f7",
+    ),
+    (
+        "minilm-l6",
+        Precision::Int8,
+        "a63903d465a590bf77e03325240213046da8e8f6af9e37a66e278fdb0586968f",
+        "a6c7e0ba8124dd48a825d719948301facfc802cd6fc3456e363258e7210894f2",
+    ),
+    (
+        "bert-tiny",
+        Precision::Fp32,
+        "22b0cc56ab56614a5642c43bbe7fc43173c1b978eb14a725eb5e968f40c19208",
+        "56237c2bb382d92b2bb0c6696bcab5af3724b1e52bf4425a05d06a648a16b24b",
+    ),
+    (
+        "bert-tiny",
+        Precision::Fp16,
+        "3907692cd3d5d94ecd0f5c91fb54afcf3425287017a91c6c17584393b7ade893",
+        "22d51caf77ea8472a6cf10f263641861bf8527b9e7a4d22bb3658be6c853c136",
+    ),
+    (
+        "bert-tiny",
+        Precision::Int8,
+        "d9f02cfac8c3d06cc02ca240cb1f39e48629b9f8118489f93becce07cee204fb",
+        "ea2a5d61b93de5db70919c40b72b7a4d0d1d974f33f84c94e006e4fbded62381",
+    ),
+];

@@ -9,6 +9,7 @@ mod bulk;
 mod cli;
 mod cli_training;
 mod evaluate;
+mod families;
 mod files;
 mod fixtures;
 mod import;

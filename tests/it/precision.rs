@@ -117,18 +117,19 @@ fn a_checkpoint_of_format_1_still_opens_and_answers() {
     assert_eq!(checkpoint.manifest.format_version, 1);
     let architecture = &checkpoint.manifest.encoder.architecture;
     let graph = checkpoint.path(&checkpoint.manifest.encoder.file);
-    let (runtime, hidden) = (fixtures::runtime(), architecture.hidden_size);
+    let runtime = fixtures::runtime();
     let prompts: Vec<Prompt> = prompts(20)
         .into_iter()
         .filter(|prompt| prompt.input_ids.len() <= architecture.max_positions)
         .collect();
-    let old = EncoderSource::open(&runtime, &graph, hidden).expect("loaded");
+    let old = EncoderSource::open(&runtime, &graph, architecture).expect("loaded");
     let expected = vectors(&mut old.session(1).expect("a session"), &prompts);
     // Written anew, in the newest format, it is the same.
     let home = tempfile::tempdir().expect("a directory");
     let out = home.path().join("out");
     let written = import::with_precision(&checkpoint, Precision::Fp32, &out, false);
     assert_eq!(written.expect("written").manifest.format_version, 3);
-    let mut new = Encoder::load(&runtime, &out.join("encoder.onnx"), hidden, 1).expect("loaded");
+    let mut new =
+        Encoder::load(&runtime, &out.join("encoder.onnx"), architecture, 1).expect("loaded");
     assert_eq!(vectors(&mut new, &prompts), expected);
 }

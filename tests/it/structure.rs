@@ -7,16 +7,17 @@ use crate::fixtures;
 /// Top-level modules, each with the modules that it may use. What is not listed is not allowed.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("task", &[]),
+    ("architecture", &[]),
     ("config", &[]),
     ("evaluation", &["task"]),
     ("lexical", &["task"]),
     ("baseline", &["dataset", "evaluation", "lexical", "task"]),
     ("report", &["evaluation", "task"]),
-    ("weights", &[]),
+    ("weights", &["architecture"]),
     ("prompt", &["evaluation", "task"]),
     ("staging", &[]),
-    ("checkpoint", &["staging", "weights"]),
-    ("export", &["checkpoint", "weights"]),
+    ("checkpoint", &["architecture", "staging", "weights"]),
+    ("export", &["architecture", "checkpoint", "weights"]),
     ("metrics", &["task"]),
     ("panics", &[]),
     ("rows", &["panics"]),
@@ -25,10 +26,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tokenization", &["panics", "prompt", "task"]),
     ("dataset", &["prompt", "rows", "task"]),
     ("init", &["prompt", "rows", "staging", "task"]),
-    ("import", &["checkpoint", "export", "tokenization", "weights"]),
+    ("import", &["architecture", "checkpoint", "export", "tokenization", "weights"]),
     (
         "inference",
         &[
+            "architecture",
             "checkpoint",
             "evaluation",
             "export",
@@ -42,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "training",
         &[
+            "architecture",
             "baseline",
             "checkpoint",
             "dataset",

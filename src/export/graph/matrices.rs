@@ -9,10 +9,12 @@ use super::{
         messages::{DataType, Tensor},
         quantize::{LEVELS, Scales},
     },
-    inputs,
     nodes::{Nodes, ONNX_RUNTIME, int, tensor},
 };
-use crate::weights::Precision;
+use crate::{
+    architecture::{Architecture, GraphInput},
+    weights::Precision,
+};
 
 /// What stands for 0 in unsigned 8-bit activations.
 const ZERO_POINT: u8 = 128;
@@ -29,54 +31,62 @@ pub(in super::super) const INT8_SUFFIX: &str = ".int8";
 impl Nodes<'_> {
     /// The embeddings of the words in the batch, `[tokens, hidden]`.
     pub fn words(&mut self) -> String {
-        const NAME: &str = "embeddings.word";
+        const NAME: &str = Architecture::WORD_EMBEDDINGS;
+        let ids = GraphInput::InputIds.name();
         let output = "embeddings/word";
         let Some(array) = self.weights.get(NAME) else { return output.to_owned() };
         match self.precision {
             Precision::Fp32 => {
                 self.store.fp32(NAME, array);
-                self.gather(NAME, inputs::INPUT_IDS, output)
+                self.gather(NAME, ids, output)
             }
             Precision::Fp16 => {
                 let stored = format!("{NAME}{FP16_SUFFIX}");
                 self.store.fp16(&stored, array);
-                let rows = self.gather(&stored, inputs::INPUT_IDS, "embeddings/word_fp16");
+                let rows = self.gather(&stored, ids, "embeddings/word_fp16");
                 self.cast_to_float(&rows, output)
             }
             Precision::Int8 => {
                 let (stored, scale) = (format!("{NAME}{INT8_SUFFIX}"), format!("{NAME}.scale"));
                 self.store.int8(&stored, &scale, array, Scales::Rows);
-                let rows = self.gather(&stored, inputs::INPUT_IDS, "embeddings/word_int8");
+                let rows = self.gather(&stored, ids, "embeddings/word_int8");
                 let rows = self.cast_to_float(&rows, "embeddings/word_levels");
-                let scales = self.gather(&scale, inputs::INPUT_IDS, "embeddings/word_scales");
+                let scales = self.gather(&scale, ids, "embeddings/word_scales");
                 self.node("Mul", &[&rows, &scales], output, vec![])
             }
         }
     }
 
-    /// `x·W + b` with the parameters `name.weight` and `name.bias`.
+    /// `x·W + b` with the parameters `name.weight` and, where the encoder has it, `name.bias`.
     pub fn linear(&mut self, x: &str, name: &str, scope: &str) -> String {
         let weight = format!("{name}.weight");
-        let bias = self.parameter(&format!("{name}.bias"));
+        let bias = self.bias(name);
         let short = name.rsplit('.').next().unwrap_or(name);
         let output = format!("{scope}/{short}_linear");
         let weight = match self.precision {
             Precision::Fp32 => self.parameter(&weight),
             Precision::Fp16 => {
                 let stored = format!("{weight}{FP16_SUFFIX}");
-                if let Some(array) = self.weights.get(&weight) {
-                    self.store.fp16(&stored, array);
+                match self.weights.get(&weight) {
+                    // Layers may share their weights.
+                    Some(array) if !self.store.has(&stored) => {
+                        self.store.fp16(&stored, array);
+                        self.cast_to_float(&stored, &weight)
+                    }
+                    _ => weight,
                 }
-                self.cast_to_float(&stored, &weight)
             }
-            Precision::Int8 => return self.linear_int8(x, &weight, &bias, &output),
+            Precision::Int8 => return self.linear_int8(x, &weight, bias.as_deref(), &output),
         };
-        self.node("Gemm", &[x, &weight, &bias], &output, vec![])
+        let inputs: Vec<&str> = [x, &weight].into_iter().chain(bias.as_deref()).collect();
+        self.node("Gemm", &inputs, &output, vec![])
     }
 
-    fn linear_int8(&mut self, x: &str, weight: &str, bias: &str, output: &str) -> String {
+    fn linear_int8(&mut self, x: &str, weight: &str, bias: Option<&str>, output: &str) -> String {
         let (stored, scale) = (format!("{weight}{INT8_SUFFIX}"), format!("{weight}.scale"));
-        if let Some(array) = self.weights.get(weight) {
+        if let Some(array) = self.weights.get(weight)
+            && !self.store.has(&stored)
+        {
             self.store.int8(&stored, &scale, array, Scales::Columns);
         }
         let (rows, row_scales) = self.quantize_rows(x);
@@ -91,6 +101,9 @@ impl Nodes<'_> {
             &format!("{output}_product"),
             vec![],
         );
+        let Some(bias) = bias else {
+            return self.node("Mul", &[&product, &row_scales], output, vec![]);
+        };
         let scaled =
             self.node("Mul", &[&product, &row_scales], &format!("{output}_scaled"), vec![]);
         self.node("Add", &[&scaled, bias], output, vec![])

@@ -39,11 +39,19 @@ impl<'a> Nodes<'a> {
     }
 
     pub fn norm(&mut self, x: &str, name: &str, output: &str) -> String {
-        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-        let (weight, bias) = (self.parameter(&weight), self.parameter(&bias));
+        let weight = self.parameter(&format!("{name}.weight"));
+        let bias = self.bias(name);
         let epsilon = float("epsilon", self.weights.architecture.layer_norm_eps as f32);
         let attributes = vec![int("axis", -1), epsilon];
-        self.node("LayerNormalization", &[x, &weight, &bias], output, attributes)
+        let inputs: Vec<&str> = [x, &weight].into_iter().chain(bias.as_deref()).collect();
+        self.node("LayerNormalization", &inputs, output, attributes)
+    }
+
+    /// The bias of a linear layer or a norm, where the encoder has one.
+    pub fn bias(&mut self, name: &str) -> Option<String> {
+        let name = format!("{name}.bias");
+        self.weights.get(&name)?;
+        Some(self.parameter(&name))
     }
 
     pub fn gather(&mut self, from: &str, indices: &str, output: &str) -> String {
@@ -113,6 +121,11 @@ impl<'a> Nodes<'a> {
 
 pub(super) fn int(name: &str, i: i64) -> Attribute {
     Attribute { name: name.to_owned(), i, r#type: AttributeType::Int as i32, ..Default::default() }
+}
+
+pub(super) fn text(name: &str, value: &str) -> Attribute {
+    let (r#type, s) = (AttributeType::String as i32, value.as_bytes().to_vec());
+    Attribute { name: name.to_owned(), s, r#type, ..Default::default() }
 }
 
 pub(super) fn float(name: &str, f: f32) -> Attribute {

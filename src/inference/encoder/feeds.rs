@@ -1,11 +1,14 @@
-//! What one batch feeds to the graph.
+//! The values that one batch feeds to the graph's inputs.
 
 use ort::{
-    session::{Session, SessionOutputs},
+    session::{Session, SessionInputValue, SessionOutputs},
     value::TensorRef,
 };
 
-use crate::{export::inputs, tokenization::PackedBatch};
+use crate::{
+    architecture::{Architecture, DistanceRows, Distances, Element, GraphInput},
+    tokenization::PackedBatch,
+};
 
 /// Added to the attention score of a padding slot: its weight becomes exactly 0.
 const PADDING_BIAS: f32 = -1e9;
@@ -13,59 +16,181 @@ const PADDING_BIAS: f32 = -1e9;
 /// The graph's inputs, kept from batch to batch so that their memory is used again.
 #[derive(Default)]
 pub(super) struct Feeds {
-    input_ids: Vec<i64>,
-    segment_ids: Vec<i64>,
-    position_ids: Vec<i64>,
-    slot_tokens: Vec<i64>,
-    slot_bias: Vec<f32>,
-    token_slots: Vec<i64>,
-    mask_tokens: Vec<i64>,
+    inputs: Vec<Feed>,
+    distances: Distances,
+    /// Tokens to either side that a layer with a window sees.
+    span: usize,
+    rows: DistanceRows,
+}
+
+struct Feed {
+    input: GraphInput,
+    integers: Vec<i64>,
+    floats: Vec<f32>,
+    shape: Vec<usize>,
+}
+
+/// Sizes of a batch.
+struct Sizes {
+    /// Slots of each sequence.
+    longest: usize,
+    rows: usize,
 }
 
 impl Feeds {
+    /// Feeds for the graph of this encoder.
+    pub fn new(architecture: &Architecture) -> Self {
+        let inputs = architecture.inputs().into_iter();
+        let feed = |input| Feed { input, integers: vec![], floats: vec![], shape: vec![] };
+        Self {
+            inputs: inputs.map(feed).collect(),
+            distances: architecture.distances,
+            span: architecture.window.map_or(usize::MAX, |window| window.span),
+            rows: DistanceRows::default(),
+        }
+    }
+
+    /// The names of the inputs.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.inputs.iter().map(|feed| feed.input.name())
+    }
+
+    /// Fills the inputs for a batch, which must not be empty.
     pub fn fill(&mut self, batch: &PackedBatch) {
-        let longest = batch.longest();
-        copy(&mut self.input_ids, &batch.input_ids);
-        copy(&mut self.segment_ids, &batch.segment_ids);
-        copy(&mut self.position_ids, &batch.position_ids);
-        self.mask_tokens.clear();
-        self.mask_tokens.extend(batch.mask_tokens.iter().map(|&token| token as i64));
-        self.slot_tokens.clear();
-        self.slot_bias.clear();
-        self.token_slots.clear();
-        for (sequence, tokens) in batch.ranges().enumerate() {
-            let padding = longest - tokens.len();
-            let first_slot = (sequence * longest) as i64;
-            self.token_slots.extend(first_slot..first_slot + tokens.len() as i64);
-            self.slot_bias.extend(std::iter::repeat_n(0.0, tokens.len()));
-            self.slot_bias.extend(std::iter::repeat_n(PADDING_BIAS, padding));
-            // Padding reads some token of the same sequence; the bias takes its weight away.
-            let filler = tokens.start as i64;
-            self.slot_tokens.extend(tokens.map(|token| token as i64));
-            self.slot_tokens.extend(std::iter::repeat_n(filler, padding));
+        // Scores by distance are cut into rows that are two shorter than twice the sequence.
+        let least = match self.distances {
+            Distances::Disentangled { .. } => 2,
+            _ => 0,
+        };
+        let sizes = Sizes { longest: batch.longest().max(least), rows: batch.len() };
+        if self.distances != Distances::None {
+            self.rows.reach(self.distances, sizes.longest);
+        }
+        for feed in &mut self.inputs {
+            feed.integers.clear();
+            feed.floats.clear();
+            feed.fill(batch, &sizes, self.span, &self.rows);
         }
     }
 
     /// Runs the session on the batch that `fill` was given last.
-    pub fn run<'s>(
-        &self,
-        session: &'s mut Session,
-        batch: &PackedBatch,
-    ) -> ort::Result<SessionOutputs<'s>> {
-        let (tokens, rows, longest) = (batch.input_ids.len(), batch.len(), batch.longest());
-        session.run(ort::inputs![
-            inputs::INPUT_IDS => TensorRef::from_array_view(([tokens], &*self.input_ids))?,
-            inputs::SEGMENT_IDS => TensorRef::from_array_view(([tokens], &*self.segment_ids))?,
-            inputs::POSITION_IDS => TensorRef::from_array_view(([tokens], &*self.position_ids))?,
-            inputs::SLOT_TOKENS => TensorRef::from_array_view(([rows, longest], &*self.slot_tokens))?,
-            inputs::SLOT_BIAS => TensorRef::from_array_view(([rows, 1, 1, longest], &*self.slot_bias))?,
-            inputs::TOKEN_SLOTS => TensorRef::from_array_view(([tokens], &*self.token_slots))?,
-            inputs::MASK_TOKENS => TensorRef::from_array_view(([rows], &*self.mask_tokens))?,
-        ])
+    pub fn run<'s>(&self, session: &'s mut Session) -> ort::Result<SessionOutputs<'s>> {
+        let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(self.inputs.len());
+        for feed in &self.inputs {
+            let shape = feed.shape.as_slice();
+            let value = match feed.input.element() {
+                Element::Int64 => TensorRef::from_array_view((shape, &*feed.integers))?.into(),
+                Element::Float => TensorRef::from_array_view((shape, &*feed.floats))?.into(),
+            };
+            inputs.push((feed.input.name(), value));
+        }
+        session.run(inputs)
     }
 }
 
-fn copy(to: &mut Vec<i64>, from: &[u32]) {
-    to.clear();
-    to.extend(from.iter().map(|&value| i64::from(value)));
+impl Feed {
+    fn fill(&mut self, batch: &PackedBatch, sizes: &Sizes, span: usize, distances: &DistanceRows) {
+        let Sizes { longest, rows } = *sizes;
+        let tokens = batch.input_ids.len();
+        let last = longest.saturating_sub(1);
+        let ids = &mut self.integers;
+        self.shape = match self.input {
+            GraphInput::InputIds => {
+                ids.extend(batch.input_ids.iter().copied().map(i64::from));
+                vec![tokens]
+            }
+            GraphInput::SegmentIds => {
+                ids.extend(batch.segment_ids.iter().copied().map(i64::from));
+                vec![tokens]
+            }
+            GraphInput::PositionIds => {
+                ids.extend(batch.position_ids.iter().copied().map(i64::from));
+                vec![tokens]
+            }
+            GraphInput::SlotTokens => {
+                for range in batch.ranges() {
+                    // Padding reads some token of the same sequence; the bias takes its weight away.
+                    let (filler, padding) = (range.start as i64, longest - range.len());
+                    ids.extend(range.map(|token| token as i64));
+                    ids.extend(std::iter::repeat_n(filler, padding));
+                }
+                vec![rows, longest]
+            }
+            GraphInput::SlotBias => {
+                for range in batch.ranges() {
+                    let padding = longest - range.len();
+                    self.floats.extend(std::iter::repeat_n(0.0, range.len()));
+                    self.floats.extend(std::iter::repeat_n(PADDING_BIAS, padding));
+                }
+                vec![rows, 1, 1, longest]
+            }
+            GraphInput::TokenSlots => {
+                for (sequence, range) in batch.ranges().enumerate() {
+                    let first = (sequence * longest) as i64;
+                    ids.extend(first..first + range.len() as i64);
+                }
+                vec![tokens]
+            }
+            GraphInput::MaskTokens => {
+                ids.extend(batch.mask_tokens.iter().map(|&token| token as i64));
+                vec![rows]
+            }
+            GraphInput::MaskPositions => {
+                ids.extend(mask_positions(batch).map(|position| position as i64));
+                vec![rows]
+            }
+            GraphInput::DistanceBuckets => {
+                for query in 0..longest {
+                    ids.extend(
+                        distances.between(query, last - query).iter().copied().map(i64::from),
+                    );
+                }
+                vec![longest, longest]
+            }
+            GraphInput::WindowBias => {
+                let bias = |query: usize, key: usize| match query.abs_diff(key) <= span {
+                    true => 0.0,
+                    false => PADDING_BIAS,
+                };
+                let row = |query| (0..longest).map(move |key| bias(query, key));
+                self.floats.extend((0..longest).flat_map(row));
+                vec![longest, longest]
+            }
+            GraphInput::RelativeRows | GraphInput::ReversedRows => {
+                ids.extend(distances.between(last, last).iter().copied().map(i64::from));
+                if self.input == GraphInput::ReversedRows {
+                    ids.reverse();
+                }
+                vec![ids.len()]
+            }
+            GraphInput::MaskRows => {
+                for position in mask_positions(batch) {
+                    let rows = distances.between(position, last - position);
+                    ids.extend(rows.iter().copied().map(i64::from));
+                }
+                vec![rows, longest]
+            }
+            GraphInput::ShiftStart => {
+                ids.push(last as i64);
+                vec![1]
+            }
+            GraphInput::ShiftEnd => {
+                ids.push((last + longest * 2 * last) as i64);
+                vec![1]
+            }
+            GraphInput::ShiftShape => {
+                ids.extend([0, 0, longest as i64, -1]);
+                vec![4]
+            }
+            GraphInput::Longest => {
+                ids.push(longest as i64);
+                vec![1]
+            }
+        };
+    }
+}
+
+/// The position of each mask in its prompt.
+fn mask_positions(batch: &PackedBatch) -> impl Iterator<Item = usize> {
+    batch.mask_tokens.iter().zip(&batch.offsets).map(|(token, start)| token - start)
 }

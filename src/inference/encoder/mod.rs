@@ -17,6 +17,7 @@ use super::{
     predictor::{MaskEncoder, PredictError},
 };
 use crate::{
+    architecture::Architecture,
     checkpoint::CheckpointError,
     export::{OUTPUT, ReadError},
     tokenization::{PackedBatch, Prompt},
@@ -67,10 +68,10 @@ impl Encoder {
     pub fn load(
         runtime: &Runtime,
         path: &Path,
-        hidden_size: usize,
+        architecture: &Architecture,
         intra_op_threads: usize,
     ) -> Result<Self, EncoderError> {
-        EncoderSource::open(runtime, path, hidden_size)?.session(intra_op_threads)
+        EncoderSource::open(runtime, path, architecture)?.session(intra_op_threads)
     }
 }
 
@@ -82,7 +83,7 @@ impl MaskEncoder for Encoder {
         let batch = PackedBatch::new(prompts.iter().copied());
         self.feeds.fill(&batch);
         let failed = |error: ort::Error| PredictError::Encoder(error.to_string());
-        let outputs = self.feeds.run(&mut self.session, &batch).map_err(failed)?;
+        let outputs = self.feeds.run(&mut self.session).map_err(failed)?;
         let (_, vectors) = outputs[OUTPUT].try_extract_tensor::<f32>().map_err(failed)?;
         let expected = batch.len() * self.hidden_size;
         if vectors.len() != expected {

@@ -13,8 +13,6 @@ use super::{
     feeds::Feeds,
     source::{NOWHERE, has_exact_8_bit_products},
 };
-use crate::export::inputs;
-
 /// The directory in which a graph that is given as bytes looks for its matrices.
 const WEIGHTS_DIRECTORY: &str = "session.model_external_initializers_file_folder_path";
 
@@ -32,16 +30,17 @@ impl EncoderSource {
         let session = self
             .commit(intra_op_threads)
             .map_err(|source| EncoderError::Load { path: name(), source })?;
+        let feeds = Feeds::new(&self.architecture);
         let has = |input: &str| session.inputs().iter().any(|known| known.name() == input);
-        if !has(inputs::SLOT_TOKENS) {
-            return Err(EncoderError::Input { path: name(), input: inputs::SLOT_TOKENS });
+        if let Some(input) = feeds.names().find(|input| !has(input)) {
+            return Err(EncoderError::Input { path: name(), input });
         }
         Ok(Encoder {
             session,
             _weights: self.weights.clone(),
-            hidden_size: self.hidden_size,
+            hidden_size: self.architecture.hidden_size,
             device: self.device,
-            feeds: Feeds::default(),
+            feeds,
         })
     }
 
@@ -116,9 +115,9 @@ mod tests {
         let mut encoder = Encoder {
             session,
             _weights: source.weights.clone(),
-            hidden_size: source.hidden_size,
+            hidden_size: source.architecture.hidden_size,
             device: source.device,
-            feeds: Feeds::default(),
+            feeds: Feeds::new(&source.architecture),
         };
         encoder.mask_vectors(&[&prompt, &short]).expect("vectors")
     }
@@ -130,7 +129,7 @@ mod tests {
         let files = to_onnx(&weights, precision, "encoder.weights");
         std::fs::write(&path, &files.graph).expect("written");
         std::fs::write(directory.path().join("encoder.weights"), &files.weights).expect("written");
-        EncoderSource::open(&runtime, &path, weights.architecture.hidden_size).expect("opened")
+        EncoderSource::open(&runtime, &path, &weights.architecture).expect("opened")
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! An encoder's files, loaded once for any number of sessions.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read},
     path::Path,
@@ -14,6 +15,7 @@ use ort::{
 
 use super::{super::device::Device, EncoderError, Runtime, lent::LentWeights};
 use crate::{
+    architecture::{Architecture, Role},
     checkpoint::Checkpoint,
     export::{Element, EncoderGraph, ReadError, Stored, floats, halves},
 };
@@ -21,9 +23,6 @@ use crate::{
 /// ONNX Runtime wants the file of the matrices to be there although it is given the matrices
 /// themselves. This one always is, and there is nothing in it: what was not given is not found.
 pub(super) const NOWHERE: (&str, &str) = ("/dev", "null");
-
-/// Begins the names of what is read by row while serving.
-const EMBEDDINGS: &str = "embeddings.";
 
 /// An encoder's graph and weights, of which sessions are made. They share one copy of the weights,
 /// also of the layout into which ONNX Runtime packs them. What that is made of is kept in memory as
@@ -38,7 +37,7 @@ pub struct EncoderSource {
     /// What the matrices are lent from, and so after them.
     pub(super) weights: Option<Arc<LentWeights>>,
     pub(super) prepacked: PrepackedWeights,
-    pub(super) hidden_size: usize,
+    pub(super) architecture: Architecture,
     pub(super) device: Device,
     pub(super) has_8_bits: bool,
 }
@@ -63,7 +62,7 @@ impl EncoderSource {
                 })?)
             }
         };
-        Self::new(runtime, graph, weights, &path, entry.architecture.hidden_size)
+        Self::new(runtime, graph, weights, &path, &entry.architecture)
     }
 
     /// Reads a graph that `export::to_onnx` wrote, and the file of its matrices beside it, as they
@@ -72,7 +71,11 @@ impl EncoderSource {
     /// # Errors
     ///
     /// If a file cannot be read or is no such graph.
-    pub fn open(runtime: &Runtime, path: &Path, hidden_size: usize) -> Result<Self, EncoderError> {
+    pub fn open(
+        runtime: &Runtime,
+        path: &Path,
+        architecture: &Architecture,
+    ) -> Result<Self, EncoderError> {
         let unreadable = |path: &Path, source| {
             EncoderError::from(ReadError::Read { path: path.display().to_string(), source })
         };
@@ -85,7 +88,7 @@ impl EncoderSource {
                 Some(read_plain(&path).map_err(|error| unreadable(&path, error))?)
             }
         };
-        Self::new(runtime, graph, weights, path, hidden_size)
+        Self::new(runtime, graph, weights, path, architecture)
     }
 
     fn new(
@@ -93,9 +96,10 @@ impl EncoderSource {
         mut graph: EncoderGraph,
         weights: Option<LentWeights>,
         path: &Path,
-        hidden_size: usize,
+        architecture: &Architecture,
     ) -> Result<Self, EncoderError> {
         let path = path.display().to_string();
+        let tables = Tables::of(architecture);
         let weights = weights.map(Arc::new);
         let mut has_8_bits = false;
         let matrices = match &weights {
@@ -104,14 +108,14 @@ impl EncoderSource {
                 let mut stored = graph.stored(weights.bytes().len())?;
                 has_8_bits = stored.iter().any(|one| one.element == Element::I8);
                 stored.retain(|one| {
-                    let is_read = is_read_from_graph(one);
+                    let is_read = is_read_from_graph(one, &tables);
                     if is_read {
                         graph.put_inside(&one.name, &weights.bytes()[one.range.clone()]);
                     }
                     !is_read
                 });
                 let widened = graph.widen();
-                matrices(weights, &stored, &widened)
+                matrices(weights, &stored, &widened, &tables)
                     .map_err(|source| EncoderError::Load { path: path.clone(), source })?
             }
         };
@@ -126,7 +130,7 @@ impl EncoderSource {
             matrices,
             weights,
             prepacked,
-            hidden_size,
+            architecture: architecture.clone(),
             device,
             has_8_bits,
         })
@@ -160,6 +164,24 @@ impl Drop for EncoderSource {
     }
 }
 
+/// The names of what is read by row while serving, and so is never packed.
+struct Tables(BTreeSet<String>);
+
+impl Tables {
+    fn of(architecture: &Architecture) -> Self {
+        let parameters = architecture.parameters().into_iter();
+        let tables = parameters.filter(|parameter| parameter.role == Role::Table);
+        let derived = architecture.derived().into_iter().map(|(name, _)| name);
+        Self(tables.map(|table| table.name).chain(derived).collect())
+    }
+
+    /// Tells whether a stored matrix is one, or holds the scales of one.
+    fn has(&self, stored: &str) -> bool {
+        let name = stored.rsplit_once('.').map_or(stored, |(name, _)| name);
+        self.0.contains(stored) || self.0.contains(name)
+    }
+}
+
 fn memory_size(bytes: u64) -> io::Result<usize> {
     usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
 }
@@ -175,8 +197,8 @@ fn read_plain(path: &Path) -> io::Result<LentWeights> {
 
 /// Whether ONNX Runtime makes another matrix of this one before it looks at what it is given: the
 /// precise way of 8-bit products has theirs without signs.
-fn is_read_from_graph(stored: &Stored) -> bool {
-    let is_product = stored.element == Element::I8 && !stored.name.starts_with(EMBEDDINGS);
+fn is_read_from_graph(stored: &Stored, tables: &Tables) -> bool {
+    let is_product = stored.element == Element::I8 && !tables.has(&stored.name);
     is_product && !has_exact_8_bit_products()
 }
 
@@ -199,22 +221,28 @@ fn matrices(
     weights: &LentWeights,
     stored: &[Stored],
     widened: &[(String, String)],
+    tables: &Tables,
 ) -> ort::Result<Vec<(String, Arc<DynValue>)>> {
     let mut matrices = Vec::with_capacity(stored.len());
     for one in stored {
         let wide = widened.iter().find(|(stored, _)| *stored == one.name);
         let name = wide.map_or(&one.name, |(_, name)| name).clone();
-        matrices.push((name, Arc::new(matrix(weights, one, wide.is_some())?)));
+        matrices.push((name, Arc::new(matrix(weights, one, wide.is_some(), tables)?)));
     }
     Ok(matrices)
 }
 
 /// A matrix for ONNX Runtime: lent if it is one that gets packed, as it is, and
 /// copied otherwise.
-fn matrix(weights: &LentWeights, stored: &Stored, widen: bool) -> ort::Result<DynValue> {
+fn matrix(
+    weights: &LentWeights,
+    stored: &Stored,
+    widen: bool,
+    tables: &Tables,
+) -> ort::Result<DynValue> {
     let bytes = &weights.bytes()[stored.range.clone()];
     let is_aligned = stored.range.start.is_multiple_of(stored.element.bytes());
-    if !widen && is_aligned && !stored.name.starts_with(EMBEDDINGS) {
+    if !widen && is_aligned && !tables.has(&stored.name) {
         // SAFETY: `EncoderSource` and `Encoder` hold the weights and drop them last.
         #[allow(unsafe_code)] // as above
         return unsafe { weights.lend(stored) };

@@ -1,75 +1,131 @@
-//! The embeddings with their norm and dropout.
+//! The embeddings with their norm, dropout and projection.
 
 use super::{
     super::{
-        ops::{ComputeError, EmbeddingIds, EmbeddingTables, Norm, NormPass, Normalised, embed},
+        ops::{
+            ComputeError, Dense, EmbeddingIds, EmbeddingTable, NormPass, Normalised, column_sums,
+            embed,
+        },
         parameter::Parameter,
     },
+    add_bias_gradient, add_norm_gradients,
+    places::Places,
     workspace::{Batch, NormSpace},
 };
+use crate::architecture::Architecture;
 
-const WORD: usize = 0;
-const POSITION: usize = 1;
-const SEGMENT: usize = 2;
-const NORM_WEIGHT: usize = 3;
-const NORM_BIAS: usize = 4;
-
-/// What the forward pass leaves for the backward pass.
+/// Memory of the forward pass for the backward pass.
 #[derive(Default)]
 pub(super) struct EmbeddingSpace {
     norm: NormSpace,
+    /// `[tokens, embedding size]`: the input of the projection, where there is one.
+    narrow: Vec<f32>,
+    /// The gradient of that.
+    narrow_gradient: Vec<f32>,
 }
 
 impl EmbeddingSpace {
     /// Writes `[tokens, hidden]`.
     pub(super) fn forward(
         &mut self,
+        architecture: &Architecture,
+        places: &Places,
         parameters: &[Parameter],
         batch: &Batch,
-        epsilon: f32,
+        output: &mut Vec<f32>,
+    ) -> Result<(), ComputeError> {
+        let width = architecture.embedding_size();
+        let count = batch.tokens.input_ids.len();
+        let Some(projection) = places.projection else {
+            return self.narrow(architecture, places, parameters, batch, output);
+        };
+        let mut narrow = std::mem::take(&mut self.narrow);
+        self.narrow(architecture, places, parameters, batch, &mut narrow)?;
+        self.narrow = narrow;
+        let hidden = architecture.hidden_size;
+        output.resize(count * hidden, 0.0);
+        let weight = &parameters[projection.weight].values;
+        let bias = places.bias(parameters, projection, hidden);
+        let dense = Dense { rows: count, inputs: width, outputs: hidden };
+        dense.affine(output, &self.narrow, weight, bias)
+    }
+
+    /// The sum of the embeddings, normalised, with dropout: `[tokens, embedding size]`.
+    fn narrow(
+        &mut self,
+        architecture: &Architecture,
+        places: &Places,
+        parameters: &[Parameter],
+        batch: &Batch,
         output: &mut Vec<f32>,
     ) -> Result<(), ComputeError> {
         let tokens = &batch.tokens;
-        let width = parameters[WORD].width();
+        let width = architecture.embedding_size();
         let count = tokens.input_ids.len();
         let NormSpace { normalised, scales } = &mut self.norm;
         output.resize(count * width, 0.0);
         normalised.resize(count * width, 0.0);
         scales.resize(count, 0.0);
-        let tables = EmbeddingTables {
-            words: &parameters[WORD].values,
-            positions: &parameters[POSITION].values,
-            segments: &parameters[SEGMENT].values,
-            width,
-        };
+        let table = |place: usize| EmbeddingTable { values: &parameters[place].values, width };
         let ids = EmbeddingIds {
             words: &tokens.input_ids,
             positions: &tokens.position_ids,
             segments: &tokens.segment_ids,
         };
-        embed(normalised, tables, ids)?;
-        let (weight, bias) = (&parameters[NORM_WEIGHT].values, &parameters[NORM_BIAS].values);
-        Norm { weight, bias, epsilon }.apply(Normalised { output, normalised, scales })?;
+        let (positions, segments) = (places.position.map(table), places.segment.map(table));
+        embed(normalised, table(places.word), positions, segments, ids)?;
+        let epsilon = architecture.layer_norm_eps as f32;
+        let norm = places.norm(parameters, places.embedding_norm, epsilon);
+        norm.apply(Normalised { output, normalised, scales })?;
         batch.dropout.of_embeddings()?.apply(output, width);
         Ok(())
     }
 
     /// Adds to the gradients, given that of the output, which it destroys.
     pub(super) fn backward(
-        &self,
+        &mut self,
+        places: &Places,
         parameters: &mut [Parameter],
         batch: &Batch,
         gradient: &mut [f32],
     ) -> Result<(), ComputeError> {
-        let width = parameters[WORD].width();
+        let Some(projection) = places.projection else {
+            return self.narrow_backward(places, parameters, batch, gradient);
+        };
+        let count = batch.tokens.input_ids.len();
+        let [width, hidden] = [self.narrow.len() / count.max(1), gradient.len() / count.max(1)];
+        add_bias_gradient(parameters, projection, &column_sums(gradient, hidden))?;
+        let dense = Dense { rows: count, inputs: width, outputs: hidden };
+        let weight = parameters[projection.weight].dense_gradient();
+        dense.weight_gradient(weight.values, weight.add, &self.narrow, gradient)?;
+        let mut narrow = std::mem::take(&mut self.narrow_gradient);
+        narrow.resize(count * width, 0.0);
+        dense.input_gradient(&mut narrow, false, gradient, weight.of)?;
+        let result = self.narrow_backward(places, parameters, batch, &mut narrow);
+        self.narrow_gradient = narrow;
+        result
+    }
+
+    fn narrow_backward(
+        &self,
+        places: &Places,
+        parameters: &mut [Parameter],
+        batch: &Batch,
+        gradient: &mut [f32],
+    ) -> Result<(), ComputeError> {
+        let width = parameters[places.word].width();
         batch.dropout.of_embeddings()?.apply(gradient, width);
         let NormSpace { normalised, scales } = &self.norm;
-        let pass = NormPass { normalised, scales, weight: &parameters[NORM_WEIGHT].values };
-        let sums = pass.differentiate(gradient)?;
-        parameters[NORM_WEIGHT].add_dense(&sums.weight)?;
-        parameters[NORM_BIAS].add_dense(&sums.bias)?;
-        parameters[WORD].add_rows(&batch.tokens.input_ids, gradient)?;
-        parameters[POSITION].add_rows(&batch.tokens.position_ids, gradient)?;
-        parameters[SEGMENT].add_rows(&batch.tokens.segment_ids, gradient)
+        let weight = &parameters[places.embedding_norm.weight].values;
+        let sums = NormPass { normalised, scales, weight }.differentiate(gradient)?;
+        add_norm_gradients(parameters, places.embedding_norm, &sums)?;
+        parameters[places.word].add_rows(&batch.tokens.input_ids, gradient)?;
+        if let Some(position) = places.position {
+            parameters[position].add_rows(&batch.tokens.position_ids, gradient)?;
+        }
+        if let Some(segment) = places.segment {
+            parameters[segment].add_rows(&batch.tokens.segment_ids, gradient)?;
+        }
+        Ok(())
     }
 }

@@ -3,61 +3,88 @@
 use super::{
     super::{
         ops::{
-            AttentionLayout, Branch, ComputeError, Dense, Mask, Norm, Normalised, attention,
-            gelu_and_slope, gelu_in_place,
+            AttentionLayout, Branch, ComputeError, Dense, Mask, Normalised, add_branch, gather_rows,
         },
         parameter::Parameter,
     },
     Dropout, Layouts,
-    workspace::{LayerSpace, NormSpace},
+    distances::DistanceSpace,
+    places::{Affine, LayerPlaces, Places},
+    workspace::{Batch, LayerSpace, NormSpace},
 };
-use crate::weights::Architecture;
-
-/// Places of the weights among a layer's parameters; each bias follows its weight.
-pub(super) const QUERY: usize = 0;
-pub(super) const KEY_VALUE: usize = 2;
-pub(super) const ATTENTION_OUTPUT: usize = 4;
-pub(super) const ATTENTION_NORM: usize = 6;
-pub(super) const FEED_FORWARD: usize = 8;
-pub(super) const FEED_FORWARD_OUTPUT: usize = 10;
-pub(super) const OUTPUT_NORM: usize = 12;
+use crate::architecture::{Activation, Architecture};
 
 /// One layer's place in a pass.
 #[derive(Clone, Copy)]
 pub(super) struct Layer<'a> {
     pub(super) hidden: usize,
+    /// Width of the feed-forward network after its activation.
     pub(super) inner: usize,
+    pub(super) activation: Activation,
+    pub(super) gated: bool,
     epsilon: f32,
     number: usize,
     dropout: Dropout,
+    pub(super) all: &'a Places,
+    pub(super) places: &'a LayerPlaces,
     /// Which queries see which keys.
     pub(super) layout: &'a AttentionLayout,
     /// Whether the queries are rows picked from the input, as in the last layer, or all of it.
     pub(super) picks: bool,
+    /// The rows that are picked then.
+    pub(super) rows: &'a [u32],
+    /// The position of each token.
+    pub(super) positions: &'a [u32],
+    /// Tokens to either side that are seen; all where there is none.
+    pub(super) span: Option<usize>,
+}
+
+/// The memory and parameters of a layer's forward pass.
+pub(super) struct Forward<'a> {
+    pub(super) parameters: &'a [Parameter],
+    pub(super) space: &'a mut LayerSpace,
+    pub(super) distances: &'a DistanceSpace,
+    /// `[rows, hidden]`: a product on its way to a norm.
+    pub(super) scratch: &'a mut Vec<f32>,
+    /// If not, only the output is of use afterwards.
+    pub(super) tracked: bool,
 }
 
 impl<'a> Layer<'a> {
     pub(super) fn new(
         architecture: &Architecture,
+        places: &'a Places,
         number: usize,
-        dropout: Dropout,
+        batch: &'a Batch,
         layouts: &'a Layouts,
     ) -> Self {
         let picks = number + 1 == architecture.layers;
         Self {
             hidden: architecture.hidden_size,
             inner: architecture.intermediate_size,
+            activation: architecture.activation,
+            gated: architecture.gated,
             epsilon: architecture.layer_norm_eps as f32,
             number,
-            dropout,
+            dropout: batch.dropout,
+            all: places,
+            places: &places.layers[number],
             layout: if picks { &layouts.last } else { &layouts.all },
             picks,
+            rows: &batch.read_out.rows,
+            positions: &batch.tokens.position_ids,
+            span: architecture.span_of(number),
         }
     }
 
     /// A product of so many rows.
     pub(super) fn dense(&self, rows: usize, inputs: usize, outputs: usize) -> Dense {
         Dense { rows, inputs, outputs }
+    }
+
+    /// Tells whether norms stand before attention and feed-forward network.
+    pub(super) fn norms_come_first(&self) -> bool {
+        self.places.after.is_none()
     }
 
     pub(super) fn attention_mask(&self) -> Result<Mask, ComputeError> {
@@ -69,87 +96,103 @@ impl<'a> Layer<'a> {
     }
 
     /// From `input`, `[tokens, hidden]`, and those of its rows that are queries, to `output`, one row
-    /// for each query. If not `tracked`, only `output` is of use afterwards.
-    #[allow(clippy::too_many_arguments)] // each is another piece of the workspace
+    /// for each query.
     pub(super) fn forward(
         &self,
-        parameters: &[Parameter],
-        space: &mut LayerSpace,
+        mut forward: Forward,
         input: &[f32],
         queries: &[f32],
         output: &mut Vec<f32>,
-        scratch: &mut Vec<f32>,
-        tracked: bool,
     ) -> Result<(), ComputeError> {
-        let values = |at: usize| parameters[at].values.as_slice();
-        let (h, i) = (self.hidden, self.inner);
-        let rows = queries.len() / h;
-
-        self.attend(parameters, space, input, queries)?;
-        scratch.resize(rows * h, 0.0);
-        self.dense(rows, h, h).product(scratch, &space.context, values(ATTENTION_OUTPUT))?;
+        self.attention(&mut forward, input, queries)?;
+        let Forward { parameters, space, scratch, .. } = &mut forward;
+        let rows = queries.len() / self.hidden;
         let branch = Branch {
             x: scratch,
-            bias: values(ATTENTION_OUTPUT + 1),
+            bias: self.all.bias(parameters, self.places.attention_output, self.hidden),
             residual: queries,
             mask: self.attention_mask()?,
         };
-        let norm = self.norm(parameters, ATTENTION_NORM);
-        norm.apply_to_branch(space.attended.rows(&mut space.attended_output, rows, h), branch)?;
-
-        space.slope.resize(rows * i, 0.0);
-        let attended = &space.attended_output;
-        self.dense(rows, h, i).product(&mut space.slope, attended, values(FEED_FORWARD))?;
-        let activation = if tracked {
-            space.activation.resize(rows * i, 0.0);
-            gelu_and_slope(&mut space.activation, &mut space.slope, values(FEED_FORWARD + 1))?;
-            &space.activation
+        let norm = self.all.norm(parameters, self.places.between, self.epsilon);
+        if self.norms_come_first() {
+            space.attended_sum.resize(queries.len(), 0.0);
+            add_branch(&mut space.attended_sum, branch)?;
+            let LayerSpace { attended, attended_output, attended_sum, .. } = &mut **space;
+            let normalised = attended.rows(attended_output, rows, self.hidden);
+            normalised.normalised.copy_from_slice(attended_sum);
+            norm.apply(normalised)?;
         } else {
-            gelu_in_place(&mut space.slope, values(FEED_FORWARD + 1));
-            &space.slope
+            let LayerSpace { attended, attended_output, .. } = &mut **space;
+            norm.apply_to_branch(attended.rows(attended_output, rows, self.hidden), branch)?;
+        }
+
+        self.feed_forward(&mut forward)?;
+        let Forward { parameters, space, scratch, .. } = forward;
+        let branch = |residual| {
+            let bias = self.all.bias(parameters, self.places.feed_forward_output, self.hidden);
+            Ok(Branch { x: scratch, bias, residual, mask: self.output_mask()? })
         };
-        self.dense(rows, i, h).product(scratch, activation, values(FEED_FORWARD_OUTPUT))?;
-        let branch = Branch {
-            x: scratch,
-            bias: values(FEED_FORWARD_OUTPUT + 1),
-            residual: attended,
-            mask: self.output_mask()?,
+        let Some(after) = self.places.after else {
+            output.resize(queries.len(), 0.0);
+            return add_branch(output, branch(&space.attended_sum)?);
         };
-        self.norm(parameters, OUTPUT_NORM)
-            .apply_to_branch(space.output.rows(output, rows, h), branch)
+        let norm = self.all.norm(parameters, after, self.epsilon);
+        let branch = branch(&space.attended_output)?;
+        norm.apply_to_branch(space.output.rows(output, rows, self.hidden), branch)
     }
 
-    /// Fills `space.context`.
-    fn attend(
+    /// Fills `forward.scratch` with what attention adds, without its bias.
+    fn attention(
         &self,
-        parameters: &[Parameter],
-        space: &mut LayerSpace,
+        forward: &mut Forward,
         input: &[f32],
         queries: &[f32],
     ) -> Result<(), ComputeError> {
-        let values = |at: usize| parameters[at].values.as_slice();
         let h = self.hidden;
-        let (tokens, rows) = (input.len() / h, queries.len() / h);
-        let LayerSpace { query, key_value, context, .. } = space;
-        query.resize(rows * h, 0.0);
-        key_value.resize(tokens * 2 * h, 0.0);
-        context.resize(rows * h, 0.0);
-        let (weight, bias) = (values(QUERY), values(QUERY + 1));
-        self.dense(rows, h, h).affine(query, queries, weight, bias)?;
-        let (weight, bias) = (values(KEY_VALUE), values(KEY_VALUE + 1));
-        self.dense(tokens, h, 2 * h).affine(key_value, input, weight, bias)?;
-        attention(context, query, key_value, h, self.layout)
+        let rows = queries.len() / h;
+        match self.places.before_attention {
+            None => self.attend(forward, input, queries)?,
+            Some(norm) => {
+                let space = &mut *forward.space;
+                let mut normalised = std::mem::take(&mut space.before_output);
+                let mut asking = std::mem::take(&mut space.asking);
+                let apply = self.apply_norm(forward, norm, input, &mut normalised);
+                let attend = apply.and_then(|()| {
+                    if !self.picks {
+                        return self.attend(forward, &normalised, &normalised);
+                    }
+                    asking.resize(rows * h, 0.0);
+                    gather_rows(&mut asking, &normalised, self.rows, h)?;
+                    self.attend(forward, &normalised, &asking)
+                });
+                (forward.space.before_output, forward.space.asking) = (normalised, asking);
+                attend?;
+            }
+        }
+        let Forward { parameters, space, scratch, .. } = forward;
+        scratch.resize(rows * h, 0.0);
+        let weight = &parameters[self.places.attention_output.weight].values;
+        self.dense(rows, h, h).product(scratch, &space.context, weight)
     }
 
-    fn norm<'p>(&self, parameters: &'p [Parameter], at: usize) -> Norm<'p> {
-        let (weight, bias) = (&parameters[at].values, &parameters[at + 1].values);
-        Norm { weight, bias, epsilon: self.epsilon }
+    fn apply_norm(
+        &self,
+        forward: &mut Forward,
+        place: Affine,
+        input: &[f32],
+        output: &mut Vec<f32>,
+    ) -> Result<(), ComputeError> {
+        let norm = self.all.norm(forward.parameters, place, self.epsilon);
+        let rows = input.len() / self.hidden;
+        let normalised = forward.space.before.rows(output, rows, self.hidden);
+        normalised.normalised.copy_from_slice(input);
+        norm.apply(normalised)
     }
 }
 
 impl NormSpace {
     /// Makes room for `rows` of them.
-    fn rows<'a>(
+    pub(super) fn rows<'a>(
         &'a mut self,
         output: &'a mut Vec<f32>,
         rows: usize,

@@ -2,16 +2,13 @@
 
 use super::{
     super::{
-        ops::{
-            AttentionPass, ComputeError, Dense, Mask, NormPass, attention_gradient, column_sums,
-            multiply_by_slope,
-        },
+        ops::{ComputeError, Dense, Mask, NormPass, accumulate_all, add_rows_at, branch_gradient},
         parameter::Parameter,
     },
-    layer::{
-        ATTENTION_NORM, ATTENTION_OUTPUT, FEED_FORWARD, FEED_FORWARD_OUTPUT, KEY_VALUE, Layer,
-        OUTPUT_NORM, QUERY,
-    },
+    add_bias_gradient, add_norm_gradients,
+    distances::DistanceSpace,
+    layer::Layer,
+    places::Affine,
     workspace::{GradientSpace, LayerSpace, NormSpace},
 };
 
@@ -26,86 +23,144 @@ impl Layer<'_> {
         input: &[f32],
         queries: &[f32],
         gradients: &mut GradientSpace,
+        distances: &mut DistanceSpace,
     ) -> Result<(), ComputeError> {
-        let (h, i) = (self.hidden, self.inner);
-        let rows = queries.len() / h;
-        let GradientSpace { hidden, branch, inner, context, .. } = gradients;
-
-        branch.resize(rows * h, 0.0);
-        self.end_of_branch(parameters, OUTPUT_NORM, &space.output, hidden, branch)?;
-        let dense = self.dense(rows, i, h);
-        weight_gradient(&mut parameters[FEED_FORWARD_OUTPUT], dense, &space.activation, branch)?;
-        inner.resize(rows * i, 0.0);
-        dense.input_gradient(inner, false, branch, &parameters[FEED_FORWARD_OUTPUT].values)?;
-        let bias = multiply_by_slope(inner, &space.slope, i)?;
-        parameters[FEED_FORWARD + 1].add_dense(&bias)?;
-        let dense = self.dense(rows, h, i);
-        weight_gradient(&mut parameters[FEED_FORWARD], dense, &space.attended_output, inner)?;
-        dense.input_gradient(hidden, true, inner, &parameters[FEED_FORWARD].values)?;
-
-        self.end_of_branch(parameters, ATTENTION_NORM, &space.attended, hidden, branch)?;
+        let (h, rows) = (self.hidden, queries.len() / self.hidden);
+        let linear = self.places.feed_forward_output;
+        let mask = self.output_mask()?;
+        self.end_of_branch(parameters, linear, self.places.after, &space.output, gradients, mask)?;
+        self.feed_forward_backward(parameters, space, gradients, !self.norms_come_first())?;
+        let mask = self.attention_mask()?;
+        let linear = self.places.attention_output;
+        let between = self.places.between;
+        if self.norms_come_first() {
+            // The network's input was the norm of the sum, which also went round it.
+            norm_gradient(parameters, between, &space.attended, &mut gradients.branch)?;
+            accumulate_all(&mut gradients.hidden, &gradients.branch);
+            self.end_of_branch(parameters, linear, None, &space.attended, gradients, mask)?;
+        } else {
+            let norm = Some(between);
+            self.end_of_branch(parameters, linear, norm, &space.attended, gradients, mask)?;
+        }
+        let GradientSpace { branch, context, .. } = gradients;
         let dense = self.dense(rows, h, h);
-        weight_gradient(&mut parameters[ATTENTION_OUTPUT], dense, &space.context, branch)?;
+        weight_gradient(&mut parameters[linear.weight], dense, &space.context, branch)?;
         context.resize(rows * h, 0.0);
-        dense.input_gradient(context, false, branch, &parameters[ATTENTION_OUTPUT].values)?;
-        self.attention_backward(parameters, space, input, queries, gradients)
+        dense.input_gradient(context, false, branch, &parameters[linear.weight].values)?;
+        match self.places.before_attention {
+            None => self.to_input(parameters, space, input, queries, gradients, distances),
+            Some(norm) => self.to_normalised_input(parameters, space, norm, gradients, distances),
+        }
     }
 
-    /// Backward through a norm and the dropout before it. The bias of the linear layer that ends the
-    /// branch gets its gradient; its weight lies two places before the norm's.
+    /// Backward through the end of a residual branch: a norm, if one follows the sum, and the dropout
+    /// before it. The bias of the linear layer that ends the branch gets its gradient.
     fn end_of_branch(
         &self,
         parameters: &mut [Parameter],
-        norm: usize,
+        linear: Affine,
+        norm: Option<Affine>,
         space: &NormSpace,
-        hidden: &mut [f32],
-        branch: &mut [f32],
+        gradients: &mut GradientSpace,
+        mask: Mask,
     ) -> Result<(), ComputeError> {
-        let mask: Mask =
-            if norm == OUTPUT_NORM { self.output_mask()? } else { self.attention_mask()? };
+        let GradientSpace { hidden, branch, .. } = gradients;
+        branch.resize(hidden.len(), 0.0);
+        let Some(norm) = norm else {
+            let bias = branch_gradient(branch, hidden, self.hidden, mask)?;
+            return add_bias_gradient(parameters, linear, &bias);
+        };
         let NormSpace { normalised, scales } = space;
-        let pass = NormPass { normalised, scales, weight: &parameters[norm].values };
+        let pass = NormPass { normalised, scales, weight: &parameters[norm.weight].values };
         let sums = pass.differentiate_branch(hidden, branch, mask)?;
-        parameters[norm].add_dense(&sums.weight)?;
-        parameters[norm + 1].add_dense(&sums.bias)?;
-        parameters[norm - 1].add_dense(&sums.branch_bias)
+        add_norm_gradients(parameters, norm, &sums)?;
+        add_bias_gradient(parameters, linear, &sums.branch_bias)
     }
 
-    /// From the gradient of the context down to the layer's input.
-    fn attention_backward(
+    /// From the gradient of the context to the layer's input, which is what attention saw.
+    fn to_input(
         &self,
         parameters: &mut [Parameter],
         space: &LayerSpace,
         input: &[f32],
         queries: &[f32],
         gradients: &mut GradientSpace,
+        distances: &mut DistanceSpace,
     ) -> Result<(), ComputeError> {
-        let h = self.hidden;
-        let (tokens, rows) = (input.len() / h, queries.len() / h);
-        let GradientSpace { hidden, input: d_input, context, query, key_value, .. } = gradients;
-        query.resize(rows * h, 0.0);
-        key_value.resize(tokens * 2 * h, 0.0);
-        let pass = AttentionPass { q: &space.query, kv: &space.key_value, dout: context };
-        attention_gradient(query, key_value, pass, h, self.layout)?;
+        let mut asking = std::mem::take(&mut gradients.hidden);
+        let mut seen = std::mem::take(&mut gradients.input);
+        seen.resize(input.len(), 0.0);
+        let to_seen = self.picks.then_some(&mut seen[..]);
+        let result = self.attend_backward(
+            parameters,
+            space,
+            input,
+            queries,
+            gradients,
+            distances,
+            &mut asking,
+            to_seen,
+        );
+        (gradients.hidden, gradients.input) = (asking, seen);
+        result
+    }
 
-        let dense = self.dense(rows, h, h);
-        weight_gradient(&mut parameters[QUERY], dense, queries, query)?;
-        parameters[QUERY + 1].add_dense(&column_sums(query, h))?;
-        dense.input_gradient(hidden, true, query, &parameters[QUERY].values)?;
-        let dense = self.dense(tokens, h, 2 * h);
-        weight_gradient(&mut parameters[KEY_VALUE], dense, input, key_value)?;
-        parameters[KEY_VALUE + 1].add_dense(&column_sums(key_value, 2 * h))?;
-        let weight = &parameters[KEY_VALUE].values;
-        if !self.picks {
-            return dense.input_gradient(hidden, true, key_value, weight);
+    /// From the gradient of the context through the norm before attention to the layer's input.
+    fn to_normalised_input(
+        &self,
+        parameters: &mut [Parameter],
+        space: &LayerSpace,
+        norm: Affine,
+        gradients: &mut GradientSpace,
+        distances: &mut DistanceSpace,
+    ) -> Result<(), ComputeError> {
+        let input = &space.before_output[..];
+        let queries = if self.picks { &space.asking[..] } else { input };
+        let mut seen = std::mem::take(&mut gradients.input);
+        seen.resize(input.len(), 0.0);
+        if self.picks {
+            let mut asking = vec![0.0; queries.len()];
+            self.attend_backward(
+                parameters,
+                space,
+                input,
+                queries,
+                gradients,
+                distances,
+                &mut asking,
+                Some(&mut seen),
+            )?;
+            add_rows_at(&mut seen, self.rows, &asking, self.hidden)?;
+        } else {
+            seen.fill(0.0);
+            self.attend_backward(
+                parameters, space, input, queries, gradients, distances, &mut seen, None,
+            )?;
         }
-        d_input.resize(tokens * h, 0.0);
-        dense.input_gradient(d_input, false, key_value, weight)
+        norm_gradient(parameters, norm, &space.before, &mut seen)?;
+        if !self.picks {
+            accumulate_all(&mut gradients.hidden, &seen);
+        }
+        gradients.input = seen;
+        Ok(())
     }
 }
 
+/// Turns the gradient of a norm's result into that of its input, and adds to those of its parameters.
+fn norm_gradient(
+    parameters: &mut [Parameter],
+    place: Affine,
+    space: &NormSpace,
+    gradient: &mut [f32],
+) -> Result<(), ComputeError> {
+    let NormSpace { normalised, scales } = space;
+    let pass = NormPass { normalised, scales, weight: &parameters[place.weight].values };
+    let sums = pass.differentiate(gradient)?;
+    add_norm_gradients(parameters, place, &sums)
+}
+
 /// Adds `xᵀ·dy` to a weight's gradient.
-fn weight_gradient(
+pub(super) fn weight_gradient(
     weight: &mut Parameter,
     dense: Dense,
     x: &[f32],

@@ -1,8 +1,12 @@
 //! The encoder as differentiable computation: the same function that the exported graph computes.
 
+mod attention;
+mod distances;
 mod embeddings;
+mod feed_forward;
 mod layer;
 mod layer_gradient;
+mod places;
 mod read_out;
 #[cfg(test)]
 mod tests;
@@ -11,24 +15,23 @@ mod workspace;
 use std::collections::BTreeMap;
 
 use super::{
-    ops::{AttentionLayout, ComputeError, Mask, add_rows_at, check_len, gather_rows},
+    ops::{
+        AttentionLayout, ComputeError, Mask, NormGradients, NormPass, Normalised, add_rows_at,
+        check_len, gather_rows,
+    },
     parameter::Parameter,
     random::hash,
 };
 use crate::{
+    architecture::Architecture,
     inference::{MaskEncoder, PredictError},
     tokenization::{PackedBatch, Prompt},
-    weights::{Architecture, Array, EncoderWeights, WeightsError},
+    weights::{Array, EncoderWeights, WeightsError},
 };
-use layer::Layer;
+use layer::{Forward, Layer};
+use places::{Affine, Places};
 pub use read_out::ReadOut;
-use workspace::{Batch, Workspace};
-
-/// Parameters before those of the layers.
-const EMBEDDING_PARAMETERS: usize = 5;
-
-/// Parameters of a layer.
-const LAYER_PARAMETERS: usize = 14;
+use workspace::{Batch, NormSpace, Workspace};
 
 /// Dropout of one forward pass.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +60,7 @@ pub struct TrainableEncoder {
     architecture: Architecture,
     /// In the order of [`Architecture::parameters`].
     parameters: Vec<Parameter>,
+    places: Places,
     /// What the last [`Self::forward`] leaves for [`Self::backward`].
     tracked: Workspace,
     /// Of passes with nothing to follow.
@@ -74,6 +78,7 @@ impl TrainableEncoder {
         Ok(Self {
             architecture: weights.architecture.clone(),
             parameters,
+            places: Places::new(&weights.architecture),
             tracked: Workspace::default(),
             untracked: Workspace::default(),
         })
@@ -124,7 +129,8 @@ impl TrainableEncoder {
     ) -> Result<Vec<f32>, ComputeError> {
         let layers = self.architecture.layers;
         self.tracked.begin(Batch::new(batch, read_out, dropout), layers);
-        let result = Pass::new(&self.architecture, &self.parameters, &mut self.tracked, true).run();
+        let Self { architecture, parameters, places, tracked, .. } = self;
+        let result = Pass { architecture, parameters, places, space: tracked, tracked: true }.run();
         if result.is_err() {
             self.tracked.batch = None;
         }
@@ -138,7 +144,8 @@ impl TrainableEncoder {
         read_out: &ReadOut,
     ) -> Result<Vec<f32>, ComputeError> {
         self.untracked.begin(Batch::new(batch, read_out, Dropout::OFF), 1);
-        Pass::new(&self.architecture, &self.parameters, &mut self.untracked, false).run()
+        let Self { architecture, parameters, places, untracked, .. } = self;
+        Pass { architecture, parameters, places, space: untracked, tracked: false }.run()
     }
 
     /// Adds to the parameters' gradients, given that of the last forward pass's result; each forward
@@ -148,16 +155,26 @@ impl TrainableEncoder {
         let hidden = self.architecture.hidden_size;
         check_len("the encoder's gradient", gradient.len(), batch.read_out.len() * hidden)?;
         let layouts = Layouts::new(&batch, self.architecture.heads)?;
-        let Workspace { inputs, layers, gradients, embeddings, rows, .. } = &mut self.tracked;
-        let (embedding_parameters, layer_parameters) =
-            self.parameters.split_at_mut(EMBEDDING_PARAMETERS);
+        let Self { architecture, parameters, places, tracked, .. } = self;
+        let Workspace {
+            inputs, layers, gradients, embeddings, rows, final_norm, distances, ..
+        } = tracked;
         gradients.hidden.clear();
         gradients.hidden.extend_from_slice(gradient);
-        let each = layer_parameters.chunks_exact_mut(LAYER_PARAMETERS).zip(layers).zip(inputs);
-        for (at, ((parameters, space), input)) in each.enumerate().rev() {
-            let layer = Layer::new(&self.architecture, at, batch.dropout, &layouts);
+        if let Some(norm) = places.final_norm {
+            let pass = NormPass {
+                normalised: &final_norm.normalised,
+                scales: &final_norm.scales,
+                weight: &parameters[norm.weight].values,
+            };
+            let sums = pass.differentiate(&mut gradients.hidden)?;
+            add_norm_gradients(parameters, norm, &sums)?;
+        }
+        distances.begin_gradients();
+        for (at, (space, input)) in layers.iter().zip(&*inputs).enumerate().rev() {
+            let layer = Layer::new(architecture, places, at, &batch, &layouts);
             let queries = if layer.picks { &rows[..] } else { &input[..] };
-            layer.backward(parameters, space, input, queries, gradients)?;
+            layer.backward(parameters, space, input, queries, gradients, distances)?;
             // `gradients.hidden` is that of the queries now, `gradients.input` that of the rest.
             if layer.picks {
                 let rows = &batch.read_out.rows;
@@ -165,8 +182,28 @@ impl TrainableEncoder {
                 std::mem::swap(&mut gradients.input, &mut gradients.hidden);
             }
         }
-        embeddings.backward(embedding_parameters, &batch, &mut gradients.hidden)
+        distances.backward(places, parameters)?;
+        embeddings.backward(places, parameters, &batch, &mut gradients.hidden)
     }
+}
+
+/// Adds to the gradients of a norm's weight and bias.
+fn add_norm_gradients(
+    parameters: &mut [Parameter],
+    place: Affine,
+    sums: &NormGradients,
+) -> Result<(), ComputeError> {
+    parameters[place.weight].add_dense(&sums.weight)?;
+    add_bias_gradient(parameters, place, &sums.bias)
+}
+
+/// Adds to the gradient of a bias, where the encoder has it.
+fn add_bias_gradient(
+    parameters: &mut [Parameter],
+    place: Affine,
+    sums: &[f32],
+) -> Result<(), ComputeError> {
+    place.bias.map_or(Ok(()), |bias| parameters[bias].add_dense(sums))
 }
 
 impl MaskEncoder for TrainableEncoder {
@@ -190,9 +227,12 @@ struct Layouts {
 impl Layouts {
     fn new(batch: &Batch, heads: usize) -> Result<Self, ComputeError> {
         let keys = &batch.tokens.offsets;
+        let rows = batch.read_out.rows.iter();
+        let positions = rows.map(|row| batch.tokens.position_ids[*row as usize]).collect();
+        let last = AttentionLayout::new(heads, batch.read_out.offsets.clone(), keys.clone())?;
         Ok(Self {
             all: AttentionLayout::new(heads, keys.clone(), keys.clone())?,
-            last: AttentionLayout::new(heads, batch.read_out.offsets.clone(), keys.clone())?,
+            last: last.at(positions)?,
         })
     }
 }
@@ -201,31 +241,22 @@ impl Layouts {
 struct Pass<'a> {
     architecture: &'a Architecture,
     parameters: &'a [Parameter],
+    places: &'a Places,
     space: &'a mut Workspace,
     /// Whether a backward pass follows.
     tracked: bool,
 }
 
-impl<'a> Pass<'a> {
-    fn new(
-        architecture: &'a Architecture,
-        parameters: &'a [Parameter],
-        space: &'a mut Workspace,
-        tracked: bool,
-    ) -> Self {
-        Self { architecture, parameters, space, tracked }
-    }
-
+impl Pass<'_> {
     fn run(self) -> Result<Vec<f32>, ComputeError> {
-        let Self { architecture, parameters, space, tracked } = self;
-        let Workspace { batch, inputs, layers, embeddings, rows, scratch, .. } = space;
+        let Self { architecture, parameters, places, space, tracked } = self;
+        let Workspace { batch, inputs, layers, embeddings, rows, scratch, distances, .. } = space;
         let Some(batch) = batch else { return Err(ComputeError::NoForward) };
         let layouts = Layouts::new(batch, architecture.heads)?;
-        let (embedding_parameters, layer_parameters) = parameters.split_at(EMBEDDING_PARAMETERS);
-        let epsilon = architecture.layer_norm_eps as f32;
-        embeddings.forward(embedding_parameters, batch, epsilon, &mut inputs[0])?;
-        for (at, parameters) in layer_parameters.chunks_exact(LAYER_PARAMETERS).enumerate() {
-            let layer = Layer::new(architecture, at, batch.dropout, &layouts);
+        embeddings.forward(architecture, places, parameters, batch, &mut inputs[0])?;
+        distances.forward(architecture, places, parameters, batch.tokens.longest())?;
+        for at in 0..architecture.layers {
+            let layer = Layer::new(architecture, places, at, batch, &layouts);
             let place = if tracked { at } else { 0 };
             let (before, after) = inputs.split_at_mut(place + 1);
             let (input, output) = (&before[place], &mut after[0]);
@@ -235,12 +266,21 @@ impl<'a> Pass<'a> {
             }
             let queries = if layer.picks { &rows[..] } else { &input[..] };
             let space = &mut layers[place];
-            layer.forward(parameters, space, input, queries, output, scratch, tracked)?;
+            let forward = Forward { parameters, space, distances, scratch, tracked };
+            layer.forward(forward, input, queries, output)?;
             if !tracked {
                 inputs.swap(0, 1);
             }
         }
-        let last = if tracked { architecture.layers } else { 0 };
-        Ok(inputs[last].clone())
+        let last = &inputs[if tracked { architecture.layers } else { 0 }];
+        let Some(place) = places.final_norm else { return Ok(last.clone()) };
+        let mut output = vec![0.0; last.len()];
+        let norm = places.norm(parameters, place, architecture.layer_norm_eps as f32);
+        let rows = last.len() / architecture.hidden_size.max(1);
+        let NormSpace { normalised, scales } = &mut space.final_norm;
+        normalised.clone_from(last);
+        scales.resize(rows, 0.0);
+        norm.apply(Normalised { output: &mut output, normalised, scales })?;
+        Ok(output)
     }
 }

@@ -1,7 +1,11 @@
 //! Passes with several rows per sequence. `training/tests.rs` checks those with the masks alone.
 
 use super::*;
-use crate::{training::ops::noise, weights::tests::small};
+use crate::{
+    architecture::{ALL, Family},
+    training::ops::noise,
+    weights::tests::small_of,
+};
 
 /// Sequences of different lengths.
 fn batch() -> PackedBatch {
@@ -15,7 +19,11 @@ fn batch() -> PackedBatch {
 }
 
 fn encoder() -> TrainableEncoder {
-    TrainableEncoder::new(&small()).expect("an encoder")
+    of_family(ALL[0])
+}
+
+fn of_family(family: &Family) -> TrainableEncoder {
+    TrainableEncoder::new(&small_of((family.tiny)())).expect("an encoder")
 }
 
 fn gradient(parameter: &Parameter) -> Vec<f32> {
@@ -37,8 +45,8 @@ fn loss(encoder: &mut TrainableEncoder, read_out: &ReadOut, dropout: Dropout) ->
     vectors.iter().zip(weights).map(|(v, w)| f64::from(*v) * f64::from(w)).sum()
 }
 
-fn check(read_out: &ReadOut, dropout: Dropout) {
-    let mut encoder = encoder();
+fn check(family: &Family, read_out: &ReadOut, dropout: Dropout) {
+    let mut encoder = of_family(family);
     loss(&mut encoder, read_out, dropout);
     encoder.backward(&noise(read_out.len() * 8, 5)).expect("gradients");
     for at in 0..encoder.parameters().len() {
@@ -59,7 +67,8 @@ fn check(read_out: &ReadOut, dropout: Dropout) {
             let tolerance = 6e-3 + 0.02 * expected.abs();
             assert!(
                 error < tolerance,
-                "{name}[{place}]: {}, by differences {expected}",
+                "{:?}: {name}[{place}]: {}, by differences {expected}",
+                family.name,
                 found[place]
             );
         }
@@ -67,18 +76,25 @@ fn check(read_out: &ReadOut, dropout: Dropout) {
 }
 
 #[test]
-fn gradients_are_right_for_any_read_out() {
+fn gradients_are_right_for_any_read_out_in_every_family() {
     let batch = batch();
     let dropout = Dropout { probability: 0.2, seed: 3 };
-    check(&ReadOut::masks(&batch), Dropout::OFF);
-    check(&ReadOut::masks(&batch), dropout);
-    check(&ReadOut::all(&batch), dropout);
-    check(&ReadOut::tokens(&batch, &[vec![0, 3], vec![], vec![1, 2, 5]]), Dropout::OFF);
+    for family in ALL {
+        check(family, &ReadOut::masks(&batch), Dropout::OFF);
+        check(family, &ReadOut::masks(&batch), dropout);
+        check(family, &ReadOut::all(&batch), dropout);
+        let some = ReadOut::tokens(&batch, &[vec![0, 3], vec![], vec![1, 2, 5]]);
+        check(family, &some, Dropout::OFF);
+    }
 }
 
 #[test]
 fn rows_are_the_same_whichever_others_are_read() {
-    let (mut encoder, batch) = (encoder(), batch());
+    ALL.iter().for_each(|family| check_rows(family));
+}
+
+fn check_rows(family: &Family) {
+    let (mut encoder, batch) = (of_family(family), batch());
     let all = encoder.encode(&batch, &ReadOut::all(&batch)).expect("vectors");
     let tracked = encoder.forward(&batch, &ReadOut::all(&batch), Dropout::OFF).expect("vectors");
     crate::training::ops::assert_close(&all, &tracked, 1e-5);
@@ -142,15 +158,4 @@ fn a_backward_pass_needs_a_forward_pass() {
     wrong.input_ids[0] = 20;
     assert!(encoder.forward(&wrong, &read_out, Dropout::OFF).is_err());
     assert!(encoder.backward(&[1.0; 24]).is_err());
-}
-
-#[test]
-fn parameters_lie_where_the_layers_look_for_them() {
-    let encoder = encoder();
-    let name = |at: usize| encoder.parameters()[at].name.as_str();
-    let layer = EMBEDDING_PARAMETERS + LAYER_PARAMETERS;
-    assert_eq!(name(layer + layer::KEY_VALUE), "layers.1.key_value.weight");
-    assert_eq!(name(layer + layer::ATTENTION_NORM - 1), "layers.1.attention_output.bias");
-    assert_eq!(name(layer + layer::OUTPUT_NORM - 1), "layers.1.feed_forward_output.bias");
-    assert_eq!(encoder.parameters().len(), EMBEDDING_PARAMETERS + 2 * LAYER_PARAMETERS);
 }

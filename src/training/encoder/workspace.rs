@@ -4,7 +4,7 @@
 //! So buffers keep what they have grown to. None is cleared between uses: kernels write all of their
 //! output.
 
-use super::{Dropout, ReadOut, embeddings::EmbeddingSpace};
+use super::{Dropout, ReadOut, distances::DistanceSpace, embeddings::EmbeddingSpace};
 use crate::tokenization::PackedBatch;
 
 /// What a pass is about.
@@ -35,6 +35,9 @@ pub(super) struct Workspace {
     pub(super) rows: Vec<f32>,
     /// `[rows, hidden]`: a product on its way to a norm.
     pub(super) scratch: Vec<f32>,
+    /// Of the norm after the last layer, where there is one.
+    pub(super) final_norm: NormSpace,
+    pub(super) distances: DistanceSpace,
     pub(super) gradients: GradientSpace,
 }
 
@@ -51,16 +54,28 @@ impl Workspace {
 /// tokens, `H` the hidden and `I` the inner size.
 #[derive(Default)]
 pub(super) struct LayerSpace {
+    /// Of the norm before the attention, where there is one.
+    pub(super) before: NormSpace,
+    /// `[T, H]`: what that norm gives.
+    pub(super) before_output: Vec<f32>,
+    /// `[R, H]`: its rows that ask, where those are picked.
+    pub(super) asking: Vec<f32>,
     /// `[R, H]`
     pub(super) query: Vec<f32>,
     /// `[T, 2H]`
     pub(super) key_value: Vec<f32>,
+    /// `[count, H]` and `[count, 2H]`: queries, keys and values of distances, where they have any.
+    pub(super) distance_query: Vec<f32>,
+    pub(super) distance_key_value: Vec<f32>,
     /// `[R, H]`
     pub(super) context: Vec<f32>,
     pub(super) attended: NormSpace,
-    /// `[R, H]`
+    /// `[R, H]`: what goes into the feed-forward network.
     pub(super) attended_output: Vec<f32>,
-    /// `[R, I]`: the activation's slope, or without a backward pass the activation itself.
+    /// `[R, H]`: the residual sum before the norm that gives it, where norms come first.
+    pub(super) attended_sum: Vec<f32>,
+    /// `[R, I]`: the activation's slope, or without a backward pass the activation itself; with a gate,
+    /// `[R, 2I]`, the values before activation and gate.
     pub(super) slope: Vec<f32>,
     /// `[R, I]`
     pub(super) activation: Vec<f32>,
@@ -87,6 +102,8 @@ pub(super) struct GradientSpace {
     pub(super) branch: Vec<f32>,
     /// `[R, I]`
     pub(super) inner: Vec<f32>,
+    /// `[R, 2I]`: of the values before a gate.
+    pub(super) gate: Vec<f32>,
     /// `[R, H]`
     pub(super) context: Vec<f32>,
     /// `[R, H]`

@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::attention_layout::AttentionLayout;
 use super::error::{ComputeError, check_len};
 use super::matmul::{Matrix, MatrixMut, Threads, multiply};
-use super::reduce::{dot, max, sum};
+use super::reduce::{accumulate_all, dot, max, sum};
+use super::scores::Scores;
 use super::transcendental::exp;
 use super::vectorise::vectorise;
 
@@ -15,20 +16,22 @@ use super::vectorise::vectorise;
 /// `softmax(q·kᵀ/√d)·v` for each sequence of `layout` and each range of `d` columns.
 ///
 /// `q` is `[R, width]`; `kv` is `[T, 2·width]`, keys in the first half of the columns and values in
-/// the second; `out` is like `q`. Nothing is masked: a query sees all keys of its own sequence and
-/// no others.
+/// the second; `out` is like `q`. A query sees keys of its own sequence and no others; `scores` says
+/// what its distance to them does.
 pub fn attention(
     out: &mut [f32],
     q: &[f32],
     kv: &[f32],
     width: usize,
     layout: &AttentionLayout,
+    scores: &Scores,
 ) -> Result<(), ComputeError> {
     layout.check(q, kv, width)?;
+    scores.check(width, layout)?;
     check_len("attention's output", out.len(), q.len())?;
     let outs = layout.split_queries(out, width);
     outs.into_par_iter().enumerate().try_for_each_init(Vec::new, |scratch, (i, out)| {
-        Sequence::new(layout, i, width, q, kv).attend(out, scratch)
+        Sequence::new(layout, i, width, q, kv, scores).attend(out, scratch)
     })
 }
 
@@ -40,41 +43,61 @@ pub struct AttentionPass<'a> {
     pub dout: &'a [f32],
 }
 
-/// Writes the gradients of `q` and `kv`. The probabilities are computed again: they are as many as a
-/// sequence's tokens squared.
+/// Writes the gradients of `q` and `kv`, and returns those of the tables in `scores`, one after the
+/// other. The probabilities are computed again: they are as many as a sequence's tokens squared.
 pub fn attention_gradient(
     dq: &mut [f32],
     dkv: &mut [f32],
     pass: AttentionPass,
     width: usize,
     layout: &AttentionLayout,
-) -> Result<(), ComputeError> {
+    scores: &Scores,
+) -> Result<Vec<f32>, ComputeError> {
     let AttentionPass { q, kv, dout } = pass;
     layout.check(q, kv, width)?;
     layout.check(dq, dkv, width)?;
+    scores.check(width, layout)?;
     check_len("attention's gradient", dout.len(), q.len())?;
     let dqs = layout.split_queries(dq, width);
     let dkvs = layout.split_keys(dkv, 2 * width);
     let sequences = dqs.into_par_iter().zip(dkvs).enumerate();
-    sequences.try_for_each_init(Vec::new, |scratch, (i, (dq, dkv))| {
+    let values = scores.table_values();
+    let partials = sequences.map_init(Vec::new, |scratch, (i, (dq, dkv))| {
         let dout = rows(dout, layout.queries(i), width);
-        Sequence::new(layout, i, width, q, kv).differentiate(dq, dkv, dout, scratch)
-    })
+        let mut tables = vec![0.0; values];
+        let sequence = Sequence::new(layout, i, width, q, kv, scores);
+        sequence.differentiate(dq, dkv, dout, scratch, &mut tables)?;
+        Ok(tables)
+    });
+    let partials: Vec<Vec<f32>> = partials.collect::<Result<_, ComputeError>>()?;
+    let mut tables = vec![0.0; values];
+    partials.iter().for_each(|partial| accumulate_all(&mut tables, partial));
+    Ok(tables)
 }
 
 /// One sequence's share of the batch.
-struct Sequence<'a> {
-    q: &'a [f32],
-    kv: &'a [f32],
-    queries: usize,
-    keys: usize,
-    width: usize,
-    head_width: usize,
+pub(super) struct Sequence<'a> {
+    pub(super) q: &'a [f32],
+    pub(super) kv: &'a [f32],
+    pub(super) queries: usize,
+    pub(super) keys: usize,
+    pub(super) width: usize,
+    pub(super) head_width: usize,
+    scores: &'a Scores<'a>,
+    layout: &'a AttentionLayout,
+    number: usize,
 }
 
 impl<'a> Sequence<'a> {
     /// Number `i` of the batch.
-    fn new(layout: &AttentionLayout, i: usize, width: usize, q: &'a [f32], kv: &'a [f32]) -> Self {
+    fn new(
+        layout: &'a AttentionLayout,
+        i: usize,
+        width: usize,
+        q: &'a [f32],
+        kv: &'a [f32],
+        scores: &'a Scores<'a>,
+    ) -> Self {
         let (queries, keys) = (layout.queries(i), layout.keys(i));
         Self {
             queries: queries.len(),
@@ -83,7 +106,15 @@ impl<'a> Sequence<'a> {
             kv: rows(kv, keys, 2 * width),
             width,
             head_width: width / layout.heads(),
+            scores,
+            layout,
+            number: i,
         }
+    }
+
+    /// The place of a query among the keys.
+    pub(super) fn position(&self, query: usize) -> usize {
+        self.layout.position(self.number, query)
     }
 
     /// The first columns of the heads.
@@ -114,6 +145,7 @@ impl<'a> Sequence<'a> {
         dkv: &mut [f32],
         dout: &[f32],
         scratch: &mut Vec<f32>,
+        tables: &mut [f32],
     ) -> Result<(), ComputeError> {
         if self.queries == 0 {
             dkv.fill(0.0);
@@ -121,8 +153,8 @@ impl<'a> Sequence<'a> {
         }
         let Self { queries, keys, width, head_width, .. } = *self;
         scratch.resize(2 * queries * keys, 0.0);
-        let (p, ds) = scratch.split_at_mut(queries * keys);
         for head in self.heads() {
+            let (p, ds) = scratch.split_at_mut(queries * keys);
             self.probabilities(head, p)?;
             let dout = Matrix::new(&dout[head..], queries, head_width, width)?;
 
@@ -135,10 +167,11 @@ impl<'a> Sequence<'a> {
             multiply(dv, 0.0, p.transposed(), dout, 1.0, Threads::One)?;
 
             let ds = Matrix::new(ds, queries, keys, keys)?;
-            let dq = MatrixMut::new(&mut dq[head..], queries, head_width, width)?;
-            multiply(dq, 0.0, ds, self.k(head)?, self.scale(), Threads::One)?;
-            let dk = MatrixMut::new(&mut dkv[head..], keys, head_width, 2 * width)?;
-            multiply(dk, 0.0, ds.transposed(), self.q(head)?, self.scale(), Threads::One)?;
+            let out = MatrixMut::new(&mut dq[head..], queries, head_width, width)?;
+            multiply(out, 0.0, ds, self.k(head)?, self.scale(), Threads::One)?;
+            let out = MatrixMut::new(&mut dkv[head..], keys, head_width, 2 * width)?;
+            multiply(out, 0.0, ds.transposed(), self.q(head)?, self.scale(), Threads::One)?;
+            self.scores.differentiate(self, head, &scratch[queries * keys..], dq, dkv, tables)?;
         }
         Ok(())
     }
@@ -148,19 +181,20 @@ impl<'a> Sequence<'a> {
         let scores = MatrixMut::new(p, self.queries, self.keys, self.keys)?;
         let k = self.k(head)?.transposed();
         multiply(scores, 0.0, self.q(head)?, k, self.scale(), Threads::One)?;
+        self.scores.add(self, head, p)?;
         softmax(p, self.keys);
         Ok(())
     }
 
-    fn scale(&self) -> f32 {
-        1.0 / (self.head_width as f32).sqrt()
+    pub(super) fn scale(&self) -> f32 {
+        self.scores.scale(self.head_width)
     }
 
-    fn q(&self, head: usize) -> Result<Matrix<'_>, ComputeError> {
+    pub(super) fn q(&self, head: usize) -> Result<Matrix<'_>, ComputeError> {
         Matrix::new(&self.q[head..], self.queries, self.head_width, self.width)
     }
 
-    fn k(&self, head: usize) -> Result<Matrix<'_>, ComputeError> {
+    pub(super) fn k(&self, head: usize) -> Result<Matrix<'_>, ComputeError> {
         Matrix::new(&self.kv[head..], self.keys, self.head_width, 2 * self.width)
     }
 
@@ -232,7 +266,7 @@ mod tests {
 
     fn forward(t: &[Vec<f32>], layout: &AttentionLayout) -> Vec<f32> {
         let mut out = vec![f32::NAN; t[0].len()];
-        attention(&mut out, &t[0], &t[1], H, layout).unwrap();
+        attention(&mut out, &t[0], &t[1], H, layout, &Scores::default()).unwrap();
         out
     }
 
@@ -274,7 +308,8 @@ mod tests {
                     let mut dq = vec![f32::NAN; t[0].len()];
                     let mut dkv = vec![f32::NAN; t[1].len()];
                     let pass = AttentionPass { q: &t[0], kv: &t[1], dout };
-                    attention_gradient(&mut dq, &mut dkv, pass, H, &layout).unwrap();
+                    let scores = Scores::default();
+                    attention_gradient(&mut dq, &mut dkv, pass, H, &layout, &scores).unwrap();
                     vec![dq, dkv]
                 },
             );
@@ -302,9 +337,9 @@ mod tests {
     fn refuses_inputs_the_layout_does_not_cover() {
         let [q, kv] = inputs(5);
         let mut out = vec![0.0; 5 * H];
-        assert!(attention(&mut out, &q, &kv, H, &full()).is_ok());
-        assert!(attention(&mut out, &q[H..], &kv, H, &full()).is_err());
-        assert!(attention(&mut out, &q, &kv[H..], H, &full()).is_err());
-        assert!(attention(&mut out[H..], &q, &kv, H, &full()).is_err());
+        assert!(attention(&mut out, &q, &kv, H, &full(), &Scores::default()).is_ok());
+        assert!(attention(&mut out, &q[H..], &kv, H, &full(), &Scores::default()).is_err());
+        assert!(attention(&mut out, &q, &kv[H..], H, &full(), &Scores::default()).is_err());
+        assert!(attention(&mut out[H..], &q, &kv, H, &full(), &Scores::default()).is_err());
     }
 }

@@ -10,6 +10,8 @@ pub struct AttentionLayout {
     heads: usize,
     q_offsets: Vec<usize>,
     kv_offsets: Vec<usize>,
+    /// The place of each query among its sequence's keys; empty where the queries are the keys.
+    positions: Vec<u32>,
 }
 
 impl AttentionLayout {
@@ -30,7 +32,34 @@ impl AttentionLayout {
         if pairs.any(|(q, kv)| q[0] < q[1] && kv[0] == kv[1]) {
             return Err(ComputeError::Layout("a sequence has queries but no keys"));
         }
-        Ok(Self { heads, q_offsets, kv_offsets })
+        Ok(Self { heads, q_offsets, kv_offsets, positions: Vec::new() })
+    }
+
+    /// Gives each query its place among its sequence's keys. Without, query `n` of a sequence stands
+    /// at key `n`.
+    pub fn at(self, positions: Vec<u32>) -> Result<Self, ComputeError> {
+        let queries = self.q_offsets.last().copied().unwrap_or(0);
+        check_len("the queries' positions", positions.len(), queries)?;
+        for (queries, keys) in self.q_offsets.windows(2).zip(self.kv_offsets.windows(2)) {
+            let inside = |at: &u32| (*at as usize) < keys[1] - keys[0];
+            if !positions[queries[0]..queries[1]].iter().all(inside) {
+                return Err(ComputeError::Layout("a query stands outside its sequence"));
+            }
+        }
+        Ok(Self { positions, ..self })
+    }
+
+    /// The place of query `n` of sequence `i` among the sequence's keys.
+    pub(super) fn position(&self, i: usize, n: usize) -> usize {
+        match self.positions.get(self.q_offsets[i] + n) {
+            Some(position) => *position as usize,
+            None => n,
+        }
+    }
+
+    /// Keys of the longest sequence.
+    pub fn longest(&self) -> usize {
+        self.kv_offsets.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0)
     }
 
     /// Checks the lengths of `[R, H]` and `[T, 2H]`.

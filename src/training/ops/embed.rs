@@ -1,10 +1,10 @@
-//! BERT's input: the sum of three embeddings.
+//! An encoder's input: the sum of its embeddings.
 
 use rayon::prelude::*;
 
 use super::error::{ComputeError, check_len};
 use super::gather::{check_ids, row};
-use super::reduce::{ROWS_PER_BLOCK, block_len};
+use super::reduce::{ROWS_PER_BLOCK, accumulate, block_len};
 use super::vectorise::vectorise;
 
 /// What to look up for each token of a packed batch. The three are equally long.
@@ -18,51 +18,61 @@ pub struct EmbeddingIds<'a> {
     pub segments: &'a [u32],
 }
 
-/// Where to look it up: three tables `[_, width]`.
+/// Where to look one of them up: a table `[_, width]`.
 #[derive(Clone, Copy, Debug)]
-pub struct EmbeddingTables<'a> {
-    pub words: &'a [f32],
-    pub positions: &'a [f32],
-    pub segments: &'a [f32],
+pub struct EmbeddingTable<'a> {
+    pub values: &'a [f32],
     pub width: usize,
 }
 
 /// Row `i` of `sums` becomes `words[ids.words[i]] + positions[ids.positions[i]] +
-/// segments[ids.segments[i]]` (Devlin et al. 2018, arXiv:1810.04805, figure 2).
+/// segments[ids.segments[i]]` (Devlin et al. 2018, arXiv:1810.04805, figure 2), without the tables that
+/// the encoder has not. All tables have the width of `words`.
 pub fn embed(
     sums: &mut [f32],
-    tables: EmbeddingTables,
+    words: EmbeddingTable,
+    positions: Option<EmbeddingTable>,
+    segments: Option<EmbeddingTable>,
     ids: EmbeddingIds,
 ) -> Result<(), ComputeError> {
-    check(sums, tables, ids)?;
-    let blocks = sums.par_chunks_mut(block_len(tables.width)).enumerate();
+    let width = words.width.max(1);
+    check_len("embedded tokens", sums.len(), ids.words.len() * width)?;
+    check_len("positions", ids.positions.len(), ids.words.len())?;
+    check_len("segments", ids.segments.len(), ids.words.len())?;
+    check_ids("word embeddings", ids.words, words.values.len() / width)?;
+    let tables = [
+        ("position embeddings", positions, ids.positions),
+        ("segment embeddings", segments, ids.segments),
+    ];
+    for (name, table, ids) in tables {
+        if let Some(table) = table {
+            check_len(name, table.width, words.width)?;
+            check_ids(name, ids, table.values.len() / width)?;
+        }
+    }
+    let addends: Vec<(EmbeddingTable, &[u32])> =
+        tables.into_iter().filter_map(|(_, table, ids)| Some((table?, ids))).collect();
+    let blocks = sums.par_chunks_mut(block_len(width)).enumerate();
     blocks.for_each(|(i, block)| {
-        vectorise!(sum_rows(block, i * ROWS_PER_BLOCK, tables, ids));
+        vectorise!(sum_rows(block, i * ROWS_PER_BLOCK, words, ids.words, &addends));
     });
     Ok(())
 }
 
-/// Checks the ids against the tables.
-fn check(sums: &[f32], tables: EmbeddingTables, ids: EmbeddingIds) -> Result<(), ComputeError> {
-    let width = tables.width.max(1);
-    check_len("embedded tokens", sums.len(), ids.words.len() * width)?;
-    check_len("positions", ids.positions.len(), ids.words.len())?;
-    check_len("segments", ids.segments.len(), ids.words.len())?;
-    check_ids("word embeddings", ids.words, tables.words.len() / width)?;
-    check_ids("position embeddings", ids.positions, tables.positions.len() / width)?;
-    check_ids("segment embeddings", ids.segments, tables.segments.len() / width)
-}
-
 /// Fills a block of rows, the first of which is token `first`.
 #[inline(always)]
-fn sum_rows(block: &mut [f32], first: usize, tables: EmbeddingTables, ids: EmbeddingIds) {
-    let width = tables.width;
+fn sum_rows(
+    block: &mut [f32],
+    first: usize,
+    words: EmbeddingTable,
+    ids: &[u32],
+    addends: &[(EmbeddingTable, &[u32])],
+) {
+    let width = words.width;
     for (token, out) in (first..).zip(block.chunks_exact_mut(width)) {
-        let word = row(tables.words, ids.words[token], width);
-        let position = row(tables.positions, ids.positions[token], width);
-        let segment = row(tables.segments, ids.segments[token], width);
-        for (((out, w), p), s) in out.iter_mut().zip(word).zip(position).zip(segment) {
-            *out = w + p + s;
+        out.copy_from_slice(row(words.values, ids[token], width));
+        for (table, ids) in addends {
+            accumulate(out, row(table.values, ids[token], width));
         }
     }
 }
@@ -79,8 +89,12 @@ mod tests {
         segments: &[0, 0, 1, 1, 0],
     };
 
-    fn tables(t: &[Vec<f32>]) -> EmbeddingTables<'_> {
-        EmbeddingTables { words: &t[0], positions: &t[1], segments: &t[2], width: 8 }
+    fn table(values: &[f32]) -> EmbeddingTable<'_> {
+        EmbeddingTable { values, width: 8 }
+    }
+
+    fn try_embed(sums: &mut [f32], t: &[Vec<f32>], ids: EmbeddingIds) -> Result<(), ComputeError> {
+        embed(sums, table(&t[0]), Some(table(&t[1])), Some(table(&t[2])), ids)
     }
 
     fn inputs() -> [Vec<f32>; 3] {
@@ -89,7 +103,7 @@ mod tests {
 
     fn forward(t: &[Vec<f32>]) -> Vec<f32> {
         let mut sums = vec![f32::NAN; 5 * 8];
-        embed(&mut sums, tables(t), IDS).unwrap();
+        try_embed(&mut sums, t, IDS).unwrap();
         sums
     }
 
@@ -109,6 +123,18 @@ mod tests {
     }
 
     #[test]
+    fn tables_may_be_missing() {
+        let t = inputs();
+        let mut sums = vec![f32::NAN; 5 * 8];
+        embed(&mut sums, table(&t[0]), None, Some(table(&t[2])), IDS).unwrap();
+        assert_eq!(sums[9], t[0][2 * 8 + 1] + t[2][1]);
+        // Ids of a table that is not there are not looked up.
+        let far = EmbeddingIds { positions: &[99; 5], ..IDS };
+        embed(&mut sums, table(&t[0]), None, None, far).unwrap();
+        assert_eq!(sums[..8], t[0][6 * 8..7 * 8]);
+    }
+
+    #[test]
     fn gradients_are_right() {
         assert_gradients(&inputs(), forward, |t, dy| {
             let of = |table: usize, ids: &[u32]| {
@@ -125,9 +151,9 @@ mod tests {
         let t = inputs();
         let mut sums = vec![0.0; 5 * 8];
         let too_large = EmbeddingIds { words: &[6, 2, 7, 0, 3], ..IDS };
-        let error = embed(&mut sums, tables(&t), too_large).expect_err("refused");
+        let error = try_embed(&mut sums, &t, too_large).expect_err("refused");
         assert!(error.to_string().contains("no row 7 in a table of 7"));
-        assert!(embed(&mut sums, tables(&t), EmbeddingIds { segments: &[0], ..IDS }).is_err());
-        assert!(embed(&mut sums[1..], tables(&t), IDS).is_err());
+        assert!(try_embed(&mut sums, &t, EmbeddingIds { segments: &[0], ..IDS }).is_err());
+        assert!(try_embed(&mut sums[1..], &t, IDS).is_err());
     }
 }

@@ -217,7 +217,13 @@ impl NormPass<'_> {
 /// Writes the gradient that dropout lets through, row `first` and those after it, and adds its
 /// columns up.
 #[inline(always)]
-fn drop_rows(branch: &mut [f32], gradient: &[f32], sums: &mut [f32], first: usize, mask: Mask) {
+pub(super) fn drop_rows(
+    branch: &mut [f32],
+    gradient: &[f32],
+    sums: &mut [f32],
+    first: usize,
+    mask: Mask,
+) {
     let width = sums.len();
     let rows = branch.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
     for (row, (branch, gradient)) in (first..).zip(rows) {

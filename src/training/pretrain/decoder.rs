@@ -11,7 +11,10 @@ use super::super::{
     random::normal,
     transform::Transform,
 };
-use crate::weights::{Affine, Architecture, Array, LanguageHead, WeightsError};
+use crate::{
+    architecture::Architecture,
+    weights::{Affine, Array, LanguageHead, WeightsError},
+};
 
 /// Logits that are in memory at a time, times the vocabulary: 16 MiB of them.
 const BLOCK_VALUES: usize = 1 << 22;
@@ -26,17 +29,19 @@ const FRESH_NOISE: f32 = 0.02;
 /// what the encoder says reaches the decoder; the decoder's biases begin at 0.
 pub fn fresh_head(architecture: &Architecture, seed: u64) -> LanguageHead {
     let (hidden, vocabulary) = (architecture.hidden_size, architecture.vocabulary_size);
-    let mut weight = normal(hidden * hidden, FRESH_NOISE, &[seed, FRESH_HEAD]);
-    weight.iter_mut().step_by(hidden + 1).for_each(|diagonal| *diagonal += 1.0);
+    let width = architecture.embedding_size();
+    let mut weight = normal(hidden * width, FRESH_NOISE, &[seed, FRESH_HEAD]);
+    weight.iter_mut().step_by(width + 1).take(hidden.min(width)).for_each(|d| *d += 1.0);
     let all = |length: usize, value: f32| Array { shape: vec![length], data: vec![value; length] };
     LanguageHead {
         transform: Affine {
-            weight: Array { shape: vec![hidden; 2], data: weight },
-            bias: all(hidden, 0.0),
+            weight: Array { shape: vec![hidden, width], data: weight },
+            bias: all(width, 0.0),
         },
-        norm: Affine { weight: all(hidden, 1.0), bias: all(hidden, 0.0) },
+        norm: Affine { weight: all(width, 1.0), bias: all(width, 0.0) },
         bias: all(vocabulary, 0.0),
         layer_norm_eps: architecture.layer_norm_eps,
+        activation: architecture.activation,
     }
 }
 
@@ -59,6 +64,7 @@ impl TrainableLanguageHead {
             [&head.transform.weight, &head.transform.bias],
             [&head.norm.weight, &head.norm.bias],
             head.layer_norm_eps as f32,
+            head.activation,
         );
         let Array { shape, data } = head.bias.clone();
         let block_rows = (BLOCK_VALUES / data.len().max(1)).max(1);
@@ -95,7 +101,7 @@ impl TrainableLanguageHead {
 
     /// The mean cross-entropy of `targets` where the encoder's output is `vectors`, `[targets,
     /// hidden]`. Adds the gradients of `weight` times it to those of this head and of the word
-    /// embeddings `words`, `[vocabulary, hidden]`, and returns that of the vectors beside the loss.
+    /// embeddings `words`, `[vocabulary, embedding size]`, and returns that of the vectors beside the loss.
     pub fn learn(
         &mut self,
         vectors: &[f32],

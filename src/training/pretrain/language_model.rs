@@ -13,11 +13,12 @@ use super::{
     similarity,
 };
 use crate::{
+    architecture::Architecture,
     tokenization::{PackedBatch, Prompt},
     weights::{EncoderWeights, LanguageHead, WeightsError},
 };
 
-const WORDS: &str = "embeddings.word";
+const WORDS: &str = Architecture::WORD_EMBEDDINGS;
 
 /// An encoder, and its language head where one is trained.
 pub struct LanguageModel {
@@ -89,12 +90,14 @@ impl LanguageModel {
     /// The rates of every parameter, in their order. A head that is `fresh` has a rate of its own.
     pub fn rates(&self, settings: &Settings, fresh: bool) -> Vec<Rates> {
         let of_head = if fresh { settings.head_learning_rate } else { settings.learning_rate };
-        let rates = |parameter: &Parameter| {
-            let of_encoder = !parameter.name.starts_with("language_head.");
-            let rate = if of_encoder { settings.learning_rate } else { of_head };
-            Rates::of(&parameter.name, rate, settings.weight_decay)
-        };
-        self.parameters().map(rates).collect()
+        let encoder = self.encoder.architecture().parameters().into_iter();
+        let encoder = encoder.map(|parameter| {
+            Rates::of(parameter.role, settings.learning_rate, settings.weight_decay)
+        });
+        let head = self.head.iter().flat_map(TrainableLanguageHead::parameters);
+        let head =
+            head.map(|parameter| Rates::of_head(&parameter.name, of_head, settings.weight_decay));
+        encoder.chain(head).collect()
     }
 
     /// The weights as they are now; refused if one is not finite.

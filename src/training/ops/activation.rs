@@ -1,44 +1,93 @@
-//! The activation of BERT, in its exact form: `x·Φ(x)` element by element, `Φ` being the standard
-//! normal's distribution function (Hendrycks & Gimpel 2016, arXiv:1606.08415), not its approximation
-//! by `tanh`. The bias of the layer before is added on the way.
+//! Activations, element by element. The bias of the layer before is added on the way.
 
 use rayon::prelude::*;
 
 use super::error::{ComputeError, check_len};
 use super::reduce::{accumulate, block_len, sum_partials};
-use super::transcendental::{normal_cdf, normal_density};
+use super::transcendental::{exp, normal_cdf, normal_density};
 use super::vectorise::vectorise;
+use crate::architecture::Activation;
 
-/// With `z = x + bias` for each row of `x: [rows, bias.len()]`: writes `gelu(z)` to `y` and leaves
-/// the slope `gelu'(z) = Φ(z) + z·φ(z)` in `x`, all that the backward pass needs.
-pub fn gelu_and_slope(y: &mut [f32], x: &mut [f32], bias: &[f32]) -> Result<(), ComputeError> {
-    check_len("gelu", y.len(), x.len())?;
+/// `x·Φ(x)` and its slope, `Φ` being the standard normal's distribution function (Hendrycks & Gimpel
+/// 2016, arXiv:1606.08415).
+#[inline(always)]
+pub(super) fn gelu(z: f32) -> (f32, f32) {
+    let cdf = normal_cdf(z);
+    (z * cdf, z.mul_add(normal_density(z), cdf))
+}
+
+/// GELU's approximation `x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³)))` and its slope.
+#[inline(always)]
+pub(super) fn gelu_tanh(z: f32) -> (f32, f32) {
+    /// `√(2/π)`
+    const FACTOR: f32 = 0.797_884_6;
+    const CUBE: f32 = 0.044_715;
+    let square = z * z;
+    let inner = FACTOR * z * square.mul_add(CUBE, 1.0);
+    let share = 1.0 / (1.0 + exp(-2.0 * inner));
+    // With s = (1 + tanh(u))/2, tanh'(u) = 4·s·(1 - s).
+    let slope = FACTOR * square.mul_add(3.0 * CUBE, 1.0);
+    (z * share, (2.0 * z * slope * share).mul_add(1.0 - share, share))
+}
+
+#[inline(always)]
+pub(super) fn relu(z: f32) -> (f32, f32) {
+    if z > 0.0 { (z, 1.0) } else { (0.0, 0.0) }
+}
+
+/// Calls a generic function with the activation's formula, so that its loops are compiled for each.
+macro_rules! with_formula {
+    ($activation:expr, $function:ident($($argument:expr),*)) => {
+        match $activation {
+            Activation::Gelu => $function($($argument,)* $crate::training::ops::activation::gelu),
+            Activation::GeluTanh => {
+                $function($($argument,)* $crate::training::ops::activation::gelu_tanh)
+            }
+            Activation::Relu => $function($($argument,)* $crate::training::ops::activation::relu),
+        }
+    };
+}
+pub(super) use with_formula;
+
+/// With `z = x + bias` for each row of `x: [rows, bias.len()]`: writes `f(z)` to `y` and leaves the
+/// slope `f'(z)` in `x`, all that the backward pass needs.
+pub fn activate_and_slope(
+    activation: Activation,
+    y: &mut [f32],
+    x: &mut [f32],
+    bias: &[f32],
+) -> Result<(), ComputeError> {
+    check_len("an activation", y.len(), x.len())?;
+    with_formula!(activation, both(y, x, bias));
+    Ok(())
+}
+
+fn both(y: &mut [f32], x: &mut [f32], bias: &[f32], formula: impl Fn(f32) -> (f32, f32) + Sync) {
     let width = bias.len().max(1);
     let block = block_len(width);
     y.par_chunks_mut(block).zip(x.par_chunks_mut(block)).for_each(|(y, x)| {
         vectorise!({
             for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact_mut(width)) {
                 for ((y, x), bias) in y.iter_mut().zip(x).zip(bias) {
-                    let z = *x + bias;
-                    let cdf = normal_cdf(z);
-                    *y = z * cdf;
-                    *x = z.mul_add(normal_density(z), cdf);
+                    (*y, *x) = formula(*x + bias);
                 }
             }
         });
     });
-    Ok(())
 }
 
-/// `x = gelu(x + bias)` for each row, where no backward pass follows.
-pub fn gelu_in_place(x: &mut [f32], bias: &[f32]) {
+/// `x = f(x + bias)` for each row, where no backward pass follows.
+pub fn activate_in_place(activation: Activation, x: &mut [f32], bias: &[f32]) {
+    with_formula!(activation, value(x, bias));
+}
+
+fn value(x: &mut [f32], bias: &[f32], formula: impl Fn(f32) -> (f32, f32) + Sync) {
     let width = bias.len().max(1);
     x.par_chunks_mut(block_len(width)).for_each(|x| {
         vectorise!({
             for x in x.chunks_exact_mut(width) {
                 for (x, bias) in x.iter_mut().zip(bias) {
-                    let z = *x + bias;
-                    *x = z * normal_cdf(z);
+                    *x = formula(*x + bias).0;
                 }
             }
         });
@@ -51,7 +100,7 @@ pub fn multiply_by_slope(
     slope: &[f32],
     width: usize,
 ) -> Result<Vec<f32>, ComputeError> {
-    check_len("gelu's slope", slope.len(), gradient.len())?;
+    check_len("an activation's slope", slope.len(), gradient.len())?;
     let block = block_len(width);
     let blocks = gradient.par_chunks_mut(block).zip(slope.par_chunks(block));
     let partials = blocks.map(|(gradient, slope)| {
@@ -107,7 +156,7 @@ mod tests {
     fn agrees_with_the_true_values() {
         let xs: Vec<f32> = TABLE.iter().map(|(x, ..)| *x).collect();
         let (mut values, mut slopes) = (vec![f32::NAN; xs.len()], xs);
-        gelu_and_slope(&mut values, &mut slopes, &[0.0]).unwrap();
+        activate_and_slope(Activation::Gelu, &mut values, &mut slopes, &[0.0]).unwrap();
         for (((x, gelu, slope), y), dy) in TABLE.iter().zip(values).zip(slopes) {
             let scale = f64::from(x.abs().max(1.0));
             let error = (f64::from(y) - gelu).abs() / scale;
@@ -119,15 +168,27 @@ mod tests {
 
     #[test]
     fn gradients_are_right() {
+        check(Activation::Gelu);
+        check(Activation::GeluTanh);
+    }
+
+    #[test]
+    fn relu_lets_positive_values_through() {
+        let (mut y, mut x) = ([0.0; 4], [-1.0, 0.5, 2.0, -0.5]);
+        activate_and_slope(Activation::Relu, &mut y, &mut x, &[0.0, 1.0]).unwrap();
+        assert_eq!((y, x), ([0.0, 1.5, 2.0, 0.5], [0.0, 1.0, 1.0, 1.0]));
+    }
+
+    fn check(activation: Activation) {
         let inputs = [noise(70 * 3, 1).iter().map(|x| 3.0 * x).collect(), noise(3, 2)];
         let forward = |t: &[Vec<f32>]| {
             let (mut y, mut x) = (vec![f32::NAN; t[0].len()], t[0].clone());
-            gelu_and_slope(&mut y, &mut x, &t[1]).unwrap();
+            activate_and_slope(activation, &mut y, &mut x, &t[1]).unwrap();
             y
         };
         assert_gradients(&inputs, forward, |t, dy| {
             let (mut y, mut slope) = (vec![f32::NAN; t[0].len()], t[0].clone());
-            gelu_and_slope(&mut y, &mut slope, &t[1]).unwrap();
+            activate_and_slope(activation, &mut y, &mut slope, &t[1]).unwrap();
             let mut dx = dy.to_vec();
             let bias = multiply_by_slope(&mut dx, &slope, 3).unwrap();
             vec![dx, bias]
@@ -138,10 +199,21 @@ mod tests {
     fn is_the_same_with_and_without_a_backward_pass() {
         let (x, bias) = (noise(40 * 8, 1), noise(8, 2));
         let (mut y, mut slope, mut alone) = (vec![f32::NAN; x.len()], x.clone(), x);
-        gelu_and_slope(&mut y, &mut slope, &bias).unwrap();
-        gelu_in_place(&mut alone, &bias);
+        activate_and_slope(Activation::Gelu, &mut y, &mut slope, &bias).unwrap();
+        activate_in_place(Activation::Gelu, &mut alone, &bias);
         assert_close(&alone, &y, 1e-6);
-        assert!(gelu_and_slope(&mut y[1..], &mut slope, &bias).is_err());
+        assert!(activate_and_slope(Activation::Gelu, &mut y[1..], &mut slope, &bias).is_err());
         assert!(multiply_by_slope(&mut y, &slope[1..], 8).is_err());
+    }
+
+    #[test]
+    fn the_approximation_agrees_with_its_definition() {
+        let inner = |x: f64| (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+        for at in -80..=80 {
+            let x = f64::from(at) * 0.1;
+            let expected = 0.5 * x * (1.0 + inner(x).tanh());
+            let (found, _) = gelu_tanh(x as f32);
+            assert!((f64::from(found) - expected).abs() < 2e-6, "{x}: {found}, {expected}");
+        }
     }
 }

@@ -1,0 +1,46 @@
+//! BERT (Devlin et al., 2019).
+
+use super::{
+    super::{Family, FamilyName, LanguageHeadNames, Piece, Source::Stacked},
+    Architecture, bert_like, plain,
+};
+
+pub(super) static FAMILY: Family = Family {
+    name: FamilyName::Bert,
+    model_types: &["bert"],
+    prefix: "bert.",
+    read: |config| {
+        config.only("position_embedding_type", "absolute")?;
+        let segment_types = config.size("type_vocab_size")?;
+        Ok(Architecture { segment_types, ..bert_like(config, FamilyName::Bert)? })
+    },
+    sources: &[
+        ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
+        ("embeddings.position", Stacked(&[Piece::whole("embeddings.position_embeddings")])),
+        ("embeddings.segment", Stacked(&[Piece::whole("embeddings.token_type_embeddings")])),
+        ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
+        ("query", Stacked(&[Piece::whole("encoder.layer.{}.attention.self.query")])),
+        (
+            "key_value",
+            Stacked(&[
+                Piece::whole("encoder.layer.{}.attention.self.key"),
+                Piece::whole("encoder.layer.{}.attention.self.value"),
+            ]),
+        ),
+        ("attention_output", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.dense")])),
+        ("attention_norm", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.LayerNorm")])),
+        ("feed_forward", Stacked(&[Piece::whole("encoder.layer.{}.intermediate.dense")])),
+        ("feed_forward_output", Stacked(&[Piece::whole("encoder.layer.{}.output.dense")])),
+        ("output_norm", Stacked(&[Piece::whole("encoder.layer.{}.output.LayerNorm")])),
+    ],
+    language_heads: &[LanguageHeadNames {
+        transform: "cls.predictions.transform.dense",
+        norm: "cls.predictions.transform.LayerNorm",
+        bias: &["cls.predictions.bias", "cls.predictions.decoder.bias"],
+        decoder: "cls.predictions.decoder.weight",
+        may_lack_biases: false,
+        is_always_gelu: false,
+    }],
+    refused: &[],
+    tiny: || Architecture { segment_types: 2, ..plain(FamilyName::Bert) },
+};
