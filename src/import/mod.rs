@@ -2,11 +2,16 @@
 //! our own layout, with the masked-language-model head where there is one; and from a checkpoint to
 //! one whose encoder is stored otherwise.
 
-mod safetensors_file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
+mod model_files;
 mod stand_in;
 mod tensors;
 
 use std::path::Path;
+
+pub use model_files::FileError;
+use model_files::{ModelDirectory, TensorFiles};
 
 use crate::{
     architecture::{Architecture, Family, family_of},
@@ -22,13 +27,14 @@ use crate::{
 /// Config files hold no more than this many bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
-/// Why a directory cannot be imported.
+/// Bytes of a tokenizer.json, as a checkpoint may hold them.
+const MAX_TOKENIZER_BYTES: u64 = 32 << 20;
+
+/// Reason why a directory cannot be imported.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    #[error("cannot read {path}: {source}")]
-    Read { path: String, source: std::io::Error },
-    #[error("{path} is {what}")]
-    StandIn { path: String, what: &'static str },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error(
@@ -36,14 +42,8 @@ pub enum ImportError {
          they are not of one model"
     )]
     Vocabulary { path: String, tokens: usize, embeddings: usize },
-    #[error("{path} has {bytes} bytes, which is no config file")]
-    ConfigTooLarge { path: String, bytes: u64 },
     #[error("{path}: {message}")]
     Config { path: String, message: String },
-    #[error("{path} is no safetensors file: {message}")]
-    Tensors { path: String, message: String },
-    #[error("{path}: tensor {name} has type {dtype}; F32, F16 and BF16 can be imported")]
-    Type { path: String, name: String, dtype: String },
     #[error("{path}: {source}")]
     Weights { path: String, source: WeightsError },
     #[error("{path} lacks tensors that config.json asks for: {missing}")]
@@ -82,12 +82,12 @@ pub struct Written {
 
 /// Reads the encoder in `directory`, which must be of one of the families that are supported.
 pub fn read(directory: &Path) -> Result<Imported, ImportError> {
-    let (family, architecture) = read_config(&directory.join("config.json"))?;
-    let tokenizer = read_tokenizer(&directory.join("tokenizer.json"), &architecture)?;
-    let path = directory.join("model.safetensors");
-    refuse_stand_in(&path)?;
+    let directory = ModelDirectory::locate(directory)?;
+    let (family, architecture) = read_config(&directory)?;
+    let tokenizer = read_tokenizer(&directory, &architecture)?;
+    let files = TensorFiles::open(&directory)?;
     let tensors::Found { weights, language_head, note } =
-        tensors::read(&path, family, &architecture)?;
+        tensors::read(files, family, &architecture)?;
     Ok(Imported { weights, language_head, note, tokenizer })
 }
 
@@ -149,41 +149,29 @@ pub fn with_precision(
     Ok(Written { manifest, note: None })
 }
 
-/// Names what lies in the place of a file, where that is plain to see.
-fn refuse_stand_in(path: &Path) -> Result<(), ImportError> {
-    let name = path.display().to_string();
-    match stand_in::of_file(path) {
-        Ok(None) => Ok(()),
-        Ok(Some(what)) => Err(ImportError::StandIn { path: name, what }),
-        Err(source) => Err(ImportError::Read { path: name, source }),
-    }
-}
-
 /// The bytes of a tokenizer.json with which prompts for this encoder can be made.
-fn read_tokenizer(path: &Path, architecture: &Architecture) -> Result<Vec<u8>, ImportError> {
-    refuse_stand_in(path)?;
-    let name = path.display().to_string();
-    let bytes =
-        std::fs::read(path).map_err(|source| ImportError::Read { path: name.clone(), source })?;
-    let tokens = PromptTokenizer::from_bytes(&bytes, path)?.vocabulary_size();
+fn read_tokenizer(
+    directory: &ModelDirectory,
+    architecture: &Architecture,
+) -> Result<Vec<u8>, ImportError> {
+    let path = directory.tokenizer()?;
+    let bytes = directory.read(&path, MAX_TOKENIZER_BYTES)?;
+    let tokens = PromptTokenizer::from_bytes(&bytes, &path)?.vocabulary_size();
     let embeddings = architecture.vocabulary_size;
     if tokens > embeddings {
-        return Err(ImportError::Vocabulary { path: name, tokens, embeddings });
+        let path = path.display().to_string();
+        return Err(ImportError::Vocabulary { path, tokens, embeddings });
     }
     Ok(bytes)
 }
 
-fn read_config(path: &Path) -> Result<(&'static Family, Architecture), ImportError> {
-    let name = path.display().to_string();
-    let unreadable = |source| ImportError::Read { path: name.clone(), source };
-    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > MAX_CONFIG_BYTES {
-        return Err(ImportError::ConfigTooLarge { path: name, bytes });
-    }
-    refuse_stand_in(path)?;
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let wrong = |message: String| ImportError::Config { path: name.clone(), message };
-    let config = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+fn read_config(
+    directory: &ModelDirectory,
+) -> Result<(&'static Family, Architecture), ImportError> {
+    let path = directory.config();
+    let bytes = directory.read(&path, MAX_CONFIG_BYTES)?;
+    let wrong = |message| ImportError::Config { path: path.display().to_string(), message };
+    let config = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
     family_of(config).map_err(|error| wrong(error.to_string()))
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Bytes of a file's beginning that are looked at.
-const HEAD_BYTES: u64 = 512;
+pub(super) const HEAD_BYTES: u64 = 512;
 
 /// What a file is instead of what its name says, `None` if it may be that. Nothing of it is read but
 /// its beginning.
@@ -17,7 +17,8 @@ pub(super) fn of_file(path: &Path) -> io::Result<Option<&'static str>> {
     Ok(of_bytes(&head))
 }
 
-fn of_bytes(head: &[u8]) -> Option<&'static str> {
+/// Kind of stand-in that begins with these bytes, the first [`HEAD_BYTES`] of a file.
+pub(super) fn of_bytes(head: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
     let text = text.trim_start_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
     if head.is_empty() {

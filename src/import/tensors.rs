@@ -1,8 +1,8 @@
 //! Turns the tensors of a Hugging Face model into our arrays.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use super::{ImportError, safetensors_file::SafetensorsFile};
+use super::{ImportError, model_files::TensorFiles};
 use crate::{
     architecture::{
         Activation, Architecture, Family, LanguageHeadNames, ParameterSpec, Piece, Role, Rows,
@@ -23,13 +23,13 @@ pub struct Found {
     pub note: Option<String>,
 }
 
-/// The encoder of this architecture in a file, and its language head.
+/// The encoder of this architecture in a model's files, and its language head.
 pub fn read(
-    path: &Path,
+    files: TensorFiles,
     family: &'static Family,
     architecture: &Architecture,
 ) -> Result<Found, ImportError> {
-    let model = ModelTensors { file: SafetensorsFile::open(path)?, family };
+    let model = ModelTensors { files, family };
     model.refuse()?;
     let weights = model.encoder(architecture)?;
     let (language_head, note) = match model.language_head(&weights) {
@@ -41,7 +41,7 @@ pub fn read(
 
 /// The tensors of a file under a family's names.
 struct ModelTensors {
-    file: SafetensorsFile,
+    files: TensorFiles,
     family: &'static Family,
 }
 
@@ -49,8 +49,8 @@ impl ModelTensors {
     /// Refuses a file of a model that is not meant to be imported.
     fn refuse(&self) -> Result<(), ImportError> {
         for (beginning, reason) in self.family.refused {
-            if self.file.names().any(|name| name.starts_with(beginning)) {
-                let path = self.file.path().to_owned();
+            if self.files.names().any(|name| name.starts_with(beginning)) {
+                let path = self.location();
                 return Err(ImportError::Model { path, reason });
             }
         }
@@ -74,7 +74,7 @@ impl ModelTensors {
         if missing.is_empty() {
             return Ok(());
         }
-        Err(ImportError::Missing { path: self.file.path().to_owned(), missing: list(&missing) })
+        Err(ImportError::Missing { path: self.location(), missing: list(&missing) })
     }
 
     /// The full names of the tensors that make a parameter.
@@ -167,13 +167,13 @@ impl ModelTensors {
         };
         let Some(names) = self.family.language_heads.iter().find(has) else { return Ok(None) };
         if names.is_always_gelu && encoder.architecture.activation != Activation::Gelu {
-            return Err(ImportError::HeadActivation { path: self.file.path().to_owned() });
+            return Err(ImportError::HeadActivation { path: self.location() });
         }
         let embeddings = encoder.word_embeddings();
         if self.spelling(names.decoder).is_some()
             && self.array(names.decoder, &embeddings.shape)? != *embeddings
         {
-            return Err(ImportError::Untied { path: self.file.path().to_owned() });
+            return Err(ImportError::Untied { path: self.location() });
         }
         let mut arrays = BTreeMap::new();
         for (name, shape) in LanguageHead::parameters(&encoder.architecture) {
@@ -221,8 +221,12 @@ impl ModelTensors {
         self.array(&name, shape)
     }
 
+    fn location(&self) -> String {
+        self.files.location().display().to_string()
+    }
+
     fn fault(&self, source: WeightsError) -> ImportError {
-        ImportError::Weights { path: self.file.path().to_owned(), source }
+        ImportError::Weights { path: self.location(), source }
     }
 
     /// The name under which the file has a tensor: with or without the family's prefix, norms also in
@@ -238,12 +242,12 @@ impl ModelTensors {
                 all.push(format!("{prefix}{stem}{old}"));
             }
         }
-        all.into_iter().find(|spelling| self.file.shape(spelling).is_some())
+        all.into_iter().find(|spelling| self.files.shape(spelling).is_some())
     }
 
     fn shape(&self, name: &str) -> Result<Vec<usize>, ImportError> {
         let spelling = self.spelling(name);
-        let shape = spelling.as_deref().and_then(|spelling| self.file.shape(spelling));
+        let shape = spelling.as_deref().and_then(|spelling| self.files.shape(spelling));
         let missing = || self.fault(WeightsError::Missing { name: name.to_owned() });
         shape.map(<[usize]>::to_vec).ok_or_else(missing)
     }
@@ -255,7 +259,7 @@ impl ModelTensors {
             let expected = expected.to_vec();
             return Err(self.fault(WeightsError::Shape { name, found, expected }));
         }
-        match self.file.read(&name)? {
+        match self.files.read(&name)? {
             Some(array) => Ok(array),
             None => Err(self.fault(WeightsError::Missing { name })),
         }

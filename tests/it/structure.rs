@@ -138,6 +138,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("procfs", &["metrics"]),
     ("prometheus", &["metrics"]),
     ("gemm", &["training"]),
+    ("rawzip", &["import/model_files/torch"]),
     ("safetensors", &["export", "import", "inference", "training"]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),

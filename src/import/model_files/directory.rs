@@ -1,0 +1,148 @@
+//! Finds the directory that holds the config, and the tokenizer.
+//!
+//! A Sentence-Transformers directory has `modules.json`, whose Transformer module names the
+//! sub-directory with config and weights; its tokenizer lies there or at the top. A directory without
+//! `modules.json` holds everything itself.
+
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use super::{
+    confined::{Home, is_there},
+    error::{FileError, shown},
+    python,
+};
+
+/// `modules.json` has at most this many bytes.
+const MAX_MODULES_BYTES: u64 = 1 << 20;
+
+/// Entries of a directory that are looked through for a SentencePiece model.
+const MAX_ENTRIES: usize = 10_000;
+
+/// File that lists the modules of Sentence-Transformers.
+const MODULES: &str = "modules.json";
+
+/// Tokenizer in the format of the `tokenizers` library.
+const TOKENIZER: &str = "tokenizer.json";
+
+/// Directory with the files of one model.
+#[derive(Debug)]
+pub struct ModelDirectory {
+    home: Home,
+    /// Holds config and weights; `home` or below it.
+    model: PathBuf,
+}
+
+/// Entry of `modules.json`.
+#[derive(Deserialize)]
+struct Module {
+    #[serde(default)]
+    path: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl ModelDirectory {
+    /// Finds the model in `directory`. Its config.json is there and readable.
+    pub fn locate(directory: &Path) -> Result<Self, FileError> {
+        let home = Home::open(directory)?;
+        let modules = directory.join(MODULES);
+        let model = if is_there(&modules) {
+            transformer_directory(&home, &modules)?
+        } else {
+            directory.to_owned()
+        };
+        let found = Self { home, model };
+        found.home.file(&found.config())?;
+        Ok(found)
+    }
+
+    /// Bytes of a file of the directory, which may have so many.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+        self.home.read(path, limit)
+    }
+
+    /// Path of config.json.
+    pub fn config(&self) -> PathBuf {
+        self.model.join("config.json")
+    }
+
+    /// Path of tokenizer.json, which is there and readable.
+    pub fn tokenizer(&self) -> Result<PathBuf, FileError> {
+        for directory in self.tokenizer_directories() {
+            let path = directory.join(TOKENIZER);
+            if is_there(&path) {
+                self.home.file(&path)?;
+                return Ok(path);
+            }
+        }
+        for directory in self.tokenizer_directories() {
+            if let Some(found) = slow_tokenizer(directory) {
+                let path = directory.display().to_string();
+                let command = python::tokenizer(directory);
+                return Err(FileError::SlowTokenizer { path, found, command });
+            }
+        }
+        Err(FileError::NoTokenizer { path: self.model.display().to_string() })
+    }
+
+    /// Directory that holds config and weights.
+    pub(super) fn model(&self) -> &Path {
+        &self.model
+    }
+
+    /// Bounds in which files are opened.
+    pub(super) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    fn tokenizer_directories(&self) -> [&Path; 2] {
+        [&self.model, self.home.directory()]
+    }
+}
+
+/// Directory of the one Transformer module.
+fn transformer_directory(home: &Home, modules: &Path) -> Result<PathBuf, FileError> {
+    let path = modules.display().to_string();
+    let bytes = home.read(modules, MAX_MODULES_BYTES)?;
+    let listed: Vec<Module> = serde_json::from_slice(&bytes)
+        .map_err(|source| FileError::Json { path: path.clone(), source })?;
+    let mut transformers = listed.iter().filter(|module| module.kind.ends_with("Transformer"));
+    let (Some(module), None) = (transformers.next(), transformers.next()) else {
+        let found = listed.iter().filter(|module| module.kind.ends_with("Transformer")).count();
+        return Err(FileError::Modules { path, found });
+    };
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    // A NUL or any other byte that no path may have fails when the directory is looked at.
+    if !Path::new(&module.path).components().all(inside) {
+        return Err(FileError::ModulePath { path, name: shown(&module.path) });
+    }
+    if module.path.is_empty() {
+        return Ok(home.directory().to_owned());
+    }
+    let directory = home.directory().join(&module.path);
+    home.check_directory(&directory)?;
+    Ok(directory)
+}
+
+/// Files of a tokenizer that are not tokenizer.json, as an error names them.
+fn slow_tokenizer(directory: &Path) -> Option<String> {
+    if is_there(&directory.join("vocab.txt")) {
+        return Some("vocab.txt (WordPiece)".to_owned());
+    }
+    if ["vocab.json", "merges.txt"].iter().all(|name| is_there(&directory.join(name))) {
+        return Some("vocab.json and merges.txt (byte-level BPE)".to_owned());
+    }
+    let entries = fs::read_dir(directory).ok()?.take(MAX_ENTRIES).flatten();
+    let mut models: Vec<String> = entries
+        .filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "model"))
+        .map(|entry| shown(&entry.file_name().to_string_lossy()))
+        .collect();
+    models.sort_unstable();
+    let model = models.first()?;
+    Some(format!("{model} (SentencePiece, for which Python also needs the package sentencepiece)"))
+}
