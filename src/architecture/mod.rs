@@ -22,3 +22,6 @@ pub use family::{ConfigError, Family, FamilyName, family_of};
 pub use inputs::{Element, GraphInput};
 pub use parameters::{ParameterSpec, Role};
 pub use source::{LanguageHeadNames, Piece, Rows, Source};
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,9 @@ use crate::{
     import::{self, Written},
 };
 
-/// Makes a Hugging Face directory with a BERT encoder an encoder checkpoint, with the
-/// masked-language-model head where the directory has one
+/// Makes a Hugging Face directory with an encoder (BERT, RoBERTa, DistilBERT, ELECTRA, ALBERT, MPNet,
+/// ModernBERT, DeBERTa-v2 or -v3) an encoder checkpoint, with the masked-language-model head where the
+/// directory has one
 ///
 /// Of a checkpoint, tasks and all, it makes one whose encoder is stored otherwise.
 ///
@@ -24,7 +25,8 @@ use crate::{
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// The Hugging Face directory (config.json, model.safetensors, tokenizer.json), or a checkpoint
+    /// The Hugging Face or Sentence-Transformers directory (config.json, weights in safetensors or
+    /// pytorch_model.bin, whole or in shards, tokenizer.json), or a checkpoint
     directory: PathBuf,
     /// Where the checkpoint goes
     #[arg(long, value_name = "DIR")]
@@ -63,8 +65,8 @@ fn import(args: &Args) -> Result<Written> {
 
 /// Imports.
 pub fn run(args: &Args) -> Result<()> {
-    let Written { manifest, note } = import(args)?;
-    if let Some(note) = note {
+    let Written { manifest, notes } = import(args)?;
+    for note in notes {
         progress::note(&format!("note: {note}"));
     }
     if args.json {

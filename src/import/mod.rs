@@ -66,8 +66,8 @@ pub struct Imported {
     pub weights: EncoderWeights,
     /// The masked-language-model head, if the directory has one.
     pub language_head: Option<LanguageHead>,
-    /// Why a language head that is there was left out.
-    pub note: Option<String>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
     /// A tokenizer.json that was loaded and tried.
     pub tokenizer: Vec<u8>,
 }
@@ -77,7 +77,7 @@ pub struct Imported {
 pub struct Written {
     pub manifest: Manifest,
     /// What of the directory was left out, and why.
-    pub note: Option<String>,
+    pub notes: Vec<String>,
 }
 
 /// Reads the encoder in `directory`, which must be of one of the families that are supported.
@@ -86,9 +86,9 @@ pub fn read(directory: &Path) -> Result<Imported, ImportError> {
     let (family, architecture) = read_config(&directory)?;
     let tokenizer = read_tokenizer(&directory, &architecture)?;
     let files = TensorFiles::open(&directory)?;
-    let tensors::Found { weights, language_head, note } =
+    let tensors::Found { weights, language_head, notes } =
         tensors::read(files, family, &architecture)?;
-    Ok(Imported { weights, language_head, note, tokenizer })
+    Ok(Imported { weights, language_head, notes, tokenizer })
 }
 
 /// Makes the encoder in `directory`, and the language head if there is one, an encoder checkpoint
@@ -102,7 +102,7 @@ pub fn to_checkpoint(
 ) -> Result<Written, ImportError> {
     // Before the work, so that a mistake in `out` costs no time.
     let mut draft = Draft::new(out, replace)?;
-    let Imported { weights, language_head, note, tokenizer } = read(directory)?;
+    let Imported { weights, language_head, notes, tokenizer } = read(directory)?;
     let files = export::to_onnx(&weights, precision, ENCODER_WEIGHTS_FILE);
     draft.add_encoder(&files.graph, &files.weights)?;
     draft.add(TOKENIZER_FILE, &tokenizer)?;
@@ -117,7 +117,7 @@ pub fn to_checkpoint(
     encoder.language_head = language_head.map(|_| LANGUAGE_HEAD_FILE.to_owned());
     let provenance = Provenance::new(format!("Hugging Face directory {name}"));
     let manifest = draft.publish(encoder, TOKENIZER_FILE, provenance)?;
-    Ok(Written { manifest, note })
+    Ok(Written { manifest, notes })
 }
 
 /// Writes a checkpoint anew at `out` with its encoder's matrices stored with this precision. Its
@@ -146,7 +146,7 @@ pub fn with_precision(
     };
     let provenance = Provenance::new(format!("checkpoint {id}, stored as {}", precision.name()));
     let manifest = draft.publish(entry, tokenizer, provenance)?;
-    Ok(Written { manifest, note: None })
+    Ok(Written { manifest, notes: Vec::new() })
 }
 
 /// The bytes of a tokenizer.json with which prompts for this encoder can be made.
@@ -165,9 +165,7 @@ fn read_tokenizer(
     Ok(bytes)
 }
 
-fn read_config(
-    directory: &ModelDirectory,
-) -> Result<(&'static Family, Architecture), ImportError> {
+fn read_config(directory: &ModelDirectory) -> Result<(&'static Family, Architecture), ImportError> {
     let path = directory.config();
     let bytes = directory.read(&path, MAX_CONFIG_BYTES)?;
     let wrong = |message| ImportError::Config { path: path.display().to_string(), message };

@@ -1,21 +1,7 @@
 //! Files that lie in another's place: what a clone or a download left there instead.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
-
 /// Bytes of a file's beginning that are looked at.
 pub(super) const HEAD_BYTES: u64 = 512;
-
-/// What a file is instead of what its name says, `None` if it may be that. Nothing of it is read but
-/// its beginning.
-pub(super) fn of_file(path: &Path) -> io::Result<Option<&'static str>> {
-    let mut head = Vec::new();
-    File::open(path)?.take(HEAD_BYTES).read_to_end(&mut head)?;
-    Ok(of_bytes(&head))
-}
 
 /// Kind of stand-in that begins with these bytes, the first [`HEAD_BYTES`] of a file.
 pub(super) fn of_bytes(head: &[u8]) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! Turns the tensors of a Hugging Face model into our arrays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImportError, model_files::TensorFiles};
 use crate::{
@@ -19,9 +19,24 @@ const MAX_PADDING_ROWS: usize = 8;
 pub struct Found {
     pub weights: EncoderWeights,
     pub language_head: Option<LanguageHead>,
-    /// Why a language head that is there was left out.
-    pub note: Option<String>,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
 }
+
+/// Parts of names that need no note when they are left out: heads of other tasks, buffers, and copies of
+/// what is read.
+const EXPECTED_EXTRAS: [&str; 10] = [
+    "position_ids",
+    "pooler.",
+    "seq_relationship.",
+    "sop_classifier.",
+    "discriminator_predictions.",
+    "mask_predictions.",
+    "classifier.",
+    "qa_outputs.",
+    "decoder.bias",
+    "rotary_emb.",
+];
 
 /// The encoder of this architecture in a model's files, and its language head.
 pub fn read(
@@ -32,11 +47,13 @@ pub fn read(
     let model = ModelTensors { files, family };
     model.refuse()?;
     let weights = model.encoder(architecture)?;
-    let (language_head, note) = match model.language_head(&weights) {
-        Ok(head) => (head, None),
-        Err(why) => (None, Some(format!("{why}; the language head is left out"))),
-    };
-    Ok(Found { weights, language_head, note })
+    let mut notes = Vec::new();
+    let language_head = model.language_head(&weights).unwrap_or_else(|why| {
+        notes.push(format!("{why}; the language head is left out"));
+        None
+    });
+    notes.extend(model.extras(architecture));
+    Ok(Found { weights, language_head, notes })
 }
 
 /// The tensors of a file under a family's names.
@@ -75,6 +92,29 @@ impl ModelTensors {
             return Ok(());
         }
         Err(ImportError::Missing { path: self.location(), missing: list(&missing) })
+    }
+
+    /// Names the tensors that nothing was made of, if they are not to be expected.
+    fn extras(&self, architecture: &Architecture) -> Option<String> {
+        let parameters = architecture.parameters();
+        let encoder = parameters.iter().flat_map(|parameter| self.tensors_of(parameter));
+        let used: BTreeSet<String> = encoder.filter_map(|name| self.spelling(&name)).collect();
+        let of_head = |name: &str| {
+            self.family.language_heads.iter().any(|head| {
+                let parts = [head.transform, head.norm, head.decoder]
+                    .into_iter()
+                    .chain(head.bias.iter().copied());
+                parts.into_iter().any(|part| name.contains(part))
+            })
+        };
+        let extras = self.files.names().filter(|name| {
+            !used.contains(*name)
+                && !of_head(name)
+                && !EXPECTED_EXTRAS.iter().any(|part| name.contains(part))
+        });
+        let extras: Vec<String> = extras.map(str::to_owned).collect();
+        (!extras.is_empty())
+            .then(|| format!("left out, as no part of the encoder: {}", list(&extras)))
     }
 
     /// The full names of the tensors that make a parameter.
@@ -256,8 +296,9 @@ impl ModelTensors {
         let found = self.shape(name)?;
         let name = self.spelling(name).unwrap_or_else(|| name.to_owned());
         if found != expected {
-            let expected = expected.to_vec();
-            return Err(self.fault(WeightsError::Shape { name, found, expected }));
+            let path = self.files.path(&name).display().to_string();
+            let source = WeightsError::Shape { name, found, expected: expected.to_vec() };
+            return Err(ImportError::Weights { path, source });
         }
         match self.files.read(&name)? {
             Some(array) => Ok(array),

@@ -146,7 +146,7 @@ fn a_language_head_is_kept_in_our_layout() {
         source = tensors.clone();
     });
     let imported = read(directory.path()).expect("complete");
-    assert_eq!(imported.note, None);
+    assert_eq!(imported.notes, [""; 0]);
     let head = imported.language_head.expect("it is there");
     let theirs = |name: &str| source[&format!("cls.predictions.{name}")].1.clone();
     let dense = theirs("transform.dense.weight");
@@ -183,12 +183,24 @@ fn the_bias_may_be_the_decoders() {
 fn an_encoder_without_a_language_head_needs_no_note() {
     let directory = complete(|tensors| tensors.retain(|name, _| !name.starts_with("cls.")));
     let imported = read(directory.path()).expect("complete");
-    assert!(imported.language_head.is_none() && imported.note.is_none());
+    assert!(imported.language_head.is_none() && imported.notes.is_empty());
     let out = directory.path().join("out");
     let written =
         to_checkpoint(directory.path(), "small", Precision::Fp32, &out, false).expect("written");
     assert_eq!(written.manifest.encoder.language_head, None);
     assert!(!out.join(LANGUAGE_HEAD_FILE).exists());
+}
+
+#[test]
+fn tensors_that_nothing_is_made_of_are_noted_where_they_are_not_to_be_expected() {
+    let directory = complete(|tensors| {
+        for name in ["bert.embeddings.extra", "bert.pooler.dense.weight", "classifier.weight"] {
+            tensors.insert(name.to_owned(), (vec![1], vec![1.0]));
+        }
+    });
+    let imported = read(directory.path()).expect("complete");
+    let expected = "left out, as no part of the encoder: bert.embeddings.extra";
+    assert_eq!(imported.notes, [expected]);
 }
 
 #[test]
@@ -199,7 +211,7 @@ fn a_language_head_that_does_not_fit_is_left_out_with_a_note() {
         let written = to_checkpoint(directory.path(), "small", Precision::Fp32, &out, false)
             .expect("written");
         assert_eq!(written.manifest.encoder.language_head, None);
-        let note = written.note.expect(words);
+        let [note] = written.notes.as_slice() else { panic!("one note: {:?}", written.notes) };
         assert!(note.contains(words) && note.ends_with("is left out"), "{note}");
     };
     let decoder = |change: fn(&mut (Vec<usize>, Vec<f32>))| {

@@ -1,6 +1,6 @@
 //! Text as it is, without a template: what a language model is trained on.
 
-use super::tokenizer::{PromptTokenizer, TokenizerError};
+use super::tokenizer::{PromptTokenizer, TokenizerError, WordMarks};
 
 /// Tokens below which the last window of a text is not worth its place.
 const MIN_WINDOW: usize = 8;
@@ -12,7 +12,8 @@ pub struct Pieces {
     pub mask: u32,
     /// By id: whether it is no piece of text, such as `[CLS]`, or names no token at all.
     pub special: Vec<bool>,
-    /// By id: whether the piece continues a word, as `##ing` does (WordPiece).
+    /// By id: whether the piece continues a word, as `##ing` does (WordPiece), or one without a mark
+    /// where words have one (SentencePiece, byte-level BPE).
     pub continuation: Vec<bool>,
 }
 
@@ -33,7 +34,12 @@ impl PromptTokenizer {
         let mut continuation = vec![false; size];
         for (token, id) in self.tokens() {
             special[id as usize] = false;
-            continuation[id as usize] = token.starts_with("##");
+            continuation[id as usize] = match self.marks {
+                WordMarks::None => false,
+                WordMarks::Continuation => token.starts_with("##"),
+                WordMarks::Space => !token.starts_with('Ġ'),
+                WordMarks::Word => !token.starts_with('▁'),
+            };
         }
         let frame = [&self.prefix, &self.separator, &self.suffix].into_iter().flatten().copied();
         for id in self.special_ids().into_iter().chain(frame).chain([self.mask]) {

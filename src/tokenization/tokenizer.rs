@@ -18,7 +18,10 @@ const UNKNOWN_TOKENS: [&str; 2] = ["[UNK]", "<unk>"];
 pub enum TokenizerError {
     #[error("cannot load the tokenizer {path}: {message}")]
     Load { path: String, message: String },
-    #[error("the tokenizer {path} has no mask token ({})", MASK_TOKENS.join(" or "))]
+    #[error(
+        "the tokenizer {path} has no mask token ({}): its model was not trained to fill in words",
+        MASK_TOKENS.join(" or ")
+    )]
     NoMask { path: String },
     #[error("the tokenizer {path} puts no recognisable special tokens round a text")]
     NoSpecialTokens { path: String },
@@ -26,6 +29,11 @@ pub enum TokenizerError {
         "the tokenizer {path} makes a mask of text that spells one; its mask token must be special"
     )]
     MaskFromText { path: String },
+    #[error(
+        "the tokenizer {path} fails at a character that it does not know, for want of an unknown \
+         token: {message}"
+    )]
+    NoUnknown { path: String, message: String },
     #[error("cannot tokenise a text: {message}")]
     Encode { message: String },
 }
@@ -40,7 +48,24 @@ pub struct PromptTokenizer {
     /// Ids after the text, such as `[SEP]`.
     pub(super) suffix: Vec<u32>,
     pub(super) mask: u32,
+    pub(super) marks: WordMarks,
 }
+
+/// How the tokens of a vocabulary show where words begin and end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WordMarks {
+    /// They do not.
+    None,
+    /// `##` begins a token that continues a word (WordPiece).
+    Continuation,
+    /// `Ġ` begins a token that stands after a space (byte-level BPE).
+    Space,
+    /// `▁` begins a token that begins a word; each text that is tokenised begins one (SentencePiece).
+    Word,
+}
+
+/// Stands before a text that continues a word: it is in no vocabulary, so it is a token of its own.
+const BEFORE_A_WORD: char = '\u{e000}';
 
 impl PromptTokenizer {
     /// Loads a tokenizer.json.
@@ -71,14 +96,21 @@ impl PromptTokenizer {
         };
         // From here on "[MASK]" in a text is text.
         tokenizer.set_encode_special_tokens(true);
-        let loaded = Self { tokenizer, prefix, separator, suffix, mask };
+        let marks = word_marks(&tokenizer).map_err(load)?;
+        let loaded = Self { tokenizer, prefix, separator, suffix, mask, marks };
         // A tokenizer.json may list its mask as an ordinary token, which this does not reach.
         for token in MASK_TOKENS {
             if loaded.ids(token)?.contains(&mask) {
                 return Err(TokenizerError::MaskFromText { path: name });
             }
         }
-        Ok(loaded)
+        match loaded.ids(&BEFORE_A_WORD.to_string()) {
+            Ok(_) => Ok(loaded),
+            Err(error) => {
+                let message = error.to_string();
+                Err(TokenizerError::NoUnknown { path: name, message })
+            }
+        }
     }
 
     /// Token ids of plain text, without special tokens.
@@ -86,6 +118,20 @@ impl PromptTokenizer {
         let encoding = tried(|| self.tokenizer.encode_fast(text, false))
             .map_err(|message| TokenizerError::Encode { message })?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Token ids of a text that continues the word before it: without the mark that SentencePiece puts
+    /// before the first word of all that it is given.
+    pub(super) fn continuing_ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        if self.marks != WordMarks::Word {
+            return self.ids(text);
+        }
+        let guarded = format!("{BEFORE_A_WORD}{text}");
+        let encoding = tried(|| self.tokenizer.encode(guarded.as_str(), false))
+            .map_err(|message| TokenizerError::Encode { message })?;
+        let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
+        let after = ids.filter(|(_, (_, end))| *end > BEFORE_A_WORD.len_utf8());
+        Ok(after.map(|(id, _)| *id).collect())
     }
 
     /// Tells whether the vocabulary lacks more than half of the tokens of an example's texts. A
@@ -132,6 +178,21 @@ impl PromptTokenizer {
         let largest = self.tokenizer.get_vocab(true).into_values().max();
         largest.map_or(0, |id| id as usize + 1)
     }
+}
+
+/// The marks of a vocabulary, by what becomes of a word after a space.
+fn word_marks(tokenizer: &Tokenizer) -> Result<WordMarks, String> {
+    let encoding = tried(|| tokenizer.encode_fast(" a", false))?;
+    let first = encoding.get_ids().first().and_then(|id| tokenizer.id_to_token(*id));
+    let vocabulary = || tokenizer.get_vocab(false).into_keys();
+    Ok(match first.as_deref().and_then(|token| token.chars().next()) {
+        Some('▁') => WordMarks::Word,
+        Some('Ġ') => WordMarks::Space,
+        _ if vocabulary().any(|token| token.len() > 2 && token.starts_with("##")) => {
+            WordMarks::Continuation
+        }
+        _ => WordMarks::None,
+    })
 }
 
 type Frame = (Vec<u32>, Vec<u32>, Vec<u32>);

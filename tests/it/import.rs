@@ -38,7 +38,7 @@ impl ReferencePrompt {
     }
 }
 
-fn render(
+pub fn render(
     template: &str,
     fields: &BTreeMap<String, String>,
     tokenizer: &PromptTokenizer,

@@ -3,7 +3,7 @@
 
 The JSON files beside this script are what dynamar's encoder is compared with.
 Nothing here uses dynamar: the template is rendered below, the token ids come
-from transformers' tokenizer and the vectors from transformers' `BertModel`.
+from transformers' tokenizer and the vectors from transformers' `AutoModel`.
 
 How to run it
 -------------
@@ -11,7 +11,7 @@ How to run it
     venv/bin/pip install torch==2.8.0 transformers==4.57.6 tokenizers==0.22.2 \
         safetensors==0.8.0 numpy==2.4.6
     venv/bin/python tests/data/parity/make_reference.py \
-        --encoder minilm-l6=DIR --encoder bert-tiny=DIR \
+        --encoder minilm-l6=DIR --encoder bert-tiny=DIR --encoder mpnet-base=DIR \
         --out tests/data/parity
 
 Each DIR holds an encoder in Hugging Face layout: config.json,
@@ -22,6 +22,7 @@ on the CPU; huggingface_hub 0.36.2) and Python 3.11.7 on x86-64 Linux.
   minilm-l6  sentence-transformers/all-MiniLM-L6-v2: 6 layers, hidden size 384
   bert-tiny  a BERT masked language model of 2 layers, hidden size 128, whose
              tensors are named `bert.*` with LayerNorm `gamma` and `beta`
+  mpnet-base sentence-transformers/all-mpnet-base-v2: 12 layers, hidden size 768
 
 What is computed
 ----------------
@@ -30,7 +31,7 @@ What is computed
    segment B. Braces inside a field's text are plain characters.
 2. `tokenizer(A)` or `tokenizer(A, B)`, with special tokens, without truncation
    and without padding, whatever tokenizer.json says about those two.
-3. `BertModel` without its pooler, eval mode, float32, eager attention, one
+3. `AutoModel` without its pooler, eval mode, float32, eager attention, one
    thread, one prompt at a time. `mask_vector` is last_hidden_state at the mask,
    rounded to 7 significant digits.
 
@@ -51,7 +52,7 @@ import tokenizers
 import torch
 import transformers
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, BertModel
+from transformers import AutoModel, AutoTokenizer
 
 REVIEW = "{text} It was {mask}."
 
@@ -249,7 +250,7 @@ def render(template, fields, mask_token):
 
 
 def module_name(stored):
-    """The name in BertModel of a tensor in the file, or None if not of the encoder."""
+    """The name in the model of a tensor in the file, or None if not of the encoder."""
     name = stored.removeprefix("bert.")
     if name.startswith(("cls.", "pooler.")) or name == "embeddings.position_ids":
         return None
@@ -257,8 +258,8 @@ def module_name(stored):
 
 
 def load_encoder(folder):
-    """BertModel without pooler, its weights checked against the file."""
-    model, info = BertModel.from_pretrained(
+    """The encoder without pooler, its weights checked against the file."""
+    model, info = AutoModel.from_pretrained(
         folder,
         add_pooling_layer=False,
         attn_implementation="eager",
@@ -287,6 +288,11 @@ def load_encoder(folder):
     return model.eval()
 
 
+def token_types(encoded, ids):
+    """The segment of each token; 0 where the tokenizer tells none apart."""
+    return encoded["token_type_ids"][0].tolist() if "token_type_ids" in encoded else [0] * len(ids)
+
+
 def reference(name, folder):
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     model = load_encoder(folder)
@@ -312,7 +318,7 @@ def reference(name, folder):
                 "template": template,
                 "fields": fields,
                 "input_ids": ids,
-                "token_type_ids": encoded["token_type_ids"][0].tolist(),
+                "token_type_ids": token_types(encoded, ids),
                 "mask_position": at,
                 "mask_vector": [float(f"{x:.7g}") for x in vector.tolist()],
             }
@@ -340,7 +346,7 @@ def one_prompt_per_line(result):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Write reference [MASK] vectors of BERT encoders.")
+    parser = argparse.ArgumentParser(description="Write reference [MASK] vectors of encoders.")
     parser.add_argument("--encoder", action="append", required=True, metavar="NAME=DIR")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     arguments = parser.parse_args()
