@@ -50,7 +50,7 @@ fn directories_of_no_encoder_say_why() {
     check("{}", None, "model_type \"none\"");
     let unknown = r#"{"model_type": "bloom", "architectures": ["BloomForCausalLM"]}"#;
     check(unknown, None, "no mask token; supported are: bert, roberta, xlm-roberta");
-    check(r#"{"model_type": "bert"}"#, None, "hidden_size");
+    check(r#"{"model_type": "bert"}"#, None, "type_vocab_size");
     check(&CONFIG.replace(": 2, \"inter", ": 3, \"inter"), None, "not a multiple");
     check(&CONFIG.replace("\"bert\"", "\"bert\", \"hidden_act\": \"silu\""), None, "silu");
     check(CONFIG, None, "model.safetensors");

@@ -1,6 +1,6 @@
 //! A tokenizer.json, set up so that no text whatever can make a special token.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use tokenizers::Tokenizer;
 
@@ -49,6 +49,9 @@ pub struct PromptTokenizer {
     pub(super) suffix: Vec<u32>,
     pub(super) mask: u32,
     pub(super) marks: WordMarks,
+    /// Special tokens that the vocabulary also has as pieces of text (Unigram models do), each with the
+    /// ids of its text in two parts: a text must not make them.
+    spelled: BTreeMap<u32, Vec<u32>>,
 }
 
 /// How the tokens of a vocabulary show where words begin and end.
@@ -97,7 +100,9 @@ impl PromptTokenizer {
         // From here on "[MASK]" in a text is text.
         tokenizer.set_encode_special_tokens(true);
         let marks = word_marks(&tokenizer).map_err(load)?;
-        let loaded = Self { tokenizer, prefix, separator, suffix, mask, marks };
+        let spelled = BTreeMap::new();
+        let mut loaded = Self { tokenizer, prefix, separator, suffix, mask, marks, spelled };
+        loaded.spelled = loaded.spelled_specials()?;
         // A tokenizer.json may list its mask as an ordinary token, which this does not reach.
         for token in MASK_TOKENS {
             if loaded.ids(token)?.contains(&mask) {
@@ -117,7 +122,44 @@ impl PromptTokenizer {
     pub(super) fn ids(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let encoding = tried(|| self.tokenizer.encode_fast(text, false))
             .map_err(|message| TokenizerError::Encode { message })?;
-        Ok(encoding.get_ids().to_vec())
+        Ok(self.without_specials(encoding.get_ids().iter().copied()))
+    }
+
+    /// Ids of a text with those of spelled special tokens in place of the tokens.
+    fn without_specials(&self, ids: impl Iterator<Item = u32>) -> Vec<u32> {
+        if self.spelled.is_empty() {
+            return ids.collect();
+        }
+        let mut all = Vec::new();
+        for id in ids {
+            match self.spelled.get(&id) {
+                Some(spelled) => all.extend_from_slice(spelled),
+                None => all.push(id),
+            }
+        }
+        all
+    }
+
+    /// The special tokens that a text can make by spelling them, but for the unknown token.
+    fn spelled_specials(&self) -> Result<BTreeMap<u32, Vec<u32>>, TokenizerError> {
+        let mut spelled = BTreeMap::new();
+        let unknown = self.unknown();
+        let frame = [&self.prefix, &self.separator, &self.suffix].into_iter().flatten().copied();
+        for id in self.special_ids().into_iter().chain(frame).chain([self.mask]) {
+            let Some(text) = self.tokenizer.id_to_token(id) else { continue };
+            if Some(id) == unknown || !self.ids(&text)?.contains(&id) {
+                continue;
+            }
+            let first = text.chars().next().map_or(0, char::len_utf8);
+            let mut ids = self.continuing_ids(&text[..first])?;
+            ids.extend(self.continuing_ids(&text[first..])?);
+            spelled.insert(id, ids);
+        }
+        Ok(spelled)
+    }
+
+    fn unknown(&self) -> Option<u32> {
+        UNKNOWN_TOKENS.iter().find_map(|token| self.tokenizer.token_to_id(token))
     }
 
     /// Token ids of a text that continues the word before it: without the mark that SentencePiece puts
@@ -131,14 +173,13 @@ impl PromptTokenizer {
             .map_err(|message| TokenizerError::Encode { message })?;
         let ids = encoding.get_ids().iter().zip(encoding.get_offsets());
         let after = ids.filter(|(_, (_, end))| *end > BEFORE_A_WORD.len_utf8());
-        Ok(after.map(|(id, _)| *id).collect())
+        Ok(self.without_specials(after.map(|(id, _)| *id)))
     }
 
     /// Tells whether the vocabulary lacks more than half of the tokens of an example's texts. A
     /// tokenizer of bytes lacks none.
     pub fn is_mostly_unknown(&self, example: &Example) -> Result<bool, TokenizerError> {
-        let token = UNKNOWN_TOKENS.iter().find_map(|token| self.tokenizer.token_to_id(token));
-        let Some(token) = token else { return Ok(false) };
+        let Some(token) = self.unknown() else { return Ok(false) };
         let (mut unknown, mut all) = (0, 0);
         for text in &example.values {
             let ids = self.ids(text)?;

@@ -182,6 +182,10 @@ fn prompts_of_every_tokenizer_are_those_of_transformers() {
         let has_segments = import::read(&directory(name)).expect("imported").weights;
         let has_segments = has_segments.architecture.segment_types > 0;
         for (at, golden) in reference(name).tokens.iter().enumerate() {
+            // An example without text is refused before it is tokenised.
+            if golden.fields.values().any(|text| text.trim().is_empty()) {
+                continue;
+            }
             let prompt = crate::import::render(&golden.template, &golden.fields, &tokenizer);
             let is_same = prompt.input_ids == golden.input_ids
                 && prompt.mask_position == golden.mask_position

@@ -88,7 +88,7 @@ fn a_file_that_changes_underneath_is_an_error() {
     file.set_len(length - 4).expect("cut");
     let error = files.read("b").expect_err("cut").to_string();
     assert!(error.contains("changed while it was read"), "{error}");
-    // The first tensor is whole, but of which writing it is a part cannot be told.
+    // The file has its length again, and was written to.
     file.write_all_at(&[0; 4], length - 4).expect("written");
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(10);
     file.set_modified(later).expect("set");

@@ -32,7 +32,7 @@ pub enum StorageKind {
 }
 
 impl Global {
-    /// The one of this name; any other is refused.
+    /// Function or type of this name; any other is refused.
     pub fn named(module: &str, name: &str) -> Result<Self, PickleError> {
         let known = match (module, name) {
             ("collections", "OrderedDict") => Some(Self::OrderedDict),

@@ -17,7 +17,7 @@ pub enum Value<'a> {
     Int(i64),
     Text(&'a str),
     Tuple(Box<[Id]>),
-    /// What is in it is not kept: no tensor needs it.
+    /// Its items are not kept: no tensor needs them.
     List,
     Dictionary(Dictionary),
     Global(Global),
