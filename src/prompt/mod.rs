@@ -6,7 +6,7 @@ mod task_file;
 pub mod template;
 
 pub use task_file::{
-    ClassWeights, InferenceMode, PromptPool, Sampling, TargetColumn, TaskFile, TaskFileError,
-    TaskFileFault,
+    ClassWeights, InferenceMode, PromptPool, Sampling, SlidingWindow, TargetColumn, TaskFile,
+    TaskFileError, TaskFileFault,
 };
 pub use template::{Segment, Slot, Template};

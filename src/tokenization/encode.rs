@@ -2,10 +2,12 @@
 
 use super::{
     fit::{self, Claim},
+    prepared::{Part, PreparedTemplate, SlotText},
+    sliding,
     tokenizer::{PromptTokenizer, TokenizerError},
 };
 use crate::{
-    prompt::{Segment, Slot, TaskFile, TaskFileError, TaskFileFault, Template},
+    prompt::{SlidingWindow, Slot, TaskFile, TaskFileError, TaskFileFault, Template},
     task::{Example, Field},
 };
 
@@ -34,23 +36,7 @@ pub struct PromptSet {
     templates: Vec<PreparedTemplate>,
     fields: Vec<Field>,
     max_length: usize,
-}
-
-#[derive(Debug, Clone)]
-struct PreparedTemplate {
-    parts: Vec<Part>,
-    /// Tokens of everything but the slots.
-    fixed_tokens: usize,
-}
-
-#[derive(Debug, Clone)]
-enum Part {
-    Literal(Vec<u32>),
-    /// A slot and the white space that stands before it: to a byte-level tokenizer a word with
-    /// a space before it is another word.
-    Slot(Slot, String),
-    Mask,
-    Separator,
+    sliding_window: Option<SlidingWindow>,
 }
 
 impl PromptSet {
@@ -71,10 +57,12 @@ impl PromptSet {
             faults.push(TaskFileFault { line: 1, template: None, message });
         }
         let fields = file.task.fields.clone();
-        let mut set = Self { templates: Vec::new(), fields, max_length: file.max_length };
+        let (max_length, sliding_window) = (file.max_length, file.prompts.sliding_window);
+        let mut set = Self { templates: Vec::new(), fields, max_length, sliding_window };
         for template in &file.prompts.templates {
             let prepared = PreparedTemplate::new(template, tokenizer)?;
             faults.extend(set.check_fit(template, &prepared));
+            faults.extend(set.check_stride(template, &prepared));
             set.templates.push(prepared);
         }
         if faults.is_empty() {
@@ -105,7 +93,26 @@ impl PromptSet {
         })
     }
 
-    /// Wraps an example in the template with this index.
+    /// Windows must not lie further apart than one has room for text, or they would skip some.
+    fn check_stride(
+        &self,
+        template: &Template,
+        prepared: &PreparedTemplate,
+    ) -> Option<TaskFileFault> {
+        let SlidingWindow { stride, line, .. } = self.sliding_window?;
+        let room = self.max_length.saturating_sub(prepared.fixed_tokens);
+        (stride > room).then(|| TaskFileFault {
+            line,
+            template: Some(template.id.clone()),
+            message: format!(
+                "stride = {stride} is more than the {room} tokens that its fixed part leaves of \
+                 max_length = {}; windows would skip text",
+                self.max_length
+            ),
+        })
+    }
+
+    /// Wraps an example in the template with this index, its texts cut to fit.
     ///
     /// The result has at most `max_length` tokens and exactly one mask, whatever the text.
     pub fn encode(
@@ -115,35 +122,72 @@ impl PromptSet {
         template: usize,
     ) -> Result<Prompt, TokenizerError> {
         let template = &self.templates[template];
+        let mut texts = self.texts(tokenizer, example, template)?;
+        let truncated = texts.iter().any(SlotText::is_cut);
+        texts.iter_mut().for_each(SlotText::cut);
+        Ok(template.prompt(tokenizer, &texts, truncated))
+    }
+
+    /// Wraps an example in the template with this index, as inference reads it: in windows, if the
+    /// task has a stride and the texts do not fit; else the one prompt that [`Self::encode`] gives.
+    ///
+    /// Each window is the template with the next piece of the longest text of those that do not fit,
+    /// moved on by the stride, or by the room that the window has for it where that is less; the last
+    /// piece ends with the text. Other texts that do not fit are cut, alike in all windows, and so is
+    /// the longest, before it is divided, to what `max_windows` windows can hold. Either makes all
+    /// windows `truncated`.
+    pub fn windows(
+        &self,
+        tokenizer: &PromptTokenizer,
+        example: &Example,
+        template: usize,
+    ) -> Result<Vec<Prompt>, TokenizerError> {
+        let Some(SlidingWindow { stride, max_windows, .. }) = self.sliding_window else {
+            return Ok(vec![self.encode(tokenizer, example, template)?]);
+        };
+        let template = &self.templates[template];
+        let mut texts = self.texts(tokenizer, example, template)?;
+        let slides = longest_cut(&texts);
+        let room = slides.map_or(0, |at| texts[at].kept);
+        let stride = stride.min(room);
+        if let Some(at) = slides {
+            texts[at].kept = sliding::capacity(room, stride, max_windows).min(texts[at].ids.len());
+        }
+        let truncated = texts.iter().any(SlotText::is_cut);
+        texts.iter_mut().for_each(SlotText::cut);
+        let Some(at) = slides else {
+            return Ok(vec![template.prompt(tokenizer, &texts, truncated)]);
+        };
+        let whole = std::mem::take(&mut texts[at].ids);
+        let windows = sliding::windows(whole.len(), room, stride).into_iter().map(|window| {
+            whole[window].clone_into(&mut texts[at].ids);
+            template.prompt(tokenizer, &texts, truncated)
+        });
+        Ok(windows.collect())
+    }
+
+    /// The text of each slot of a template, and how much of it fits.
+    fn texts(
+        &self,
+        tokenizer: &PromptTokenizer,
+        example: &Example,
+        template: &PreparedTemplate,
+    ) -> Result<Vec<SlotText>, TokenizerError> {
         let mut texts = Vec::new();
         let mut claims = Vec::new();
         for part in &template.parts {
             if let Part::Slot(slot, space) = part {
-                let ids = slot_ids(tokenizer, example, slot, space)?;
-                claims.push(self.claim(slot, ids.len()));
-                texts.push(ids);
+                let mut ids = slot_ids(tokenizer, example, slot, space)?;
+                let truncate = self.fields[slot.field].truncate;
+                let claim = self.claim(slot, ids.len());
+                fit::cut(&mut ids, claim.tokens, truncate);
+                claims.push(claim);
+                texts.push(SlotText { ids, kept: claim.tokens, truncate });
             }
         }
         let kept = fit::fit(&claims, self.max_length - template.fixed_tokens);
-        let truncated = claims.iter().zip(&kept).any(|(claim, kept)| *kept < claim.tokens);
-        let mut builder = Builder::new(tokenizer);
-        let mut slots = texts.into_iter().zip(kept);
-        for part in &template.parts {
-            match part {
-                Part::Literal(ids) => builder.extend(ids),
-                Part::Mask => builder.mask(),
-                Part::Separator => builder.separate(),
-                Part::Slot(slot, _) => {
-                    // One text was pushed for each slot, in this order.
-                    let Some((mut ids, kept)) = slots.next() else {
-                        continue;
-                    };
-                    fit::cut(&mut ids, kept, self.fields[slot.field].truncate);
-                    builder.extend(&ids);
-                }
-            }
-        }
-        Ok(builder.finish(truncated))
+        texts.iter_mut().zip(kept).for_each(|(text, kept)| text.kept = kept);
+        Ok(texts)
     }
 
     fn claim(&self, slot: &Slot, tokens: usize) -> Claim {
@@ -151,6 +195,13 @@ impl PromptSet {
         let tokens = tokens.min(slot.max_tokens().unwrap_or(usize::MAX));
         Claim { tokens, min_tokens: min_tokens(field, slot), priority: field.priority }
     }
+}
+
+/// The longest of the texts that are cut (the first of equals), by its place. One of which nothing
+/// fits has no room to slide in.
+fn longest_cut(texts: &[SlotText]) -> Option<usize> {
+    let can_slide = |at: &usize| texts[*at].is_cut() && texts[*at].kept > 0;
+    (0..texts.len()).rev().filter(can_slide).max_by_key(|&at| texts[at].ids.len())
 }
 
 /// Why a task's templates cannot be used with an encoder.
@@ -177,78 +228,4 @@ fn slot_ids(
         return tokenizer.ids(&text);
     }
     tokenizer.ids(&format!("{space}{text}"))
-}
-
-impl PreparedTemplate {
-    fn new(template: &Template, tokenizer: &PromptTokenizer) -> Result<Self, TokenizerError> {
-        let mut parts = Vec::new();
-        let mut fixed_tokens = tokenizer.prefix.len() + tokenizer.suffix.len();
-        for (at, segment) in template.segments.iter().enumerate() {
-            let part = match segment {
-                Segment::Literal(text) => {
-                    // White space at a literal's end belongs to the slot that follows it.
-                    let ids = tokenizer.ids(text.trim_end())?;
-                    fixed_tokens += ids.len();
-                    Part::Literal(ids)
-                }
-                Segment::Mask => {
-                    fixed_tokens += 1;
-                    Part::Mask
-                }
-                Segment::Separator => {
-                    fixed_tokens += tokenizer.separator.len();
-                    Part::Separator
-                }
-                Segment::Slot(slot) => {
-                    Part::Slot(slot.clone(), space_before(&template.segments[..at]))
-                }
-            };
-            parts.push(part);
-        }
-        Ok(Self { parts, fixed_tokens })
-    }
-}
-
-fn space_before(before: &[Segment]) -> String {
-    match before.last() {
-        Some(Segment::Literal(text)) => text[text.trim_end().len()..].to_owned(),
-        _ => String::new(),
-    }
-}
-
-/// Puts a prompt together and notes where the mask went.
-struct Builder<'a> {
-    tokenizer: &'a PromptTokenizer,
-    prompt: Prompt,
-    segment: u32,
-}
-
-impl<'a> Builder<'a> {
-    fn new(tokenizer: &'a PromptTokenizer) -> Self {
-        let input_ids = tokenizer.prefix.clone();
-        let segment_ids = vec![0; input_ids.len()];
-        let prompt = Prompt { input_ids, segment_ids, mask_position: 0, truncated: false };
-        Self { tokenizer, prompt, segment: 0 }
-    }
-
-    fn extend(&mut self, ids: &[u32]) {
-        self.prompt.input_ids.extend_from_slice(ids);
-        self.prompt.segment_ids.resize(self.prompt.input_ids.len(), self.segment);
-    }
-
-    fn mask(&mut self) {
-        self.prompt.mask_position = self.prompt.input_ids.len();
-        self.extend(&[self.tokenizer.mask]);
-    }
-
-    fn separate(&mut self) {
-        self.extend(&self.tokenizer.separator);
-        self.segment = 1;
-    }
-
-    fn finish(mut self, truncated: bool) -> Prompt {
-        self.extend(&self.tokenizer.suffix);
-        self.prompt.truncated = truncated;
-        self.prompt
-    }
 }

@@ -6,6 +6,8 @@ mod demands;
 mod encode;
 mod fit;
 mod plain;
+mod prepared;
+mod sliding;
 mod tokenizer;
 
 pub use batch::PackedBatch;

@@ -125,6 +125,7 @@ mod tests {
             pool: vec![0, 1, 3],
             sampling,
             inference: None,
+            sliding_window: None,
         }
     }
 

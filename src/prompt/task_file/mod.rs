@@ -2,6 +2,7 @@
 
 mod labels;
 mod raw;
+mod sliding_window;
 mod validate;
 
 use std::{collections::BTreeMap, fmt, fs::File, io::Read, path::Path};
@@ -89,6 +90,17 @@ impl ClassWeights {
     }
 }
 
+/// How inference reads a text that does not fit a prompt: in windows, whose answers are averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlidingWindow {
+    /// Tokens by which each window begins after the one before; at least 1.
+    pub stride: usize,
+    /// Windows of an example in a template at most; at least 2. A text that needs more is cut.
+    pub max_windows: usize,
+    /// Line of the file that sets the stride, from 1.
+    pub line: usize,
+}
+
 /// The templates of a task and their parts in training and inference.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PromptPool {
@@ -101,6 +113,8 @@ pub struct PromptPool {
     pub sampling: Sampling,
     /// Templates that answer, if the file says; else training chooses.
     pub inference: Option<InferenceMode>,
+    /// `None` to cut texts that do not fit.
+    pub sliding_window: Option<SlidingWindow>,
     /// The fields alone, without words of ours and without a mask: what standard fine-tuning reads.
     pub plain: Template,
 }
@@ -218,6 +232,7 @@ impl TaskFile {
             pool: vec![0],
             sampling: Sampling::Static,
             inference: None,
+            sliding_window: self.prompts.sliding_window,
             plain: self.prompts.plain.clone(),
         };
         Self { prompts, ..self.clone() }

@@ -90,6 +90,8 @@ pub struct Prompt {
     #[serde(default)]
     pub sampling: Sampling,
     pub inference: Option<InferenceMode>,
+    pub stride: Option<Spanned<usize>>,
+    pub max_windows: Option<Spanned<usize>>,
     pub plain: Option<Spanned<String>>,
     #[serde(default)]
     pub template: Vec<TemplateTable>,

@@ -5,7 +5,10 @@ use std::{
     ops::Range,
 };
 
-use super::{ClassWeights, PromptPool, TargetColumn, TaskFile, TaskFileFault, labels, raw};
+use super::{
+    ClassWeights, PromptPool, TargetColumn, TaskFile, TaskFileFault, labels, raw,
+    sliding_window::sliding_window,
+};
 use crate::{
     evaluation::Metric,
     prompt::{pool, template, template::Template},
@@ -34,7 +37,7 @@ pub(super) struct Faults<'a> {
 }
 
 impl Faults<'_> {
-    fn line(&self, at: &Range<usize>) -> usize {
+    pub(super) fn line(&self, at: &Range<usize>) -> usize {
         1 + self.source.bytes().take(at.start).filter(|byte| *byte == b'\n').count()
     }
 
@@ -77,7 +80,7 @@ pub fn validate(raw: raw::File, source: &str) -> Result<TaskFile, Vec<TaskFileFa
     let kind = outputs.as_ref().map(|outputs| &outputs.kind);
     let metric = metric(&mut faults, raw.task.metric.as_ref(), kind);
     let class_weights = class_weights(&mut faults, raw.task.class_weights.as_ref(), kind);
-    let prompts = prompts(&mut faults, &raw.prompt, &fields);
+    let prompts = prompts(&mut faults, &raw.prompt, &fields, max_length);
     match (outputs, prompts) {
         (Some(outputs), Some(prompts)) if faults.found.is_empty() => Ok(TaskFile {
             task: Task { name, kind: outputs.kind, fields },
@@ -253,9 +256,11 @@ fn prompts(
     faults: &mut Faults,
     raw: &toml::Spanned<raw::Prompt>,
     fields: &[Field],
+    max_length: usize,
 ) -> Option<PromptPool> {
     let span = raw.span();
     let raw = raw.get_ref();
+    let sliding_window = sliding_window(faults, raw, max_length);
     if raw.template.is_empty() || raw.template.len() > MAX_TEMPLATES {
         faults.add(&span, format!("between 1 and {MAX_TEMPLATES} [[prompt.template]] are needed"));
     }
@@ -295,6 +300,7 @@ fn prompts(
         pool,
         sampling: raw.sampling,
         inference: raw.inference,
+        sliding_window,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::{TrainingError, random::uniform};
 use crate::{
-    prompt::TaskFile,
+    prompt::{PromptPool, TaskFile},
     task::Example,
     tokenization::{Prompt, PromptSet, PromptTokenizer, TokenizerError},
 };
@@ -43,7 +43,9 @@ impl Wrappers {
                      one field alone"
                 )));
             }
-            let file = TaskFile { max_length, ..file.clone() };
+            // A stride suits the length of its own task, and is for inference.
+            let prompts = PromptPool { sliding_window: None, ..file.prompts.clone() };
+            let file = TaskFile { max_length, prompts, ..file.clone() };
             sets.push(PromptSet::new(&file, tokenizer, max_length, path)?);
             let prompts = &file.prompts;
             templates
