@@ -14,3 +14,6 @@ pub use batch::PackedBatch;
 pub use encode::{Prompt, PromptSet, PromptSetError};
 pub use plain::{Pieces, windows};
 pub use tokenizer::{PromptTokenizer, TokenizerError};
+
+#[cfg(test)]
+pub mod tests;

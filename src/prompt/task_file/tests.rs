@@ -111,6 +111,30 @@ fn every_fault_has_its_line_and_template() {
 }
 
 #[test]
+fn long_texts_are_read_in_windows_where_there_is_a_stride() {
+    let with = |lines: &str| {
+        let text = POLARITY.replace("pool_size = 2", lines);
+        TaskFile::parse(&text, "t.toml").expect("a good file")
+    };
+    assert_eq!(with("").prompts.sliding_window, None);
+    let expected = SlidingWindow { stride: 32, max_windows: 16, line: 21 };
+    assert_eq!(with("stride = 32").prompts.sliding_window, Some(expected));
+    let file = with("max_windows = 64\nstride = 1");
+    let expected = SlidingWindow { stride: 1, max_windows: 64, line: 22 };
+    assert_eq!(file.prompts.sliding_window, Some(expected));
+    assert_eq!(file.without_prompt().prompts.sliding_window, Some(expected));
+    let check = |lines: &str, expected: &[(usize, &str)]| check("pool_size = 2", lines, expected);
+    check("stride = 0", &[(21, "stride must lie between 1 and max_length = 64")]);
+    check("stride = 65", &[(21, "stride must lie between 1 and max_length = 64")]);
+    check("stride = 9\nmax_windows = 1", &[(22, "max_windows must lie between 2 and 64")]);
+    check("stride = 9\nmax_windows = 65", &[(22, "max_windows must lie between 2 and 64")]);
+    check("max_windows = 4", &[(21, "max_windows is for tasks with a stride")]);
+    let negative = POLARITY.replace("pool_size = 2", "stride = -1");
+    let error = TaskFile::parse(&negative, "t.toml").expect_err("no number of tokens").to_string();
+    assert!(error.contains("line 21"), "{error}");
+}
+
+#[test]
 fn unknown_keys_and_broken_syntax_are_refused_with_their_line() {
     for (from, to) in [("max_length", "max_lenght"), ("[prompt]", "[prompt"), ("true", "yes")] {
         let error = TaskFile::parse(&POLARITY.replacen(from, to, 1), "f.toml").expect_err(to);
