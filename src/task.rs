@@ -198,6 +198,16 @@ pub struct Prediction {
     pub truncated: bool,
     /// Standard deviation between templates (the largest of all labels); 0 with one template.
     pub template_spread: f32,
+    /// Windows in which the texts were read, in the template that has the most; 1 where the task has
+    /// no stride or the texts fit.
+    pub windows: usize,
+}
+
+impl Prediction {
+    /// The answer of one template that read the whole text at once.
+    pub fn of(output: Output) -> Self {
+        Self { output, truncated: false, template_spread: 0.0, windows: 1 }
+    }
 }
 
 /// What a head says, in the order and unit of its task.

@@ -77,11 +77,7 @@ impl BagOfWords {
             }
         };
         let rows = scores.chunks_exact(self.model.outputs());
-        let predictions = rows.map(|scores| Prediction {
-            output: output(scores),
-            truncated: false,
-            template_spread: 0.0,
-        });
+        let predictions = rows.map(|scores| Prediction::of(output(scores)));
         predictions.collect()
     }
 

@@ -43,7 +43,7 @@ impl Majority {
     /// Predicts one and the same answer for each example.
     pub fn predict(&self, examples: usize) -> Vec<Prediction> {
         let output = self.output.clone();
-        vec![Prediction { output, truncated: false, template_spread: 0.0 }; examples]
+        vec![Prediction::of(output); examples]
     }
 }
 

@@ -67,10 +67,8 @@ mod tests {
     fn metrics(positive: [f32; 4], threshold: f32) -> Metrics {
         let kind = Kind::Classification { labels: ["no", "yes"].map(str::to_owned).to_vec() };
         let targets = [0, 0, 0, 1].map(Target::Label);
-        let predictions = positive.map(|probability| Prediction {
-            output: Output::Probabilities(vec![1.0 - probability, probability]),
-            truncated: false,
-            template_spread: 0.0,
+        let predictions = positive.map(|probability| {
+            Prediction::of(Output::Probabilities(vec![1.0 - probability, probability]))
         });
         let threshold = Some(Threshold { positive: 1, value: threshold });
         let options = Options { threshold, weights: None };

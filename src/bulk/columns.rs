@@ -24,6 +24,8 @@ pub enum Added {
     Score(usize),
     Value,
     Truncated,
+    /// Windows that the text was read in.
+    Windows,
     Error,
 }
 
@@ -78,7 +80,7 @@ impl Layout {
         let names = known.unwrap_or_default().iter();
         names.map(|column| &column.name).try_for_each(|name| limits.add(path, name))?;
         let fields = find_fields(path, known, file, naming)?;
-        let added = added(&task.kind, threshold, naming);
+        let added = added(file, threshold, naming);
         check_names(path, known.unwrap_or_default(), &fields, &added, output)?;
         Ok(Self { columns, fields, added, task, output })
     }
@@ -119,9 +121,9 @@ fn find_fields(
     file.task.fields.iter().zip(&file.field_columns).map(find).collect()
 }
 
-fn added(kind: &Kind, threshold: Option<Threshold>, naming: &Naming) -> Vec<(String, Added)> {
+fn added(file: &TaskFile, threshold: Option<Threshold>, naming: &Naming) -> Vec<(String, Added)> {
     let mut added = Vec::new();
-    match kind {
+    match &file.task.kind {
         Kind::Classification { labels } => {
             added.push(("label".to_owned(), Added::Label));
             added.push(("probability".to_owned(), Added::Probability));
@@ -140,6 +142,9 @@ fn added(kind: &Kind, threshold: Option<Threshold>, naming: &Naming) -> Vec<(Str
         added.push(("uncertainty".to_owned(), Added::Uncertainty(uncertainty)));
     }
     added.push(("truncated".to_owned(), Added::Truncated));
+    if file.prompts.sliding_window.is_some() {
+        added.push(("windows".to_owned(), Added::Windows));
+    }
     added.push(("error".to_owned(), Added::Error));
     added.into_iter().map(|(name, what)| (format!("{}{name}", naming.prefix), what)).collect()
 }

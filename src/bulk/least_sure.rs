@@ -247,9 +247,8 @@ mod tests {
         let error = of(&number, 1).expect_err("nothing says").to_string();
         assert!(error.contains("--ensemble"), "{error}");
         let prediction = Prediction {
-            output: Output::Probabilities(vec![0.25, 0.75]),
-            truncated: false,
             template_spread: 0.125,
+            ..Prediction::of(Output::Probabilities(vec![0.25, 0.75]))
         };
         assert_eq!(Uncertainty::Margin.of(&prediction), Some(0.5));
         assert_eq!(Uncertainty::TemplateSpread.of(&prediction), Some(0.125));

@@ -40,6 +40,7 @@ enum Cell<'a> {
     Single(f32),
     Double(f64),
     Truth(bool),
+    Count(usize),
 }
 
 fn cell<'a>(layout: &'a Layout, what: Added, outcome: &'a Outcome) -> Cell<'a> {
@@ -55,6 +56,7 @@ fn cell<'a>(layout: &'a Layout, what: Added, outcome: &'a Outcome) -> Cell<'a> {
     let best = prediction.output.best_label();
     match (what, &prediction.output) {
         (Added::Truncated, _) => Cell::Truth(prediction.truncated),
+        (Added::Windows, _) => Cell::Count(prediction.windows),
         (Added::Value, Output::Value(value)) => Cell::Double(*value),
         (Added::Label, _) => {
             best.and_then(|at| labels.get(at)).map_or(Cell::Nothing, |label| Cell::Text(label))
@@ -84,6 +86,7 @@ impl Cell<'_> {
             Self::Single(number) => number.to_string(),
             Self::Double(number) => number.to_string(),
             Self::Truth(truth) => truth.to_string(),
+            Self::Count(count) => count.to_string(),
         }
     }
 

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::{BulkError, render::Outcome};
 use crate::{
     batching::Distinct,
-    inference::{MaskEncoder, TaskPredictor},
+    inference::{MaskEncoder, Reading, TaskPredictor},
     panics::catch_panic,
     task::Example,
     tokenization::{Prompt, TokenizerError},
@@ -79,12 +79,12 @@ pub struct Scored {
     pub unknown: u64,
 }
 
-/// The prompts of an example, one for each template.
+/// Places of an example's prompts.
 struct Places {
     places: Vec<usize>,
     /// Numbers that the head adds to its outputs.
     offsets: Vec<f32>,
-    truncated: bool,
+    reading: Reading,
     /// True if the tokenizer knows less than half of its tokens.
     is_unknown: bool,
 }
@@ -92,6 +92,7 @@ struct Places {
 /// An example in each of its templates.
 struct Wrapped {
     prompts: Vec<Prompt>,
+    reading: Reading,
     offsets: Vec<f32>,
     is_unknown: bool,
 }
@@ -147,11 +148,10 @@ impl<'a> Scorer<'a> {
             examples.into_par_iter().with_min_len(SLICE).map(|one| self.wrap(&one?)).collect();
         let mut distinct = Distinct::new(usize::MAX);
         let place = |wrapped: Result<Wrapped, String>| {
-            let Wrapped { prompts, offsets, is_unknown } = wrapped?;
-            let truncated = prompts.iter().any(|prompt| prompt.truncated);
+            let Wrapped { prompts, reading, offsets, is_unknown } = wrapped?;
             let places = prompts.into_iter().map(|prompt| distinct.insert(prompt));
             let places = places.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-            Ok(Places { places, offsets, truncated, is_unknown })
+            Ok(Places { places, offsets, reading, is_unknown })
         };
         let places = wrapped.into_iter().map(place).collect();
         (std::mem::take(distinct.prompts_mut()), places)
@@ -161,12 +161,12 @@ impl<'a> Scorer<'a> {
         if self.stop.is_set() {
             return Err("stopped".to_owned());
         }
-        let prompt = |&template| self.predictor.prompt(example, template);
         let told = |error: TokenizerError| error.to_string();
-        let prompts: Result<_, _> = self.templates.iter().map(prompt).collect();
+        let (prompts, reading) = self.predictor.read(example, self.templates).map_err(told)?;
         let is_unknown = self.predictor.tokenizer().is_mostly_unknown(example);
         Ok(Wrapped {
-            prompts: prompts.map_err(told)?,
+            prompts,
+            reading,
             offsets: self.predictor.head.offsets(example),
             is_unknown: is_unknown.map_err(told)?,
         })
@@ -211,7 +211,7 @@ impl<'a> Scorer<'a> {
             .iter()
             .map(|&place| vectors[place].as_ref().map(Vec::as_slice).map_err(Clone::clone))
             .collect();
-        let prediction = self.predictor.answer(own?, &of.offsets, of.truncated);
+        let prediction = self.predictor.answer(own?, &of.offsets, &of.reading);
         match prediction.output.is_finite() {
             true => Ok(prediction),
             false => Err("the model's answer is no finite number".to_owned()),

@@ -14,10 +14,11 @@ use crate::{
     baseline::{BagOfWords, Majority},
     dataset::Dataset,
     evaluation::{Metric, Metrics, Options, Threshold, evaluate_with, is_collapsed},
-    inference::{Head, MaskEncoder, TaskPredictor, TemplateChoice, predict_each},
+    inference::{Head, MaskEncoder, Reading, TaskPredictor, TemplateChoice, predict_each},
     prompt::{InferenceMode, TaskFile, Template},
     report::{Shot, TemplateRole, TemplateScore},
     task::Prediction,
+    tokenization::Prompt,
     training::{
         Body, Interrupt, Length, Quiet, Settings, TrainableEncoder, TrainableHead, Trainer,
         TrainerTask, TrainingError, label_word_head,
@@ -159,11 +160,9 @@ impl Experiment<'_> {
         let predictor = self.predictor(cell)?;
         let file = &predictor.file;
         let mut encoder = TrainableEncoder::new(&self.weights)?;
-        let mut vectors = |data: &Dataset| {
-            let prompts = predictor.prompts(&data.inputs(), &[file.prompts.canonical])?;
-            linear::mean_vectors(&mut encoder, &prompts)
-        };
-        let inputs = vectors(train)?;
+        let prompt = |input| predictor.prompt(input, file.prompts.canonical);
+        let prompts: Vec<Prompt> = train.inputs().iter().map(prompt).collect::<Result<_, _>>()?;
+        let inputs = linear::mean_vectors(&mut encoder, &prompts)?;
         let class_weights = self.tasks[cell.task].class_weights;
         let objective = linear::objective(
             &train.targets(),
@@ -178,11 +177,19 @@ impl Experiment<'_> {
         let calibration = objective.prior_calibration(file.priors.as_deref());
         let head = Head { calibration, ..head.head(objective.scaling) };
         let predictor = predictor.with_head(head);
-        let vectors = vectors(self.scored(cell))?;
-        let predictions: Vec<Prediction> = vectors
-            .iter()
-            .map(|vector| predictor.answer([vector.as_slice()], &[], false))
-            .collect();
+        let read = |input| predictor.read(input, &[file.prompts.canonical]);
+        let inputs = self.scored(cell).inputs();
+        let read: Vec<(Vec<Prompt>, Reading)> =
+            inputs.iter().map(read).collect::<Result<_, _>>()?;
+        let (prompts, readings): (Vec<Vec<Prompt>>, Vec<Reading>) = read.into_iter().unzip();
+        let vectors = linear::mean_vectors(&mut encoder, &prompts.concat())?;
+        let mut rest = vectors.as_slice();
+        let predictions = readings.iter().map(|reading| {
+            let (own, after) = rest.split_at(reading.prompts());
+            rest = after;
+            predictor.answer(own.iter().map(Vec::as_slice), &[], reading)
+        });
+        let predictions: Vec<Prediction> = predictions.collect();
         let answers = cell.method.answers();
         let results =
             answers.iter().map(|answer| self.result(cell, answer, &predictor, &predictions));

@@ -73,7 +73,7 @@ mod tests {
     use crate::task::Output;
 
     fn prediction(output: Output) -> Prediction {
-        Prediction { output, truncated: false, template_spread: 0.0 }
+        Prediction::of(output)
     }
 
     fn labels() -> Kind {

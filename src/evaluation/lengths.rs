@@ -91,7 +91,7 @@ mod tests {
     fn check(lengths: &[usize], expected: &[(usize, usize, usize)]) {
         let kind = Kind::Regression { min: None, max: None };
         let targets = vec![Target::Value(1.0); lengths.len()];
-        let one = Prediction { output: Output::Value(1.5), truncated: false, template_spread: 0.0 };
+        let one = Prediction::of(Output::Value(1.5));
         let predictions = vec![one; lengths.len()];
         let found = by_length(&kind, lengths, &targets, &predictions, &Options::default());
         let found = found.expect("they fit");

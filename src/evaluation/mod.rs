@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn prediction(output: Output) -> Prediction {
-        Prediction { output, truncated: false, template_spread: 0.0 }
+        Prediction::of(output)
     }
 
     fn check(targets: &[Target], rows: &[&[f32]], options: &Options, good: bool) {

@@ -110,8 +110,7 @@ mod tests {
 
     fn labels(positive: &[f32]) -> Vec<Prediction> {
         let output = |p: &f32| Output::Probabilities(vec![1.0 - p, *p]);
-        let prediction =
-            |p| Prediction { output: output(p), truncated: false, template_spread: 0.0 };
+        let prediction = |p| Prediction::of(output(p));
         positive.iter().map(prediction).collect()
     }
 
@@ -141,9 +140,8 @@ mod tests {
     fn a_number_is_a_mistake_beyond_the_root_mean_squared_error() {
         let targets = [1.0, 2.0, 3.0].map(Target::Value);
         let prediction = |value, template_spread| Prediction {
-            output: Output::Value(value),
-            truncated: false,
             template_spread,
+            ..Prediction::of(Output::Value(value))
         };
         let predictions = [prediction(1.1, 0.0), prediction(5.0, 0.2), prediction(3.0, 0.4)];
         let judged = judge(&targets, &predictions, None);

@@ -8,6 +8,7 @@ mod head;
 mod model;
 mod onnx_runtime;
 mod predictor;
+mod reading;
 
 pub use calibration::Calibration;
 pub use device::{Chosen, CudaDevice, CudaLack, CudaRefused, Device, Wish};
@@ -17,5 +18,6 @@ pub use model::{LoadError, Model, ServedTask, language_head, load_tokenizer};
 pub use onnx_runtime::RuntimeNotFound;
 pub use predictor::{
     MaskEncoder, PredictError, SelectionError, TaskPredictor, TemplateChoice, encode_all, predict,
-    predict_each,
+    predict_each, read_each,
 };
+pub use reading::Reading;

@@ -1,8 +1,8 @@
 //! One task's way from an example to a prediction.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use super::{device::Device, head::Head};
+use super::{device::Device, head::Head, reading::Reading};
 use crate::{
     evaluation::Threshold,
     prompt::{InferenceMode, PromptPool, TaskFile},
@@ -120,6 +120,11 @@ impl TaskPredictor {
         Threshold { positive, value }.decide(all)
     }
 
+    /// Whether texts that do not fit are read in windows.
+    pub fn has_windows(&self) -> bool {
+        self.file.prompts.sliding_window.is_some()
+    }
+
     /// Templates that answer when a caller names none.
     pub fn inference(&self) -> InferenceMode {
         self.head.inference.or(self.file.prompts.inference).unwrap_or_default()
@@ -145,46 +150,61 @@ impl TaskPredictor {
         }
     }
 
-    /// Wraps an example in one template.
+    /// Wraps an example in one template, its texts cut to fit: what training reads.
     pub fn prompt(&self, example: &Example, template: usize) -> Result<Prompt, TokenizerError> {
         self.prompts.encode(&self.tokenizer, example, template)
     }
 
-    /// Wraps every example in each of the templates, example by example.
-    pub fn prompts(
+    /// Wraps an example in each of the templates, as inference reads it: with the windows of one
+    /// template after those of another ([`PromptSet::windows`]).
+    pub fn read(
         &self,
-        examples: &[Example],
+        example: &Example,
         templates: &[usize],
-    ) -> Result<Vec<Prompt>, TokenizerError> {
-        let mut prompts = Vec::with_capacity(examples.len() * templates.len());
-        for example in examples {
-            for &template in templates {
-                prompts.push(self.prompt(example, template)?);
-            }
+    ) -> Result<(Vec<Prompt>, Reading), TokenizerError> {
+        let mut prompts = Vec::with_capacity(templates.len());
+        let mut reading = Reading::with_capacity(templates.len());
+        for &template in templates {
+            let windows = self.prompts.windows(&self.tokenizer, example, template)?;
+            reading.push(&windows);
+            prompts.extend(windows);
         }
-        Ok(prompts)
+        Ok((prompts, reading))
     }
 
-    /// The prediction from the mask vectors of one example's prompts, one for each template, and
-    /// what its head adds for the example ([`Head::offsets`]).
+    /// The prediction from the mask vectors of the prompts that one example was read in, and what
+    /// its head adds for the example ([`Head::offsets`]).
     pub fn answer<'v>(
         &self,
         mask_vectors: impl IntoIterator<Item = &'v [f32]>,
         offsets: &[f32],
-        truncated: bool,
+        reading: &Reading,
     ) -> Prediction {
         let logits: Vec<Vec<f32>> =
             mask_vectors.into_iter().map(|vector| self.head.logits(vector, offsets)).collect();
-        self.conclude(&logits, truncated)
+        self.conclude(&logits, reading)
     }
 
-    /// The prediction from the logits of one example's prompts, one for each template.
-    pub fn conclude(&self, logits: &[Vec<f32>], truncated: bool) -> Prediction {
+    /// The prediction from the logits of the prompts that one example was read in: calibrated
+    /// probabilities or values are averaged over the windows of each template, and then over the
+    /// templates.
+    pub fn conclude(&self, logits: &[Vec<f32>], reading: &Reading) -> Prediction {
         let kind = &self.file.task.kind;
         let outputs: Vec<Output> =
             logits.iter().map(|logits| self.head.output(kind, logits)).collect();
-        let (output, template_spread) = average(&outputs, kind.outputs());
-        Prediction { output, truncated, template_spread }
+        let of_windows = |range: Range<usize>| average(&outputs[range], kind.outputs()).0;
+        let of_templates: Vec<Output> = reading.ranges().map(of_windows).collect();
+        let (output, template_spread) = average(&of_templates, kind.outputs());
+        let (truncated, windows) = (reading.is_truncated(), reading.windows());
+        Prediction { output, truncated, template_spread, windows }
+    }
+
+    /// Examples whose prompts are made at a time, where `without_windows` are without windows.
+    fn examples_at_once(&self, without_windows: usize) -> usize {
+        match self.file.prompts.sliding_window {
+            None => without_windows,
+            Some(window) => (CHUNK_EXAMPLES / window.max_windows).max(1),
+        }
     }
 }
 
@@ -248,20 +268,47 @@ pub fn predict_each(
         choices.iter().map(|choice| choice.iter().filter_map(place).collect()).collect();
     let mut answers = vec![Vec::with_capacity(examples.len()); choices.len()];
     // In pieces, so that memory does not grow with the prompts of a whole file.
-    for examples in examples.chunks(CHUNK_EXAMPLES) {
-        let prompts = task.prompts(examples, &templates)?;
+    read_each(encoder, task, examples, &templates, CHUNK_EXAMPLES, |example, vectors, reading| {
+        let offsets = task.head.offsets(example);
+        for (answers, choice) in answers.iter_mut().zip(&choices) {
+            let (reading, places) = reading.select(choice);
+            let vectors = places.iter().map(|&at| vectors[at].as_slice());
+            answers.push(task.answer(vectors, &offsets, &reading));
+        }
+    })?;
+    Ok(answers)
+}
+
+/// Reads examples in each of the templates and gives `take` the mask vectors of each example's
+/// prompts and how they belong together, example by example.
+///
+/// Prompts of up to `at_once` examples are made and encoded together; of fewer where the task has a
+/// stride, so that windows take no more memory.
+pub fn read_each(
+    encoder: &mut dyn MaskEncoder,
+    task: &TaskPredictor,
+    examples: &[Example],
+    templates: &[usize],
+    at_once: usize,
+    mut take: impl FnMut(&Example, &[Vec<f32>], &Reading),
+) -> Result<(), PredictError> {
+    for examples in examples.chunks(task.examples_at_once(at_once)) {
+        let mut prompts = Vec::with_capacity(examples.len() * templates.len());
+        let mut readings = Vec::with_capacity(examples.len());
+        for example in examples {
+            let (of_example, reading) = task.read(example, templates)?;
+            prompts.extend(of_example);
+            readings.push(reading);
+        }
         let vectors = encode_all(encoder, &prompts)?;
-        let of_each = prompts.chunks(templates.len()).zip(vectors.chunks(templates.len()));
-        for (example, (prompts, vectors)) in examples.iter().zip(of_each) {
-            let offsets = task.head.offsets(example);
-            for (answers, choice) in answers.iter_mut().zip(&choices) {
-                let truncated = choice.iter().any(|&at| prompts[at].truncated);
-                let vectors = choice.iter().map(|&at| vectors[at].as_slice());
-                answers.push(task.answer(vectors, &offsets, truncated));
-            }
+        let mut rest = vectors.as_slice();
+        for (example, reading) in examples.iter().zip(&readings) {
+            let (vectors, after) = rest.split_at(reading.prompts());
+            take(example, vectors, reading);
+            rest = after;
         }
     }
-    Ok(answers)
+    Ok(())
 }
 
 /// The mask vector of every prompt, in their order.

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     fn answer(output: Output, truncated: bool) -> Prediction {
-        Prediction { output, truncated, template_spread: 0.0 }
+        Prediction { truncated, ..Prediction::of(output) }
     }
 
     fn text(metrics: &PredictionMetrics) -> String {

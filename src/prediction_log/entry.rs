@@ -33,6 +33,8 @@ pub struct Entry {
     pub answer: Answer,
     /// Whether text was cut.
     pub truncated: bool,
+    /// Windows that the text was read in, where the task has a stride.
+    pub windows: Option<usize>,
 }
 
 /// What was answered.
@@ -83,7 +85,7 @@ pub(super) struct Line<'a> {
 impl Serialize for Line<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entry = self.entry;
-        let mut line = serializer.serialize_struct("Line", 12)?;
+        let mut line = serializer.serialize_struct("Line", 13)?;
         line.serialize_field("time", &Timestamp::from(entry.time).to_string())?;
         line.serialize_field("request_id", &entry.request_id)?;
         if !entry.trace_id.is_empty() {
@@ -109,6 +111,9 @@ impl Serialize for Line<'_> {
             Answer::Value(value) => line.serialize_field("value", value)?,
         }
         line.serialize_field("truncated", &entry.truncated)?;
+        if let Some(windows) = entry.windows {
+            line.serialize_field("windows", &windows)?;
+        }
         line.end()
     }
 }

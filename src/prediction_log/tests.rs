@@ -32,6 +32,7 @@ fn entry(text: &str, answer: Answer) -> Entry {
         fields: vec![("title".to_owned(), text.to_owned()), ("brand".to_owned(), "b".to_owned())],
         answer,
         truncated: false,
+        windows: None,
     }
 }
 
@@ -57,6 +58,7 @@ fn a_line_has_what_was_asked_and_answered() {
         Entry {
             trace_id: "t-1".to_owned(),
             caller: "shop".to_owned(),
+            windows: Some(3),
             ..entry("t", Answer::Value(2.5))
         },
     ];
@@ -64,7 +66,7 @@ fn a_line_has_what_was_asked_and_answered() {
     let rest = r#""task":"mood","checkpoint":"0123","templates":["it-was"],"#;
     let found = lines(&config(&place.path().join("full"), LoggedInputs::Full), entries.clone());
     let first = r#""fields":{"title":"a \"quoted\"\nline","brand":"b"},"label":"good","probabilities":{"bad":0.25,"good":0.75},"truncated":false}"#;
-    let second = r#""fields":{"title":"t","brand":"b"},"value":2.5,"truncated":false}"#;
+    let second = r#""fields":{"title":"t","brand":"b"},"value":2.5,"truncated":false,"windows":3}"#;
     let ids = r#""trace_id":"t-1","caller":"shop","#;
     let expected = [format!("{head}{rest}{first}"), format!("{head}{ids}{rest}{second}")];
     assert_eq!(found, expected);

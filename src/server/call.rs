@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     batching::{Admitted, BatchError, Batcher, Distinct, Encoded, Terms},
-    inference::Head,
+    inference::{Head, Reading},
     registry::Route,
     task::{Example, Prediction},
 };
@@ -69,6 +69,15 @@ pub(super) struct Answer {
     pub cost: Cost,
 }
 
+impl Answer {
+    /// Windows that examples were read in, of all tasks that have a stride.
+    pub fn windows(&self) -> usize {
+        let has_windows = |task: &&TaskAnswer| task.route.task.predictor.has_windows();
+        let predictions = self.tasks.iter().filter(has_windows).flat_map(|task| &task.predictions);
+        predictions.map(|prediction| prediction.windows).sum()
+    }
+}
+
 /// What a call cost.
 #[derive(Debug, Default)]
 pub(super) struct Cost {
@@ -103,7 +112,7 @@ struct TaskPrompts {
     route: Arc<Route>,
     /// Which pass they are in.
     pass: usize,
-    /// Their places in it, example by example, one for each template.
+    /// Their places in it, example by example, each of which knows how many are its own.
     places: Vec<usize>,
     /// Inputs of each example's answer besides its mask vectors.
     rest: Vec<Rest>,
@@ -113,8 +122,8 @@ struct TaskPrompts {
 struct Rest {
     /// Numbers that the head adds to its outputs.
     offsets: Vec<f32>,
-    /// True if field text was cut.
-    truncated: bool,
+    /// The example's prompts.
+    reading: Reading,
 }
 
 impl TaskPrompts {
@@ -183,13 +192,11 @@ fn place(
     let mut rest = Vec::with_capacity(examples.len());
     let predictor = &route.task.predictor;
     for example in &examples {
-        let mut truncated = false;
-        for &template in &templates {
-            let prompt = predictor.prompt(example, template)?;
-            truncated |= prompt.truncated;
+        let (of_example, reading) = predictor.read(example, &templates)?;
+        for prompt in of_example {
             places.push(prompts.insert(prompt)?);
         }
-        rest.push(Rest { offsets: predictor.head.offsets(example), truncated });
+        rest.push(Rest { offsets: predictor.head.offsets(example), reading });
     }
     Ok(TaskPrompts { route, pass, places, rest })
 }
@@ -227,11 +234,12 @@ fn cost(passes: &[Vec<Encoded>]) -> Cost {
 fn apply_heads(tasks: Vec<TaskPrompts>, passes: &[Vec<Encoded>]) -> Vec<TaskAnswer> {
     let answer = |task: TaskPrompts| {
         let encoded = &passes[task.pass];
-        let templates = task.places.len() / task.rest.len();
-        let of_examples = task.places.chunks(templates).zip(task.rest);
-        let predictions = of_examples.map(|(places, rest)| {
-            let vectors = places.iter().map(|&place| &*encoded[place].mask_vector);
-            task.route.task.predictor.answer(vectors, &rest.offsets, rest.truncated)
+        let mut places = task.places.as_slice();
+        let predictions = task.rest.iter().map(|Rest { offsets, reading }| {
+            let (own, after) = places.split_at(reading.prompts());
+            places = after;
+            let vectors = own.iter().map(|&place| &*encoded[place].mask_vector);
+            task.route.task.predictor.answer(vectors, offsets, reading)
         });
         let predictions = predictions.collect();
         TaskAnswer { route: task.route, predictions }

@@ -50,7 +50,7 @@ pub(super) fn put(log: &PredictionLog, samples: Vec<Sampled>, answer: &Answer, c
     let trace_id = call.trace.id().unwrap_or_default();
     for Sampled { task, example, templates, fields } in samples {
         let TaskAnswer { route, predictions } = &answer.tasks[task];
-        let Prediction { output, truncated, .. } = &predictions[example];
+        let Prediction { output, truncated, windows, .. } = &predictions[example];
         let labels = route.task.predictor.file.labels().iter().cloned();
         log.put(Entry {
             time,
@@ -68,6 +68,7 @@ pub(super) fn put(log: &PredictionLog, samples: Vec<Sampled>, answer: &Answer, c
                 }
             },
             truncated: *truncated,
+            windows: route.task.predictor.has_windows().then_some(*windows),
         });
     }
 }

@@ -160,14 +160,15 @@ async fn predict(route: &Route) -> Result<(), String> {
         predictor.select(&TemplateChoice::Single(None)).map_err(|error| error.to_string())?;
     let sample = registry::sample(&route.task);
     let offsets = predictor.head.offsets(&sample);
-    let mut vectors = Vec::with_capacity(templates.len());
-    for template in templates {
-        let prompt = predictor.prompt(&sample, template);
-        let encoded = route.batcher.probe(prompt.map_err(|error| error.to_string())?).await;
+    let read = predictor.read(&sample, &templates);
+    let (prompts, reading) = read.map_err(|error| error.to_string())?;
+    let mut vectors = Vec::with_capacity(prompts.len());
+    for prompt in prompts {
+        let encoded = route.batcher.probe(prompt).await;
         vectors.push(encoded.map_err(|error| error.to_string())?.mask_vector);
     }
     let vectors = vectors.iter().map(|vector| &**vector);
-    match predictor.answer(vectors, &offsets, false).output.is_finite() {
+    match predictor.answer(vectors, &offsets, &reading).output.is_finite() {
         true => Ok(()),
         false => Err("its output is not a number".to_owned()),
     }

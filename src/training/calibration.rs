@@ -12,7 +12,7 @@ use crate::{
         Metric, fit_threshold,
         paired::{mean, standard_deviation},
     },
-    inference::{Calibration, MaskEncoder, TaskPredictor, TemplateChoice, encode_all},
+    inference::{Calibration, MaskEncoder, Reading, TaskPredictor, TemplateChoice, read_each},
     task::{Output, Prediction, Target},
 };
 
@@ -96,8 +96,10 @@ fn with(predictor: &TaskPredictor, calibration: Calibration) -> TaskPredictor {
 
 /// What a calibration is fitted to.
 struct Fit {
-    /// `[examples][templates][labels]`
+    /// `[examples][prompts][labels]`
     logits: Vec<Vec<Vec<f32>>>,
+    /// How the prompts of each example belong together.
+    readings: Vec<Reading>,
     gold: Vec<usize>,
     /// How much each example counts.
     weights: Option<Vec<f64>>,
@@ -118,12 +120,20 @@ impl Fit {
             .select(&TemplateChoice::Default)
             .map_err(|error| TrainingError::Settings(error.to_string()))?;
         let inputs = dev.inputs();
-        let vectors = encode_all(encoder, &predictor.prompts(&inputs, &templates)?)?;
         let head = &predictor.head;
-        let logits = vectors.chunks(templates.len()).zip(&inputs).map(|(vectors, input)| {
-            let offsets = head.offsets(input);
-            vectors.iter().map(|vector| head.logits(vector, &offsets)).collect()
-        });
+        let (mut logits, mut readings) = (Vec::new(), Vec::new());
+        read_each(
+            encoder,
+            predictor,
+            &inputs,
+            &templates,
+            usize::MAX,
+            |input, vectors, reading| {
+                let offsets = head.offsets(input);
+                logits.push(vectors.iter().map(|vector| head.logits(vector, &offsets)).collect());
+                readings.push(reading.clone());
+            },
+        )?;
         let gold: Vec<usize> = dev.targets().iter().filter_map(Target::label).collect();
         let weights = predictor.file.priors.as_deref().map(|priors| importance(priors, &gold));
         let count = |label: usize| gold.iter().filter(|gold| **gold == label).count();
@@ -131,11 +141,12 @@ impl Fit {
             .map(|label| 1.0 / (count(label) as f64 + 2.0))
             .collect();
         let doubts = gold.iter().map(|label| of_label[*label]).collect();
-        Ok(Self { logits: logits.collect(), gold, weights, doubts })
+        Ok(Self { logits, readings, gold, weights, doubts })
     }
 
     fn predictions(&self, predictor: &TaskPredictor) -> Vec<Prediction> {
-        self.logits.iter().map(|logits| predictor.conclude(logits, false)).collect()
+        let of_examples = self.logits.iter().zip(&self.readings);
+        of_examples.map(|(logits, reading)| predictor.conclude(logits, reading)).collect()
     }
 
     /// The temperature, if one fitted to a part of the set makes the other parts more probable too;
@@ -178,8 +189,8 @@ impl Fit {
     fn log_loss(&self, examples: &[usize], before: &Calibration, temperature: f64) -> f64 {
         let calibration = Calibration { temperature: temperature as f32, ..before.clone() };
         let losses = examples.iter().map(|&at| {
-            let (logits, gold) = (&self.logits[at], &self.gold[at]);
-            let means = mean_probabilities(&calibration, logits);
+            let gold = &self.gold[at];
+            let means = mean_probabilities(&calibration, &self.logits[at], &self.readings[at]);
             let doubt = self.doubts[at];
             let others = (means.len() - 1).max(1) as f64;
             let share = |label| if label == *gold { 1.0 - doubt } else { doubt / others };
@@ -253,14 +264,26 @@ fn weighted_f1(gold: &[bool], probabilities: &[f32], weights: &[f64], threshold:
     if right > 0.0 { 2.0 * right / said_or_true } else { 0.0 }
 }
 
-/// Of each label, over the templates' logits.
-fn mean_probabilities(calibration: &Calibration, logits: &[Vec<f32>]) -> Vec<f64> {
+/// Mean probability of each label over the templates, and in each template over its windows.
+fn mean_probabilities(
+    calibration: &Calibration,
+    logits: &[Vec<f32>],
+    reading: &Reading,
+) -> Vec<f64> {
     let mut means = vec![0.0; logits.first().map_or(0, Vec::len)];
-    for logits in logits {
-        let probabilities = calibration.probabilities(logits);
-        means.iter_mut().zip(probabilities).for_each(|(mean, p)| *mean += f64::from(p));
+    let mut templates = 0usize;
+    for range in reading.ranges() {
+        templates += 1;
+        let windows = range.len() as f64;
+        for logits in &logits[range] {
+            let probabilities = calibration.probabilities(logits);
+            means
+                .iter_mut()
+                .zip(probabilities)
+                .for_each(|(mean, p)| *mean += f64::from(p) / windows);
+        }
     }
-    means.iter_mut().for_each(|mean| *mean /= logits.len() as f64);
+    means.iter_mut().for_each(|mean| *mean /= templates as f64);
     means
 }
 
@@ -297,7 +320,8 @@ mod tests {
         let gold = vec![0, 1, 0, 1];
         let sure = |label: usize| vec![vec![if label == 0 { 4.0 } else { -4.0 }, 0.0]];
         let logits: Vec<Vec<Vec<f32>>> = gold.iter().map(|label| sure(*label)).collect();
-        let fit = Fit { logits, gold, weights: None, doubts: vec![0.25; 4] };
+        let readings = vec![Reading::whole(); 4];
+        let fit = Fit { logits, readings, gold, weights: None, doubts: vec![0.25; 4] };
         let all = [0, 1, 2, 3];
         let loss = |temperature| fit.log_loss(&all, &Calibration::NONE, temperature);
         let best = fit.temperature(&all, &Calibration::NONE);
@@ -314,8 +338,8 @@ mod tests {
             let says_first = (*gold == 0) == is_right;
             vec![vec![if says_first { size } else { -size }, 0.0]]
         });
-        let logits = logits.collect();
-        Fit { logits, gold, weights: None, doubts: vec![0.01; count] }
+        let (logits, readings) = (logits.collect(), vec![Reading::whole(); count]);
+        Fit { logits, readings, gold, weights: None, doubts: vec![0.01; count] }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     dataset::{Dataset, is_enough_to_calibrate, sample},
     evaluation::Metric,
     inference::{
-        Head, Layer, MaskEncoder, PairSimilarity, TaskPredictor, TemplateChoice, encode_all,
+        Head, Layer, MaskEncoder, PairSimilarity, TaskPredictor, TemplateChoice, read_each,
     },
     lexical::pairs,
     task::{Example, Target, Task},
@@ -120,16 +120,16 @@ pub fn best_share(
     let templates = usual
         .select(&TemplateChoice::Default)
         .map_err(|error| TrainingError::Settings(error.to_string()))?;
-    let inputs = dev.inputs();
-    let vectors = encode_all(encoder, &usual.prompts(&inputs, &templates)?)?;
-    let mut best = (f64::INFINITY, USUAL_SHARE);
-    for (predictor, share) in predictors.iter().zip(SHARES) {
-        let of_examples = inputs.iter().zip(vectors.chunks(templates.len()));
-        let answers = of_examples.map(|(input, vectors)| {
+    let mut answers = [const { Vec::new() }; SHARES.len()];
+    read_each(encoder, usual, &dev.inputs(), &templates, usize::MAX, |input, vectors, reading| {
+        for (predictor, answers) in predictors.iter().zip(&mut answers) {
             let offsets = predictor.head.offsets(input);
-            predictor.answer(vectors.iter().map(Vec::as_slice), &offsets, false)
-        });
-        let score = score_of(predictor, dev, &answers.collect::<Vec<_>>(), metric)?;
+            answers.push(predictor.answer(vectors.iter().map(Vec::as_slice), &offsets, reading));
+        }
+    })?;
+    let mut best = (f64::INFINITY, USUAL_SHARE);
+    for ((predictor, share), answers) in predictors.iter().zip(SHARES).zip(&answers) {
+        let score = score_of(predictor, dev, answers, metric)?;
         let loss = ["log_loss", "rmse"].iter().find_map(|name| score.metrics.get(*name));
         let loss = loss.copied().unwrap_or(f64::INFINITY);
         if loss < best.0 {

@@ -38,6 +38,7 @@ pub fn output_schema(layout: &Layout, input: Option<&SchemaRef>) -> SchemaRef {
             Added::Probability | Added::Score(_) | Added::Uncertainty(_) => DataType::Float32,
             Added::Value => DataType::Float64,
             Added::Truncated => DataType::Boolean,
+            Added::Windows => DataType::Int64,
         };
         Arc::new(Field::new(name, kind, true))
     }));
@@ -120,6 +121,11 @@ fn added(layout: &Layout, what: Added, outcomes: &[Outcome]) -> ArrayRef {
         Added::Value => {
             let number = |cell| if let Cell::Double(number) = cell { Some(number) } else { None };
             Arc::new(cells.map(number).collect::<Float64Array>())
+        }
+        Added::Windows => {
+            let count = |cell| if let Cell::Count(count) = cell { Some(count) } else { None };
+            let whole = |count| i64::try_from(count).unwrap_or(i64::MAX);
+            Arc::new(cells.map(|cell| count(cell).map(whole)).collect::<Int64Array>())
         }
         Added::Truncated => {
             let truth = |cell| if let Cell::Truth(truth) = cell { Some(truth) } else { None };

@@ -95,11 +95,8 @@ mod tests {
     #[test]
     fn curves_and_named_thresholds_are_drawn() {
         let kind = Kind::Classification { labels: ["no", "yes"].map(str::to_owned).to_vec() };
-        let predictions = [0.2, 0.9, 0.4].map(|p| Prediction {
-            output: Output::Probabilities(vec![1.0 - p, p]),
-            truncated: false,
-            template_spread: 0.0,
-        });
+        let predictions =
+            [0.2, 0.9, 0.4].map(|p| Prediction::of(Output::Probabilities(vec![1.0 - p, p])));
         let targets = [0, 1, 1].map(Target::Label);
         let stored = Some(Threshold { positive: 1, value: 0.3 });
         let found = Thresholds::of(&kind, &targets, &predictions, stored, Some(0.85));

@@ -6,7 +6,7 @@ use crate::{
 };
 
 fn prediction(output: Output) -> Prediction {
-    Prediction { output, truncated: false, template_spread: 0.0 }
+    Prediction::of(output)
 }
 
 fn page(metrics: Metrics) -> EvaluationPage {

@@ -11,7 +11,7 @@ fn kind() -> Kind {
 
 fn predictions(positive: &[f32]) -> Vec<Prediction> {
     let output = |p: &f32| Output::Probabilities(vec![1.0 - p, *p]);
-    let prediction = |p| Prediction { output: output(p), truncated: false, template_spread: 0.0 };
+    let prediction = |p| Prediction::of(output(p));
     positive.iter().map(prediction).collect()
 }
 

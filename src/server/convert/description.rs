@@ -26,6 +26,8 @@ pub(in crate::server) fn task(route: &Route) -> proto::Task {
         .fields
         .iter()
         .map(|field| proto::task::Field { name: field.name.clone(), optional: field.optional });
+    let wire = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let sliding_window = file.prompts.sliding_window.as_ref();
     proto::Task {
         name: route.name().to_owned(),
         kind: kind.into(),
@@ -34,11 +36,13 @@ pub(in crate::server) fn task(route: &Route) -> proto::Task {
         range,
         templates: templates(&file.prompts),
         template_mode: mode.into(),
-        max_length: u32::try_from(file.max_length).unwrap_or(u32::MAX),
+        max_length: wire(file.max_length),
         model: route.checkpoint.clone(),
         metrics: route.task.report.metrics.clone(),
         positive_label: file.positive_label().unwrap_or_default().to_owned(),
         decision_threshold: route.task.predictor.decision_threshold(),
+        stride: sliding_window.map_or(0, |window| wire(window.stride)),
+        max_windows: sliding_window.map_or(0, |window| wire(window.max_windows)),
     }
 }
 

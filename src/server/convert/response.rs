@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    registry::Route,
     server::{
         call::{Answer, Cost, TaskAnswer},
         proto,
@@ -76,12 +77,14 @@ fn metadata(answer: &Answer) -> proto::Metadata {
     let mut models = answer.tasks.iter().map(|task| &task.route.checkpoint);
     let first = models.next().filter(|first| models.all(|other| other == *first));
     let Cost { tokens, cached, queue_time, inference_time, .. } = answer.cost;
+    let windows = answer.windows();
     // Only times beyond the age of the universe do not fit.
     let wire = |time: Duration| prost_types::Duration::try_from(time).ok();
     proto::Metadata {
         model: first.cloned().unwrap_or_default(),
         tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
         cached: u32::try_from(cached).unwrap_or(u32::MAX),
+        windows: u32::try_from(windows).unwrap_or(u32::MAX),
         queue_time: wire(queue_time),
         inference_time: wire(inference_time),
     }
@@ -94,7 +97,8 @@ fn classifications(
 ) -> impl Iterator<Item = proto::Classification> {
     let TaskAnswer { route, predictions } = answer;
     predictions.into_iter().map(move |prediction| {
-        let Prediction { output, truncated, template_spread } = prediction;
+        let windows = windows(&route, &prediction);
+        let Prediction { output, truncated, template_spread, .. } = prediction;
         let (predictor, names) = (&route.task.predictor, route.task.predictor.file.labels());
         let decision = predictor.decide(&output, wanted.threshold);
         let decision = decision.map(|label| names[label].clone()).unwrap_or_default();
@@ -102,7 +106,7 @@ fn classifications(
             Output::Probabilities(probabilities) => best_first(names, &probabilities, wanted.top_k),
             Output::Value(_) => Vec::new(),
         };
-        proto::Classification { labels, truncated, template_spread, decision }
+        proto::Classification { labels, truncated, template_spread, decision, windows }
     })
 }
 
@@ -126,14 +130,22 @@ pub(in crate::server) fn best_first(
 
 /// A regression task gives no probabilities.
 fn regressions(answer: TaskAnswer) -> impl Iterator<Item = proto::Regression> {
-    answer.predictions.into_iter().map(|prediction| {
-        let Prediction { output, truncated, template_spread } = prediction;
+    let TaskAnswer { route, predictions } = answer;
+    predictions.into_iter().map(move |prediction| {
+        let windows = windows(&route, &prediction);
+        let Prediction { output, truncated, template_spread, .. } = prediction;
         let value = match output {
             Output::Value(value) => value,
             Output::Probabilities(_) => f64::NAN,
         };
-        proto::Regression { value, truncated, template_spread }
+        proto::Regression { value, truncated, template_spread, windows }
     })
+}
+
+/// The windows that an example was read in, where its task has a stride; else 0.
+fn windows(route: &Route, prediction: &Prediction) -> u32 {
+    let windows = route.task.predictor.has_windows().then_some(prediction.windows);
+    u32::try_from(windows.unwrap_or(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use super::{
     outputs::OutputTensor,
-    proto::{InferTensorContents, ModelInferResponse, model_infer_response::InferOutputTensor},
+    proto::{
+        InferParameter, InferTensorContents, ModelInferResponse, infer_parameter::ParameterChoice,
+        model_infer_response::InferOutputTensor,
+    },
     request::Form,
     texts::to_raw,
 };
@@ -13,6 +16,9 @@ use crate::{
     },
     task::{Kind, Output, Prediction, Task},
 };
+
+/// The parameter of an answer that tells the windows.
+const WINDOWS: &str = "windows";
 
 /// The elements of a tensor, row by row.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +37,7 @@ pub(super) fn response(
     answer: Answer,
 ) -> ModelInferResponse {
     let mut response = ModelInferResponse { model_name, id, ..Default::default() };
+    response.parameters.extend(windows(&answer));
     for answer in answer.tasks {
         response.model_version = answer.route.checkpoint.clone();
         let task = &answer.route.task.predictor.file.task;
@@ -41,6 +48,13 @@ pub(super) fn response(
         }
     }
     response
+}
+
+/// Windows that the examples were read in, together, where the task has a stride.
+fn windows(answer: &Answer) -> Option<(String, InferParameter)> {
+    let windows = i64::try_from(answer.windows()).unwrap_or(i64::MAX);
+    let parameter_choice = Some(ParameterChoice::Int64Param(windows));
+    (windows > 0).then(|| (WINDOWS.to_owned(), InferParameter { parameter_choice }))
 }
 
 /// What one task says of all examples.
@@ -146,8 +160,7 @@ mod tests {
     }
 
     fn predictions(outputs: Vec<Output>) -> Vec<Prediction> {
-        let prediction =
-            |(at, output)| Prediction { output, truncated: at == 1, template_spread: 0.0 };
+        let prediction = |(at, output)| Prediction { truncated: at == 1, ..Prediction::of(output) };
         outputs.into_iter().enumerate().map(prediction).collect()
     }
 
