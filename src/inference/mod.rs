@@ -21,3 +21,6 @@ pub use predictor::{
     predict_each, read_each,
 };
 pub use reading::Reading;
+
+#[cfg(test)]
+pub use predictor::tests;

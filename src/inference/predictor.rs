@@ -343,19 +343,4 @@ fn batch_size(order: &[usize], prompts: &[Prompt]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn outputs_are_averaged_with_their_spread() {
-        let a = Output::Probabilities(vec![0.2, 0.8]);
-        let b = Output::Probabilities(vec![0.6, 0.4]);
-        let (mean, spread) = average(&[a.clone(), b], 2);
-        let Output::Probabilities(mean) = mean else { panic!("probabilities stay probabilities") };
-        assert!((mean[0] - 0.4).abs() < 1e-6 && (mean[1] - 0.6).abs() < 1e-6);
-        assert!((spread - 0.2).abs() < 1e-6);
-        assert_eq!(average(std::slice::from_ref(&a), 2), (a, 0.0));
-        let values = [Output::Value(1.0), Output::Value(3.0)];
-        assert_eq!(average(&values, 1), (Output::Value(2.0), 1.0));
-    }
-}
+pub mod tests;

@@ -298,6 +298,10 @@ pub(super) fn importance(priors: &[f64], gold: &[usize]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inference::{
+        predict,
+        tests::{Counting, TEMPLATES, classifier, examples},
+    };
 
     #[test]
     fn priors_shift_by_their_share_over_trainings() {
@@ -349,6 +353,32 @@ mod tests {
         // Right as often as it says: e^1.386 is 4 to 1.
         let found = fit(40, 0.8, 1.386).useful_temperature(&Calibration::NONE);
         assert!(found.is_none_or(|found| (0.5..2.0).contains(&found)), "{found:?}");
+    }
+
+    #[test]
+    fn a_template_counts_once_however_many_windows_it_has() {
+        let task = classifier(TEMPLATES);
+        let inputs = examples(&[3, 6, 9, 13]);
+        let (mut logits, mut readings) = (Vec::new(), Vec::new());
+        let mut encoder = Counting::default();
+        read_each(&mut encoder, &task, &inputs, &[0, 1], usize::MAX, |_, vectors, reading| {
+            logits.push(vectors.iter().map(|vector| task.head.logits(vector, &[])).collect());
+            readings.push(reading.clone());
+        })
+        .expect("read");
+        let (gold, doubts) = (vec![0, 1, 2, 0], vec![0.1; 4]);
+        let fit: Fit = Fit { logits, readings, gold, weights: None, doubts };
+        let expected = predict(&mut encoder, &task, &inputs, &[0, 1]).expect("predicted");
+        assert_eq!(fit.predictions(&task), expected);
+        assert!(expected[3].windows > 1);
+        for (at, prediction) in expected.iter().enumerate() {
+            let Output::Probabilities(all) = &prediction.output else { panic!("it has labels") };
+            let calibration = &task.head.calibration;
+            let means = mean_probabilities(calibration, &fit.logits[at], &fit.readings[at]);
+            for (mean, expected) in means.iter().zip(all) {
+                assert!((mean - f64::from(*expected)).abs() < 1e-6, "{at}: {mean} {expected}");
+            }
+        }
     }
 
     #[test]
