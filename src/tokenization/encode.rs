@@ -176,8 +176,8 @@ impl PromptSet {
         let mut texts = Vec::new();
         let mut claims = Vec::new();
         for part in &template.parts {
-            if let Part::Slot(slot, space) = part {
-                let mut ids = slot_ids(tokenizer, example, slot, space)?;
+            if let Part::Slot(slot, place) = part {
+                let mut ids = place.ids(tokenizer, &slot.text(example))?;
                 let truncate = self.fields[slot.field].truncate;
                 let claim = self.claim(slot, ids.len());
                 fit::cut(&mut ids, claim.tokens, truncate);
@@ -215,17 +215,4 @@ pub enum PromptSetError {
 
 fn min_tokens(field: &Field, slot: &Slot) -> usize {
     field.min_tokens.min(slot.max_tokens().unwrap_or(usize::MAX))
-}
-
-fn slot_ids(
-    tokenizer: &PromptTokenizer,
-    example: &Example,
-    slot: &Slot,
-    space: &str,
-) -> Result<Vec<u32>, TokenizerError> {
-    let text = slot.text(example);
-    if space.is_empty() || text.is_empty() || text.starts_with(char::is_whitespace) {
-        return tokenizer.ids(&text);
-    }
-    tokenizer.ids(&format!("{space}{text}"))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Prompt, fit,
-    tokenizer::{PromptTokenizer, TokenizerError},
+    tokenizer::{PromptTokenizer, TokenizerError, WordMarks},
 };
 use crate::{
     prompt::{Segment, Slot, Template},
@@ -21,11 +21,20 @@ pub struct PreparedTemplate {
 #[derive(Debug, Clone)]
 pub enum Part {
     Literal(Vec<u32>),
-    /// A slot and the white space that stands before it: to a byte-level tokenizer a word with
-    /// a space before it is another word.
-    Slot(Slot, String),
+    Slot(Slot, SlotPlace),
     Mask,
     Separator,
+}
+
+/// What stands round a slot, as far as it matters to the tokens of its text.
+#[derive(Debug, Clone)]
+pub struct SlotPlace {
+    /// White space before it: to a byte-level tokenizer a word with a space before it is another word.
+    pub space: String,
+    /// Text stands before it with no space between.
+    pub continues: bool,
+    /// White space at the end of its text goes into what follows: the mask token takes it in.
+    pub drops_space: bool,
 }
 
 /// The text of a slot.
@@ -57,8 +66,7 @@ impl PreparedTemplate {
         for (at, segment) in template.segments.iter().enumerate() {
             let part = match segment {
                 Segment::Literal(text) => {
-                    // White space at a literal's end belongs to the slot that follows it.
-                    let ids = tokenizer.ids(text.trim_end())?;
+                    let ids = literal_ids(tokenizer, text, &template.segments, at)?;
                     fixed_tokens += ids.len();
                     Part::Literal(ids)
                 }
@@ -71,7 +79,8 @@ impl PreparedTemplate {
                     Part::Separator
                 }
                 Segment::Slot(slot) => {
-                    Part::Slot(slot.clone(), space_before(&template.segments[..at]))
+                    let place = SlotPlace::new(&template.segments, at, tokenizer);
+                    Part::Slot(slot.clone(), place)
                 }
             };
             parts.push(part);
@@ -100,10 +109,65 @@ impl PreparedTemplate {
     }
 }
 
-fn space_before(before: &[Segment]) -> String {
-    match before.last() {
-        Some(Segment::Literal(text)) => text[text.trim_end().len()..].to_owned(),
-        _ => String::new(),
+/// The tokens of a literal at this place of a template.
+fn literal_ids(
+    tokenizer: &PromptTokenizer,
+    text: &str,
+    segments: &[Segment],
+    at: usize,
+) -> Result<Vec<u32>, TokenizerError> {
+    let text = match segments.get(at + 1) {
+        // White space at its end belongs to the slot that follows, and is taken in by a mask.
+        Some(Segment::Slot(_) | Segment::Mask) => text.trim_end(),
+        _ => text,
+    };
+    if text_stands_before(segments, at) && !text.starts_with(char::is_whitespace) {
+        return tokenizer.continuing_ids(text);
+    }
+    tokenizer.ids(text)
+}
+
+/// Tells whether the segment before this one is text that does not end with white space of its own.
+fn text_stands_before(segments: &[Segment], at: usize) -> bool {
+    match at.checked_sub(1).map(|before| &segments[before]) {
+        Some(Segment::Literal(text)) => !text.ends_with(char::is_whitespace),
+        Some(Segment::Slot(_)) => true,
+        Some(Segment::Mask | Segment::Separator) | None => false,
+    }
+}
+
+impl SlotPlace {
+    fn new(segments: &[Segment], at: usize, tokenizer: &PromptTokenizer) -> Self {
+        let space = match at.checked_sub(1).map(|before| &segments[before]) {
+            Some(Segment::Literal(text)) => text[text.trim_end().len()..].to_owned(),
+            _ => String::new(),
+        };
+        let drops_space = match segments.get(at + 1) {
+            Some(Segment::Mask) => true,
+            // One space marks the next word, however many there are.
+            Some(Segment::Literal(text)) => {
+                tokenizer.marks == WordMarks::Word && text.starts_with(char::is_whitespace)
+            }
+            _ => false,
+        };
+        Self { space, continues: text_stands_before(segments, at), drops_space }
+    }
+
+    /// The tokens of a text in this place.
+    pub fn ids(
+        &self,
+        tokenizer: &PromptTokenizer,
+        text: &str,
+    ) -> Result<Vec<u32>, TokenizerError> {
+        let text = if self.drops_space { text.trim_end() } else { text };
+        if text.is_empty() || text.starts_with(char::is_whitespace) {
+            return tokenizer.ids(text);
+        }
+        match self.space.is_empty() {
+            true if self.continues => tokenizer.continuing_ids(text),
+            true => tokenizer.ids(text),
+            false => tokenizer.ids(&format!("{}{text}", self.space)),
+        }
     }
 }
 

@@ -33,5 +33,6 @@ mod tls;
 mod tools;
 mod traces;
 mod undecodable;
+mod windows;
 
 pub use stage::config;

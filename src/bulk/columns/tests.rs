@@ -80,6 +80,14 @@ fn what_is_added_depends_on_the_task_and_its_names_on_the_prefix() {
     let scores = names(&naming(&[], "p_", true));
     assert_eq!(scores[2..4], ["p_probability_no", "p_probability_yes"]);
     let file = TaskFile::parse(TASK, "task.toml").expect("a good task file");
+    let sliding = TASK.replace("[prompt]\n", "[prompt]\nstride = 9\n");
+    let sliding = TaskFile::parse(&sliding, "task.toml").expect("a good task file");
+    let layout = Layout::new("-", None, &sliding, None, &naming(&[], "", false), Format::Jsonl);
+    let added = layout.expect("found").added;
+    assert_eq!(
+        added[2..4].iter().map(|one| one.1).collect::<Vec<_>>(),
+        [Added::Truncated, Added::Windows]
+    );
     let threshold = Threshold { positive: 1, value: 0.25 };
     let layout =
         Layout::new("-", None, &file, Some(threshold), &naming(&[], "", false), Format::Jsonl);
