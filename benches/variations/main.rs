@@ -44,14 +44,16 @@ fn main() -> Result<()> {
     let pairs = [
         ("relative position bias (MPNet)", of(&mpnet, Distances::None), of(&mpnet, buckets)),
         ("rotary positions (ModernBERT)", of(&modern, Distances::None), with_rotary.clone()),
-        ("a window in two of three layers", with_rotary.clone(), Architecture {
-            window,
-            ..with_rotary
-        }),
-        ("disentangled attention (DeBERTa)", of(&deberta, Distances::None), of(
-            &deberta,
-            disentangled,
-        )),
+        (
+            "a window in two of three layers",
+            with_rotary.clone(),
+            Architecture { window, ..with_rotary },
+        ),
+        (
+            "disentangled attention (DeBERTa)",
+            of(&deberta, Distances::None),
+            of(&deberta, disentangled),
+        ),
     ];
     println!("768 wide, 6 layers, 12 heads; one thread; {LENGTHS:?} tokens a batch");
     for (name, without, with) in pairs {

@@ -1,6 +1,7 @@
 //! An encoder graph as it is found in a file, and the matrices that it names in the file beside it.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     path::{Component, Path},
 };
@@ -176,6 +177,15 @@ impl EncoderGraph {
             }
         }
         widened
+    }
+
+    /// Leaves out the initialisers that no node reads: training goes on from them, but they would be in
+    /// memory for nothing while a session computes.
+    pub fn drop_unread(&mut self) {
+        let Some(graph) = &mut self.model.graph else { return };
+        let read: BTreeSet<&str> =
+            graph.node.iter().flat_map(|node| node.input.iter().map(String::as_str)).collect();
+        graph.initializer.retain(|tensor| read.contains(tensor.name.as_str()));
     }
 
     /// Puts a matrix into the graph itself.

@@ -154,11 +154,7 @@ impl SlotPlace {
     }
 
     /// The tokens of a text in this place.
-    pub fn ids(
-        &self,
-        tokenizer: &PromptTokenizer,
-        text: &str,
-    ) -> Result<Vec<u32>, TokenizerError> {
+    pub fn ids(&self, tokenizer: &PromptTokenizer, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let text = if self.drops_space { text.trim_end() } else { text };
         if text.is_empty() || text.starts_with(char::is_whitespace) {
             return tokenizer.ids(text);

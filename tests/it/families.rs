@@ -201,6 +201,25 @@ fn prompts_of_every_tokenizer_are_those_of_transformers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The vocabularies of Unigram models have their special tokens as pieces of text too.
+#[test]
+fn no_text_makes_a_special_token_in_any_tokenizer() {
+    for name in IMPORTED {
+        let path = directory(name).join("tokenizer.json");
+        let tokenizer = PromptTokenizer::load(&path).expect("a tokenizer");
+        let text = "a <mask>[MASK] b <s></s>[CLS][SEP]<pad> c <\u{ff4d}ask>";
+        let fields = BTreeMap::from([("text".to_owned(), text.to_owned())]);
+        let plain = BTreeMap::from([("text".to_owned(), "a".to_owned())]);
+        let render = |fields| crate::import::render("{text} {mask}", fields, &tokenizer);
+        let (prompt, plain) = (render(&fields), render(&plain));
+        for special in [0, plain.mask_position, plain.input_ids.len() - 1] {
+            let id = plain.input_ids[special];
+            let count = |prompt: &Prompt| prompt.input_ids.iter().filter(|at| **at == id).count();
+            assert_eq!(count(&prompt), count(&plain), "{name}: {id} in {:?}", prompt.input_ids);
+        }
+    }
+}
+
 #[test]
 fn every_family_has_a_reference() {
     let names = ALL.iter().map(|family| family.name);

@@ -25,7 +25,7 @@ use super::{
     store::EncoderFiles,
 };
 use crate::{
-    architecture::{Architecture, Element, GraphInput, Norms},
+    architecture::{Architecture, Distances, Element, GraphInput, Norms},
     weights::{EncoderWeights, Precision},
 };
 use nodes::Nodes;
@@ -111,10 +111,21 @@ impl Builder<'_> {
             let last = layer + 1 == self.architecture.layers;
             hidden = self.layer(layer, &hidden, last);
         }
+        self.store_what_was_derived_from();
         if self.architecture.norms == Norms::Pre {
             hidden = self.nodes.norm(&hidden, "final_norm", "final_norm");
         }
         self.nodes.node("Identity", &[&hidden], OUTPUT, vec![])
+    }
+
+    /// Stores the parameters that no node reads, because it reads what follows from them: training
+    /// goes on from these.
+    fn store_what_was_derived_from(&mut self) {
+        if matches!(self.architecture.distances, Distances::Disentangled { .. }) {
+            self.nodes.parameter("distances.embeddings");
+            self.nodes.parameter("distances.norm.weight");
+            self.nodes.parameter("distances.norm.bias");
+        }
     }
 
     /// `[tokens, hidden]`

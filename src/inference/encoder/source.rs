@@ -100,6 +100,7 @@ impl EncoderSource {
     ) -> Result<Self, EncoderError> {
         let path = path.display().to_string();
         let tables = Tables::of(architecture);
+        graph.drop_unread();
         let weights = weights.map(Arc::new);
         let mut has_8_bits = false;
         let matrices = match &weights {
