@@ -1,6 +1,6 @@
 //! Windows over a text that does not fit a prompt. Pure.
 
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 /// Tokens of the longest text that these windows read whole: each has `room` tokens and begins
 /// `stride` tokens after the one before. `max_windows` is at least 1.
@@ -15,7 +15,7 @@ pub fn capacity(room: usize, stride: usize, max_windows: usize) -> usize {
 pub fn windows(tokens: usize, room: usize, stride: usize) -> Vec<Range<usize>> {
     let last = tokens.saturating_sub(room);
     let before_last = (0..last).step_by(stride).map(|start| start..start + room);
-    before_last.chain([last..tokens]).collect()
+    before_last.chain(iter::once(last..tokens)).collect()
 }
 
 #[cfg(test)]
@@ -27,17 +27,21 @@ mod tests {
     #[test]
     fn windows_move_by_the_stride_and_the_last_ends_with_the_text() {
         for (tokens, room, stride, expected) in [
-            (0, 4, 2, vec![0..0]),
-            (3, 4, 2, vec![0..3]),
-            (4, 4, 2, vec![0..4]),
-            (5, 4, 2, vec![0..4, 1..5]),
-            (6, 4, 2, vec![0..4, 2..6]),
-            (9, 4, 2, vec![0..4, 2..6, 4..8, 5..9]),
-            (9, 4, 4, vec![0..4, 4..8, 5..9]),
-            (8, 4, 4, vec![0..4, 4..8]),
-            (4, 1, 1, vec![0..1, 1..2, 2..3, 3..4]),
+            (0, 4, 2, &[(0, 0)][..]),
+            (3, 4, 2, &[(0, 3)]),
+            (4, 4, 2, &[(0, 4)]),
+            (5, 4, 2, &[(0, 4), (1, 5)]),
+            (6, 4, 2, &[(0, 4), (2, 6)]),
+            (9, 4, 2, &[(0, 4), (2, 6), (4, 8), (5, 9)]),
+            (9, 4, 4, &[(0, 4), (4, 8), (5, 9)]),
+            (8, 4, 4, &[(0, 4), (4, 8)]),
+            (4, 1, 1, &[(0, 1), (1, 2), (2, 3), (3, 4)]),
         ] {
-            assert_eq!(windows(tokens, room, stride), expected, "{tokens} in {room} by {stride}");
+            let found: Vec<(usize, usize)> = windows(tokens, room, stride)
+                .into_iter()
+                .map(|window| (window.start, window.end))
+                .collect();
+            assert_eq!(found, expected, "{tokens} in {room} by {stride}");
         }
     }
 
