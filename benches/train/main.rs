@@ -35,7 +35,7 @@ struct Args {
     /// A Python that has PyTorch and transformers
     #[arg(long, value_name = "FILE", default_value = "target/bench-venv/bin/python")]
     python: PathBuf,
-    /// A Hugging Face directory with a BERT encoder
+    /// A Hugging Face directory with an encoder
     #[arg(long, value_name = "DIR", default_value = "models/fetched/minilm-l6")]
     encoder: PathBuf,
     /// Threads of each side [default: all CPUs]
