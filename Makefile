@@ -45,7 +45,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-clients rolling-restart bench bench-train bench-variations chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
+.PHONY: help serve demo fetch build test test-rust test-fetch test-mpnet-base test-clients rolling-restart bench bench-train bench-variations chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -85,6 +85,10 @@ test: test-fetch test-rust test-clients ## Fetches what the tests need and runs 
 # What is made up for tests is the same each time; `cargo test` makes up something else each time.
 test-rust: fetch
 	@PROPTEST_RNG_SEED=1 $(CARGO) test --locked
+
+test-mpnet-base: fetch ## Compares mpnet-base with transformers (fetches 404 MB)
+	@$(PYTHON) models/fetch.py mpnet-base
+	@$(CARGO) test --locked --test it -- --ignored mpnet_base
 
 test-fetch:
 	@$(PYTHON) models/test_fetch.py

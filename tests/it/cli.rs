@@ -74,7 +74,11 @@ fn wrong_usage_exits_with_2_and_failure_with_1() {
     check(&["serve", "--prot", "1"], 2, &["--prot"]);
     check(&["train", "--task", "x"], 2, &["--train"]);
     check(&["inspect", "no/such/dir"], 1, &["error: no/such/dir is no checkpoint"]);
-    check(&["import", "no/such/dir", "--out", "no/such/out"], 1, &["no/such/dir/config.json"]);
+    check(
+        &["import", "no/such/dir", "--out", "no/such/out"],
+        1,
+        &["error: cannot read no/such/dir"],
+    );
     check(&["serve", "--models", "no/such/dir"], 1, &["no/such/dir", "make serve"]);
     check(&["serve", "--address", "localhost"], 1, &["flag --address", "IP address"]);
     check(&["health", "--addr", "127.0.0.1:1"], 1, &["no server answers at 127.0.0.1:1"]);

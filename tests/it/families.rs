@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::fixtures;
 
 /// Directories with a reference. Each is one variation that a family has.
-const IMPORTED: [&str; 13] = [
+pub const IMPORTED: [&str; 13] = [
     "bert",
     "roberta",
     "xlm-roberta",
@@ -83,12 +83,13 @@ fn reference(name: &str) -> Reference {
     serde_json::from_slice(&bytes).expect("JSON")
 }
 
-struct Imported {
+pub struct Imported {
     _home: tempfile::TempDir,
-    checkpoint: Checkpoint,
+    pub checkpoint: Checkpoint,
 }
 
-fn imported(name: &str, precision: Precision) -> Imported {
+/// The small encoder with this name as a checkpoint.
+pub fn imported(name: &str, precision: Precision) -> Imported {
     let home = tempfile::tempdir().expect("a directory");
     let out = home.path().join(name);
     let written = import::to_checkpoint(&directory(name), name, precision, &out, false);

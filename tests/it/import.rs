@@ -100,6 +100,13 @@ fn bert_tiny_agrees_with_pytorch() {
     check("bert-tiny");
 }
 
+/// Its files are a download of 404 MB.
+#[test]
+#[ignore = "needs `python3 models/fetch.py mpnet-base`; `make test-mpnet-base` does it"]
+fn mpnet_base_agrees_with_pytorch() {
+    check("mpnet-base");
+}
+
 #[derive(Deserialize)]
 struct LanguageReference {
     prompts: Vec<LanguagePrompt>,

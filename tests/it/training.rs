@@ -2,6 +2,7 @@
 
 use std::{os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
+mod families;
 mod options;
 mod recipe;
 

@@ -48,8 +48,10 @@ impl Layer<'_> {
         context.resize(rows * h, 0.0);
         dense.input_gradient(context, false, branch, &parameters[linear.weight].values)?;
         match self.places.before_attention {
-            None => self.to_input(parameters, space, input, queries, gradients, distances),
-            Some(norm) => self.to_normalised_input(parameters, space, norm, gradients, distances),
+            None => self.input_backward(parameters, space, input, queries, gradients, distances),
+            Some(norm) => {
+                self.normalised_input_backward(parameters, space, norm, gradients, distances)
+            }
         }
     }
 
@@ -78,7 +80,7 @@ impl Layer<'_> {
     }
 
     /// From the gradient of the context to the layer's input, which is what attention saw.
-    fn to_input(
+    fn input_backward(
         &self,
         parameters: &mut [Parameter],
         space: &LayerSpace,
@@ -106,7 +108,7 @@ impl Layer<'_> {
     }
 
     /// From the gradient of the context through the norm before attention to the layer's input.
-    fn to_normalised_input(
+    fn normalised_input_backward(
         &self,
         parameters: &mut [Parameter],
         space: &LayerSpace,

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn refuses_positions_and_widths_that_do_not_fit() {
         let rotate = |width, stride, position| {
-            angles().rotate(&mut vec![0.0; 10], width, stride, &[position], Turn::Forward)
+            angles().rotate(&mut [0.0; 10], width, stride, &[position], Turn::Forward)
         };
         assert!(rotate(8, 10, 2).is_ok());
         assert!(rotate(8, 10, 3).is_err());

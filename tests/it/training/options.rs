@@ -21,33 +21,33 @@ use super::{Record, dataset, files, job_task, settings};
 use crate::fixtures;
 
 /// A run of some tasks.
-struct Run<'a> {
-    tasks: Vec<JobTask>,
-    out: &'a Path,
-    settings: Settings,
-    precision: Precision,
-    unfinished: Unfinished,
-    save_every: usize,
+pub struct Run<'a> {
+    pub encoder: Checkpoint,
+    pub tasks: Vec<JobTask>,
+    pub out: &'a Path,
+    pub settings: Settings,
+    pub precision: Precision,
+    pub unfinished: Unfinished,
+    pub save_every: usize,
 }
 
 impl<'a> Run<'a> {
-    fn new(out: &'a Path, settings: Settings) -> Self {
+    pub fn new(out: &'a Path, settings: Settings) -> Self {
+        let encoder = fixtures::encoder("bert-tiny").checkpoint();
         let data = dataset("polarity");
         let tasks = vec![job_task("polarity", data.clone(), Some(data))];
         let (precision, unfinished) = (Precision::Fp32, Unfinished::Refuse);
-        Self { tasks, out, settings, precision, unfinished, save_every: 1000 }
+        Self { encoder, tasks, out, settings, precision, unfinished, save_every: 1000 }
     }
 
-    fn train(
+    pub fn train(
         self,
         observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<Trained, TrainingError> {
-        let fixture = fixtures::encoder("bert-tiny");
-        let encoder = fixture.checkpoint();
         let job = Job {
             tasks: self.tasks,
-            encoder: &encoder,
+            encoder: &self.encoder,
             out: self.out,
             replace: false,
             settings: &self.settings,
@@ -62,16 +62,16 @@ impl<'a> Run<'a> {
         train(&job, observer, interrupt)
     }
 
-    fn quietly(self) -> Result<Trained, TrainingError> {
+    pub fn quietly(self) -> Result<Trained, TrainingError> {
         self.train(&mut Record::default(), &Interrupt::new(false))
     }
 }
 
 /// Interrupts the run after a step.
-struct InterruptAfter<'a> {
-    step: usize,
-    interrupt: &'a Interrupt,
-    begun_after: Option<usize>,
+pub struct InterruptAfter<'a> {
+    pub step: usize,
+    pub interrupt: &'a Interrupt,
+    pub begun_after: Option<usize>,
 }
 
 impl Observer for InterruptAfter<'_> {
