@@ -91,8 +91,8 @@ impl PromptTokenizer {
         let mut tokenizer = tried(|| Tokenizer::from_bytes(bytes)).map_err(load)?;
         tokenizer.with_truncation(None).map_err(|error| load(error.to_string()))?;
         tokenizer.with_padding(None);
-        let mask = MASK_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
-        let mask = mask.ok_or_else(|| TokenizerError::NoMask { path: name.clone() })?;
+        let mask =
+            mask_token(&tokenizer).ok_or_else(|| TokenizerError::NoMask { path: name.clone() })?;
         let frame = frame(&tokenizer).map_err(load)?;
         let Some((prefix, separator, suffix)) = frame else {
             return Err(TokenizerError::NoSpecialTokens { path: name });
@@ -219,6 +219,17 @@ impl PromptTokenizer {
         let largest = self.tokenizer.get_vocab(true).into_values().max();
         largest.map_or(0, |id| id as usize + 1)
     }
+}
+
+/// The id of the mask token. One that is declared special comes first: MPNet's vocabulary also has the
+/// `[MASK]` of the one that it was made from, as a word.
+fn mask_token(tokenizer: &Tokenizer) -> Option<u32> {
+    let added = tokenizer.get_added_tokens_decoder();
+    let special = |text: &&str| {
+        added.iter().find(|(_, token)| token.special && token.content == **text).map(|(id, _)| *id)
+    };
+    let declared = MASK_TOKENS.iter().find_map(special);
+    declared.or_else(|| MASK_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token)))
 }
 
 /// The marks of a vocabulary, by what becomes of a word after a space.

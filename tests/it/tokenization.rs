@@ -1,5 +1,7 @@
 //! Prompts with real tokenizers: one mask, never too long, the same ids as transformers.
 
+use std::path::Path;
+
 use dynamar::{
     prompt::TaskFile,
     tokenization::{PromptSet, PromptTokenizer},
@@ -144,6 +146,27 @@ fn text_makes_no_mask_even_where_the_mask_is_no_special_token() {
     let prompt = set.encode(&tokenizer, &fixtures::example(&["a [MASK] b"]), 0).expect("encoded");
     let mask = prompt.input_ids[prompt.mask_position];
     assert_eq!(prompt.input_ids.iter().filter(|id| **id == mask).count(), 1);
+}
+
+#[test]
+fn a_word_that_looks_like_a_mask_is_none_where_another_token_is_declared() {
+    let path = fixtures::root().join("tests/data/families/mpnet/tokenizer.json");
+    let text = std::fs::read_to_string(path).expect("committed");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("a tokenizer");
+    let words = json["model"]["vocab"].as_object_mut().expect("a vocabulary");
+    let word = words.keys().find(|word| word.chars().all(|c| c.is_ascii_lowercase()));
+    let word = word.expect("a plain word").clone();
+    let id = words.remove(&word).expect("there");
+    words.insert("[MASK]".to_owned(), id);
+    let prompt = |json: &str| {
+        let tokenizer = PromptTokenizer::from_bytes(json.as_bytes(), Path::new("t"));
+        let tokenizer = tokenizer.expect("a tokenizer");
+        let file = fixtures::one_template_task(&["text"], "{text} It was {mask}.");
+        let set = PromptSet::new(&file, &tokenizer, 512, "t").expect("a good template");
+        let prompt = set.encode(&tokenizer, &fixtures::example(&["a"]), 0).expect("encoded");
+        prompt.input_ids[prompt.mask_position]
+    };
+    assert_eq!(prompt(&json.to_string()), prompt(&text));
 }
 
 #[test]
