@@ -26,7 +26,7 @@ pub enum Norms {
     Pre,
 }
 
-/// How attention knows the distance between two tokens, beside learned positions in its input.
+/// Knowledge of the distance between two tokens in attention, beside learned positions in its input.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Distances {
@@ -61,7 +61,7 @@ pub enum Distances {
     },
 }
 
-/// Which parts add a learned vector to what they compute.
+/// Parts that add a learned vector to what they compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Biases {

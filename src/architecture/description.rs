@@ -51,7 +51,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Why numbers do not describe an encoder.
+/// Reason why numbers do not describe an encoder.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchitectureError {
     #[error("{what} = {found}, but it must lie between {low} and {high}")]

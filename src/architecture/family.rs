@@ -48,7 +48,7 @@ impl Family {
         ALL.iter().copied().find(|family| family.name == architecture.family)
     }
 
-    /// Where the family's files hold the parameter with this name. `None` for a parameter that the
+    /// Source of the parameter with this name in the family's files. `None` for a parameter that the
     /// family does not know.
     pub fn source(&self, parameter: &str) -> Option<Source> {
         let name = match parameter.strip_prefix("layers.") {
@@ -62,7 +62,7 @@ impl Family {
     }
 }
 
-/// Why a config.json does not describe an encoder that is supported.
+/// Reason why a config.json does not describe an encoder that is supported.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error(

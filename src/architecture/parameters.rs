@@ -6,7 +6,7 @@
 
 use super::{Architecture, Distances, Norms};
 
-/// What a parameter is for. Import transposes linear layers, the graph must have every table in its full
+/// Use of a parameter. Import transposes linear layers, the graph must have every table in its full
 /// size, the optimiser decays tables and linear layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

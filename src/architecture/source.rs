@@ -1,6 +1,6 @@
-//! Where a family's files hold a parameter.
+//! Places of parameters in a family's files.
 
-/// How tensors of a file make one parameter. Names lack the family's prefix; `{}` stands for the layer.
+/// Tensors of a file that make one parameter. Names lack the family's prefix; `{}` stands for the layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Tensors one after the other, along the outputs. A linear layer's are `[out, in]` in the file and

@@ -4,6 +4,7 @@
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod language_head;
 mod model_files;
 mod stand_in;
 mod tensors;
@@ -66,7 +67,7 @@ pub struct Imported {
     pub weights: EncoderWeights,
     /// The masked-language-model head, if the directory has one.
     pub language_head: Option<LanguageHead>,
-    /// What was left out, and why.
+    /// Parts that were left out, each with the reason.
     pub notes: Vec<String>,
     /// A tokenizer.json that was loaded and tried.
     pub tokenizer: Vec<u8>,

@@ -4,10 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{ImportError, model_files::TensorFiles};
 use crate::{
-    architecture::{
-        Activation, Architecture, Family, LanguageHeadNames, ParameterSpec, Piece, Role, Rows,
-        Source,
-    },
+    architecture::{Architecture, Family, ParameterSpec, Piece, Role, Rows, Source},
     weights::{Array, EncoderWeights, LanguageHead, WeightsError},
 };
 
@@ -19,7 +16,7 @@ const MAX_PADDING_ROWS: usize = 8;
 pub struct Found {
     pub weights: EncoderWeights,
     pub language_head: Option<LanguageHead>,
-    /// What was left out, and why.
+    /// Parts that were left out, each with the reason.
     pub notes: Vec<String>,
 }
 
@@ -57,9 +54,9 @@ pub fn read(
 }
 
 /// The tensors of a file under a family's names.
-struct ModelTensors {
+pub(super) struct ModelTensors {
     files: TensorFiles,
-    family: &'static Family,
+    pub(super) family: &'static Family,
 }
 
 impl ModelTensors {
@@ -199,79 +196,17 @@ impl ModelTensors {
         Ok(Array { shape: parameter.shape.clone(), data })
     }
 
-    /// `None` when the file has none. The encoder can do without it, so no fault of it is fatal.
-    fn language_head(&self, encoder: &EncoderWeights) -> Result<Option<LanguageHead>, ImportError> {
-        let has = |head: &&LanguageHeadNames| {
-            self.spelling(&format!("{}.weight", head.transform)).is_some()
-                || head.bias.iter().any(|name| self.spelling(name).is_some())
-        };
-        let Some(names) = self.family.language_heads.iter().find(has) else { return Ok(None) };
-        if names.is_always_gelu && encoder.architecture.activation != Activation::Gelu {
-            return Err(ImportError::HeadActivation { path: self.location() });
-        }
-        let embeddings = encoder.word_embeddings();
-        if self.spelling(names.decoder).is_some()
-            && self.array(names.decoder, &embeddings.shape)? != *embeddings
-        {
-            return Err(ImportError::Untied { path: self.location() });
-        }
-        let mut arrays = BTreeMap::new();
-        for (name, shape) in LanguageHead::parameters(&encoder.architecture) {
-            let array = self.of_language_head(names, &name, &shape)?;
-            arrays.insert(name, array);
-        }
-        let head = LanguageHead::new(&encoder.architecture, arrays).map_err(|s| self.fault(s))?;
-        Ok(Some(head))
-    }
-
-    fn of_language_head(
-        &self,
-        names: &LanguageHeadNames,
-        parameter: &str,
-        shape: &[usize],
-    ) -> Result<Array, ImportError> {
-        match parameter.strip_prefix("language_head.").unwrap_or(parameter) {
-            "transform.weight" => {
-                let (inputs, outputs) = (shape[0], shape[1]);
-                let name = format!("{}.weight", names.transform);
-                let array = self.array(&name, &[outputs, inputs])?;
-                let data = transposed(&array.data, outputs, inputs);
-                Ok(Array { shape: shape.to_vec(), data })
-            }
-            "norm.weight" => self.array(&format!("{}.weight", names.norm), shape),
-            "transform.bias" => self.head_bias(names, names.transform, shape),
-            "norm.bias" => self.head_bias(names, names.norm, shape),
-            _ => {
-                let found = names.bias.iter().find(|name| self.spelling(name).is_some());
-                self.array(found.unwrap_or(&names.bias[0]), shape)
-            }
-        }
-    }
-
-    fn head_bias(
-        &self,
-        names: &LanguageHeadNames,
-        of: &str,
-        shape: &[usize],
-    ) -> Result<Array, ImportError> {
-        let name = format!("{of}.bias");
-        if names.may_lack_biases && self.spelling(&name).is_none() {
-            return Ok(zeros(shape));
-        }
-        self.array(&name, shape)
-    }
-
-    fn location(&self) -> String {
+    pub(super) fn location(&self) -> String {
         self.files.location().display().to_string()
     }
 
-    fn fault(&self, source: WeightsError) -> ImportError {
+    pub(super) fn fault(&self, source: WeightsError) -> ImportError {
         ImportError::Weights { path: self.location(), source }
     }
 
     /// The name under which the file has a tensor: with or without the family's prefix, norms also in
     /// TensorFlow's way.
-    fn spelling(&self, name: &str) -> Option<String> {
+    pub(super) fn spelling(&self, name: &str) -> Option<String> {
         let prefix = self.family.prefix;
         let mut all = vec![name.to_owned(), format!("{prefix}{name}")];
         for (modern, old) in
@@ -292,7 +227,7 @@ impl ModelTensors {
         shape.map(<[usize]>::to_vec).ok_or_else(missing)
     }
 
-    fn array(&self, name: &str, expected: &[usize]) -> Result<Array, ImportError> {
+    pub(super) fn array(&self, name: &str, expected: &[usize]) -> Result<Array, ImportError> {
         let found = self.shape(name)?;
         let name = self.spelling(name).unwrap_or_else(|| name.to_owned());
         if found != expected {
@@ -317,12 +252,12 @@ fn tensor_name(tensor: &str, parameter: &ParameterSpec) -> String {
     format!("{}.{kind}", tensor.replace("{}", &layer))
 }
 
-fn zeros(shape: &[usize]) -> Array {
+pub(super) fn zeros(shape: &[usize]) -> Array {
     Array { shape: shape.to_vec(), data: vec![0.0; shape.iter().product()] }
 }
 
 /// `[rows, columns]` to `[columns, rows]`.
-fn transposed(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(super) fn transposed(data: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     let mut turned = Vec::with_capacity(data.len());
     for column in 0..columns {
         turned.extend((0..rows).map(|row| data[row * columns + column]));

@@ -120,7 +120,7 @@ impl TaskPredictor {
         Threshold { positive, value }.decide(all)
     }
 
-    /// Whether texts that do not fit are read in windows.
+    /// Tells whether texts that do not fit are read in windows.
     pub fn has_windows(&self) -> bool {
         self.file.prompts.sliding_window.is_some()
     }

@@ -4,19 +4,19 @@ use std::ops::Range;
 
 use crate::tokenization::Prompt;
 
-/// How the prompts of one example belong together: those of its templates follow one another, and
+/// Grouping of the prompts of one example: those of its templates follow one another, and
 /// those of a template are the windows over a text that does not fit one prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
     templates: Vec<TemplateReading>,
 }
 
-/// How an example was read in one template.
+/// Reading of an example in one template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TemplateReading {
     /// At least 1.
     windows: usize,
-    /// Whether field text was cut.
+    /// Field text was cut.
     truncated: bool,
 }
 
@@ -26,7 +26,7 @@ impl Reading {
         Self { templates: vec![TemplateReading { windows: 1, truncated: false }] }
     }
 
-    /// Of no template yet; see [`Self::push`].
+    /// Reading of no template yet; see [`Self::push`].
     pub(super) fn with_capacity(templates: usize) -> Self {
         Self { templates: Vec::with_capacity(templates) }
     }
@@ -47,7 +47,7 @@ impl Reading {
         self.templates.iter().map(|template| template.windows).max().unwrap_or(0)
     }
 
-    /// Whether field text was cut in any template.
+    /// Tells whether field text was cut in any template.
     pub fn is_truncated(&self) -> bool {
         self.templates.iter().any(|template| template.truncated)
     }

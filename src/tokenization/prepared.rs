@@ -26,7 +26,7 @@ pub enum Part {
     Separator,
 }
 
-/// What stands round a slot, as far as it matters to the tokens of its text.
+/// Surroundings of a slot, as far as they matter to the tokens of its text.
 #[derive(Debug, Clone)]
 pub struct SlotPlace {
     /// White space before it: to a byte-level tokenizer a word with a space before it is another word.
@@ -41,13 +41,13 @@ pub struct SlotPlace {
 pub struct SlotText {
     /// Its tokens, no more than the template takes of them.
     pub ids: Vec<u32>,
-    /// How many of them fit.
+    /// Number of them that fit.
     pub kept: usize,
     pub truncate: Truncate,
 }
 
 impl SlotText {
-    /// Whether some of them do not fit.
+    /// Tells whether some of them do not fit.
     pub fn is_cut(&self) -> bool {
         self.kept < self.ids.len()
     }

@@ -54,7 +54,7 @@ pub struct PromptTokenizer {
     spelled: BTreeMap<u32, Vec<u32>>,
 }
 
-/// How the tokens of a vocabulary show where words begin and end.
+/// Marks by which the tokens of a vocabulary show where words begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WordMarks {
     /// They do not.

@@ -98,7 +98,7 @@ fn with(predictor: &TaskPredictor, calibration: Calibration) -> TaskPredictor {
 struct Fit {
     /// `[examples][prompts][labels]`
     logits: Vec<Vec<Vec<f32>>>,
-    /// How the prompts of each example belong together.
+    /// Grouping of the prompts of each example.
     readings: Vec<Reading>,
     gold: Vec<usize>,
     /// How much each example counts.

@@ -130,7 +130,7 @@ fn graphs_of_every_family_agree_with_transformers() {
     IMPORTED.iter().for_each(|name| check_graph(name, Precision::Fp32, TOLERANCE));
 }
 
-/// The same bounds as for a trained encoder that is published.
+/// Bounds as for a trained encoder that is published.
 #[test]
 fn stored_in_fewer_bits_every_family_stays_close() {
     for name in IMPORTED {

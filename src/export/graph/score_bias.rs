@@ -1,4 +1,4 @@
-//! What is added to the scores of attention: nothing for a token of the sequence, a large negative number
+//! Addends of attention's scores: nothing for a token of the sequence, a large negative number
 //! for padding and for tokens outside a window, and a learned number for each head and distance.
 
 use super::{Builder, nodes::ints};

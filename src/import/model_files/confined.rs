@@ -1,6 +1,6 @@
 //! Opens regular files inside one directory, and notices when they change while they are read.
 //!
-//! Whoever made the directory chose every name in it, and may have put links, pipes or devices where
+//! The directory's author chose every name in it, and may have put links, pipes or devices where
 //! files are meant to be. A link is followed as long as it stays in the directory. One layout is an
 //! exception: a snapshot in the cache of the Hugging Face Hub, `<repository>/snapshots/<revision>`,
 //! is made of links to `<repository>/blobs`.

@@ -90,7 +90,7 @@ impl ClassWeights {
     }
 }
 
-/// How inference reads a text that does not fit a prompt: in windows, whose answers are averaged.
+/// Reading of a text that does not fit a prompt: in windows, whose answers are averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlidingWindow {
     /// Tokens by which each window begins after the one before; at least 1.

@@ -1,4 +1,4 @@
-//! How the distance between tokens enters attention: the tables of a pass, and their gradients.
+//! Distances between tokens in attention: the tables of a pass, and their gradients.
 
 use super::{
     super::{
@@ -118,7 +118,7 @@ impl DistanceSpace {
         Ok(())
     }
 
-    /// What a layer's scores have beside the product of query and key.
+    /// Terms of a layer's scores beside the product of query and key.
     pub(super) fn scores<'a>(
         &'a self,
         layer: &Layer,

@@ -46,7 +46,7 @@ pub(super) struct Forward<'a> {
     pub(super) distances: &'a DistanceSpace,
     /// `[rows, hidden]`: a product on its way to a norm.
     pub(super) scratch: &'a mut Vec<f32>,
-    /// If not, only the output is of use afterwards.
+    /// A backward pass follows; if not, only the output is of use afterwards.
     pub(super) tracked: bool,
 }
 

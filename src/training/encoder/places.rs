@@ -1,4 +1,4 @@
-//! Where each parameter of an encoder stands among all of them.
+//! Places of an encoder's parameters among all of them.
 
 use std::collections::BTreeMap;
 

@@ -35,7 +35,7 @@ pub(super) struct Workspace {
     pub(super) rows: Vec<f32>,
     /// `[rows, hidden]`: a product on its way to a norm.
     pub(super) scratch: Vec<f32>,
-    /// Of the norm after the last layer, where there is one.
+    /// Memory of the norm after the last layer, where there is one.
     pub(super) final_norm: NormSpace,
     pub(super) distances: DistanceSpace,
     pub(super) gradients: GradientSpace,
@@ -54,7 +54,7 @@ impl Workspace {
 /// tokens, `H` the hidden and `I` the inner size.
 #[derive(Default)]
 pub(super) struct LayerSpace {
-    /// Of the norm before the attention, where there is one.
+    /// Memory of the norm before the attention, where there is one.
     pub(super) before: NormSpace,
     /// `[T, H]`: what that norm gives.
     pub(super) before_output: Vec<f32>,

@@ -18,7 +18,7 @@ pub struct EmbeddingIds<'a> {
     pub segments: &'a [u32],
 }
 
-/// Where to look one of them up: a table `[_, width]`.
+/// Table of embeddings, `[_, width]`.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddingTable<'a> {
     pub values: &'a [f32],

@@ -1,4 +1,4 @@
-//! What the distance between a query and a key adds to their score.
+//! Terms that the distance between a query and a key adds to their score.
 
 use super::attention::Sequence;
 use super::attention_layout::AttentionLayout;
@@ -62,7 +62,7 @@ impl Scores<'_> {
         }
     }
 
-    /// How many values the tables have, all together.
+    /// Number of the tables' values, all together.
     pub(super) fn table_values(&self) -> usize {
         match self.by_distance {
             ByDistance::None => 0,
