@@ -22,6 +22,22 @@ pub enum FamilyName {
     Deberta,
 }
 
+impl FamilyName {
+    /// The name that people use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bert => "BERT",
+            Self::Roberta => "RoBERTa",
+            Self::Distilbert => "DistilBERT",
+            Self::Electra => "ELECTRA",
+            Self::Albert => "ALBERT",
+            Self::Mpnet => "MPNet",
+            Self::Modernbert => "ModernBERT",
+            Self::Deberta => "DeBERTa",
+        }
+    }
+}
+
 /// A family of encoders in Hugging Face directories.
 pub struct Family {
     pub name: FamilyName,

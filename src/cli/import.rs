@@ -78,9 +78,10 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let architecture = &manifest.encoder.architecture;
     output::text(&format!(
-        "{}: encoder {}, {} layers, {} wide, up to {} tokens, {}{language_head} (checkpoint {})\n",
+        "{}: encoder {}, {}, {} layers, {} wide, up to {} tokens, {}{language_head} (checkpoint {})\n",
         args.out.display(),
         manifest.encoder.name,
+        architecture.family.name(),
         architecture.layers,
         architecture.hidden_size,
         architecture.max_positions,

@@ -48,8 +48,9 @@ fn describe(
     writeln!(text, "written by {} from {}", provenance.created_by, provenance.encoder_from)?;
     writeln!(
         text,
-        "encoder    {}: {} layers, {} wide, {} heads, vocabulary {}, up to {} tokens",
+        "encoder    {}: {}, {} layers, {} wide, {} heads, vocabulary {}, up to {} tokens",
         manifest.encoder.name,
+        architecture.family.name(),
         architecture.layers,
         architecture.hidden_size,
         architecture.heads,
