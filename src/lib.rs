@@ -11,6 +11,7 @@ pub mod config;
 pub mod dataset;
 pub mod evaluation;
 pub mod export;
+pub mod foreign_graph;
 pub mod import;
 pub mod inference;
 pub mod init;

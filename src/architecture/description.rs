@@ -62,13 +62,54 @@ pub enum ArchitectureError {
     Real { what: &'static str, found: f64, high: f64 },
     #[error("{layers} layers cannot share {groups} sets of parameters evenly")]
     Groups { layers: usize, groups: usize },
+    #[error("a graph of another exporter has no more than widths, vocabulary and positions")]
+    Foreign,
     #[error("rotary positions need an even number of values for each head, but {width} were given")]
     OddHead { width: usize },
 }
 
 impl Architecture {
+    /// Describes an encoder of which only the graph is known, which another program exported. Layers,
+    /// heads and widths within the layers are 0, as nobody knows them. `hidden_size` are the numbers of a
+    /// mask vector; `segment_types` is 0 where all tokens have segment 0.
+    pub fn foreign(
+        hidden_size: usize,
+        vocabulary_size: usize,
+        max_positions: usize,
+        segment_types: usize,
+    ) -> Self {
+        Self {
+            hidden_size,
+            layers: 0,
+            heads: 0,
+            intermediate_size: 0,
+            vocabulary_size,
+            max_positions,
+            segment_types,
+            layer_norm_eps: 0.0,
+            family: FamilyName::Foreign,
+            embedding_size: None,
+            no_learned_positions: false,
+            distances: Distances::None,
+            norms: Norms::Post,
+            activation: Activation::Gelu,
+            gated: false,
+            biases: Biases::default(),
+            window: None,
+            layer_groups: None,
+        }
+    }
+
+    /// Tells whether only the graph is known.
+    pub fn is_foreign(&self) -> bool {
+        self.family == FamilyName::Foreign
+    }
+
     /// Refuses numbers that make no encoder, or one too large to be meant.
     pub fn check(&self) -> Result<(), ArchitectureError> {
+        if self.is_foreign() {
+            return self.check_foreign();
+        }
         for (what, found, low, high) in [
             ("hidden_size", self.hidden_size, 1, 16_384),
             ("layers", self.layers, 1, 128),
@@ -98,6 +139,20 @@ impl Architecture {
             return Err(ArchitectureError::Groups { layers: self.layers, groups });
         }
         self.check_distances()
+    }
+
+    fn check_foreign(&self) -> Result<(), ArchitectureError> {
+        for (what, found, low, high) in [
+            ("hidden_size", self.hidden_size, 1, 16_384),
+            ("vocabulary_size", self.vocabulary_size, 1, 2_000_000),
+            ("max_positions", self.max_positions, 1, 65_536),
+            ("segment_types", self.segment_types, 0, 64),
+        ] {
+            within(what, found, low, high)?;
+        }
+        let Self { hidden_size, vocabulary_size, max_positions, segment_types, .. } = *self;
+        let known = Self::foreign(hidden_size, vocabulary_size, max_positions, segment_types);
+        if *self == known { Ok(()) } else { Err(ArchitectureError::Foreign) }
     }
 
     fn check_distances(&self) -> Result<(), ArchitectureError> {

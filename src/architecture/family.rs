@@ -20,6 +20,9 @@ pub enum FamilyName {
     Mpnet,
     Modernbert,
     Deberta,
+    /// Known by its graph alone, which another program exported. Not among [`ALL`]: nothing can be
+    /// derived from it.
+    Foreign,
 }
 
 impl FamilyName {
@@ -34,6 +37,7 @@ impl FamilyName {
             Self::Mpnet => "MPNet",
             Self::Modernbert => "ModernBERT",
             Self::Deberta => "DeBERTa",
+            Self::Foreign => "a graph of another exporter",
         }
     }
 }
@@ -105,7 +109,7 @@ fn supported() -> Vec<&'static str> {
 ///
 /// If the family is not supported, or the config asks for what no encoder of it has here.
 pub fn family_of(config: Value) -> Result<(&'static Family, Architecture), ConfigError> {
-    let config = Config(config);
+    let config = Config::new(config);
     let model_type = config.text("model_type").unwrap_or("none");
     let family = ALL.iter().copied().find(|family| family.model_types.contains(&model_type));
     let Some(family) = family else {
@@ -129,6 +133,11 @@ pub fn family_of(config: Value) -> Result<(&'static Family, Architecture), Confi
 pub struct Config(Value);
 
 impl Config {
+    /// A config.json, decoded.
+    pub fn new(config: Value) -> Self {
+        Self(config)
+    }
+
     /// A number that must be there.
     pub fn size(&self, key: &'static str) -> Result<usize, ConfigError> {
         let number = self.0.get(key).and_then(Value::as_u64);

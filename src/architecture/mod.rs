@@ -18,7 +18,7 @@ pub use axes::{Activation, Biases, Distances, Norms, Window};
 pub use description::{Architecture, ArchitectureError};
 pub use distance::DistanceRows;
 pub use families::ALL;
-pub use family::{ConfigError, Family, FamilyName, family_of};
+pub use family::{Config, ConfigError, Family, FamilyName, family_of};
 pub use inputs::{Element, GraphInput};
 pub use parameters::{ParameterSpec, Role};
 pub use source::{LanguageHeadNames, Piece, Rows, Source};

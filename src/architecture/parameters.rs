@@ -119,8 +119,11 @@ impl Architecture {
     /// The token embeddings' name, which the language head shares.
     pub const WORD_EMBEDDINGS: &str = "embeddings.word";
 
-    /// Every parameter, in the order of a forward pass.
+    /// Every parameter, in the order of a forward pass; none of a graph from elsewhere, which has its own.
     pub fn parameters(&self) -> Vec<ParameterSpec> {
+        if self.is_foreign() {
+            return Vec::new();
+        }
         let mut list = List { architecture: self, layer: None, all: Vec::new() };
         list.embeddings();
         list.distances();

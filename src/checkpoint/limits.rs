@@ -23,6 +23,11 @@ const MAX_PARAMETERS: u64 = 1 << 32;
 const GRAPH_BYTES: u64 = 1 << 20;
 const LAYER_BYTES: u64 = 64 << 10;
 
+/// Bytes of a graph that another program exported, without its matrices: ten times a large encoder's.
+/// Such matrices may be as large as those of the largest encoder of ours.
+const FOREIGN_GRAPH_BYTES: u64 = 64 << 20;
+const FOREIGN_WEIGHTS_BYTES: u64 = 4 * MAX_PARAMETERS;
+
 /// Bytes by which a matrix may be put off to begin at a page.
 const PAGE_BYTES: u64 = 4096;
 
@@ -102,9 +107,14 @@ fn limit(manifest: &Manifest, name: &str) -> u64 {
         // Matrices lie in the graph where it names no file beside it.
         let inside = |shape: &[usize]| encoder.weights.is_none() || shape.len() < 2;
         let layers = architecture.layers as u64;
-        limits.push(4 * parameters(architecture, inside) + GRAPH_BYTES + layers * LAYER_BYTES);
+        limits.push(match encoder.graph {
+            None => 4 * parameters(architecture, inside) + GRAPH_BYTES + layers * LAYER_BYTES,
+            Some(_) => FOREIGN_GRAPH_BYTES,
+        });
     }
-    if encoder.weights.as_ref().is_some_and(is) {
+    if encoder.weights.as_ref().is_some_and(is) && encoder.graph.is_some() {
+        limits.push(FOREIGN_WEIGHTS_BYTES);
+    } else if encoder.weights.as_ref().is_some_and(is) {
         let derived = architecture.derived();
         let matrices = (architecture.parameters().len() + derived.len()) as u64;
         let values: u64 = derived.iter().map(|(_, shape)| size(shape)).sum();

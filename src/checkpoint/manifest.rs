@@ -11,7 +11,7 @@ use serde::{
     de::{Error, MapAccess, Visitor},
 };
 
-use super::{ENCODER_FILE, ENCODER_WEIGHTS_FILE, digest, limits};
+use super::{ENCODER_FILE, ENCODER_WEIGHTS_FILE, ForeignGraph, digest, foreign_graph, limits};
 use crate::{architecture::Architecture, weights::Precision};
 
 /// The content of `manifest.json`.
@@ -50,6 +50,9 @@ pub struct EncoderEntry {
     /// Left out when there is none, so that the ids of older manifests stay what they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language_head: Option<String>,
+    /// How to run the graph, if another program exported it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graph: Option<ForeignGraph>,
 }
 
 /// The files of one task.
@@ -100,6 +103,7 @@ impl EncoderEntry {
             precision,
             architecture,
             language_head: None,
+            graph: None,
         }
     }
 
@@ -144,6 +148,9 @@ impl Manifest {
         }
         if let Err(error) = self.encoder.architecture.check() {
             return Some(error.to_string());
+        }
+        if let Some(fault) = foreign_graph::fault(&self.encoder) {
+            return Some(fault);
         }
         if let Some(fault) = limits::fault(self) {
             return Some(fault);

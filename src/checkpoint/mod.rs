@@ -6,11 +6,13 @@
 
 mod confined;
 mod digest;
+mod foreign_graph;
 mod limits;
 mod manifest;
 mod reader;
 mod writer;
 
+pub use foreign_graph::{ForeignGraph, ForeignInput, GraphOutput};
 pub use manifest::{EncoderEntry, FileEntry, Manifest, Provenance, TaskEntry};
 pub use reader::Checkpoint;
 pub use writer::Draft;

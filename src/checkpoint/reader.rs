@@ -8,7 +8,9 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{CheckpointError, FORMAT_VERSION, FileEntry, MANIFEST, Manifest, TaskEntry, confined};
+use super::{
+    CheckpointError, FORMAT_VERSION, FileEntry, MANIFEST, Manifest, TaskEntry, confined, digest,
+};
 
 /// A manifest holds no more than this many bytes.
 const MAX_MANIFEST_BYTES: u64 = 16 << 20;
@@ -87,11 +89,19 @@ impl Checkpoint {
         self.directory.join(name)
     }
 
-    /// The SHA-256 of the encoder's files: checkpoints with the same ones can share it.
+    /// The SHA-256 of the encoder's files, and of how a graph from elsewhere is run: checkpoints with the
+    /// same digest can share the encoder.
     pub fn encoder_digest(&self) -> String {
-        let files = self.manifest.encoder.files();
+        let encoder = &self.manifest.encoder;
         // `Manifest::fault` made sure that the files are listed.
-        files.filter_map(|file| Some(self.manifest.files.get(file)?.sha256.as_str())).collect()
+        let hashes = encoder.files().filter_map(|file| self.manifest.files.get(file));
+        let mut all: String = hashes.map(|entry| entry.sha256.as_str()).collect();
+        if let Some(graph) = &encoder.graph {
+            // Enums, strings and numbers: there is nothing that JSON cannot hold.
+            let run = serde_json::to_vec(&(graph, &encoder.architecture)).unwrap_or_default();
+            all += &digest::of_bytes(&run);
+        }
+        all
     }
 
     /// What a file of the manifest must be.

@@ -13,6 +13,7 @@ fn encoder() -> EncoderEntry {
         precision: Precision::Fp32,
         architecture: small().architecture,
         language_head: None,
+        graph: None,
     }
 }
 

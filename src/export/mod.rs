@@ -4,7 +4,7 @@
 mod checked;
 mod graph;
 mod language_head;
-mod messages;
+pub(crate) mod messages;
 mod quantize;
 mod read;
 mod store;
@@ -19,3 +19,4 @@ pub(crate) use read::{floats, halves};
 pub use store::EncoderFiles;
 pub use stored::{Element, EncoderGraph, Stored};
 pub use trial::{TRIAL, trial_graph};
+pub(crate) use wire::{MAX_FIELDS, is_small};

@@ -30,6 +30,12 @@ pub enum ReadError {
          again: take the checkpoint that it was made from"
     )]
     Quantized { path: String },
+    #[error(
+        "{path} is a graph that another program exported: heads can be trained on it (--tune head), but \
+         the encoder itself cannot be trained, pretrained or stored otherwise here; do that where it \
+         comes from, and export it again"
+    )]
+    Foreign { path: String },
     #[error("{path} is no safetensors file: {message}")]
     Tensors { path: String, message: String },
     #[error("{path} has {bytes} bytes, but such a file has no more than {limit}")]
@@ -44,6 +50,9 @@ pub fn read_weights(checkpoint: &Checkpoint) -> Result<EncoderWeights, ReadError
     let entry = &checkpoint.manifest.encoder;
     let path = checkpoint.path(&entry.file);
     let name = path.display().to_string();
+    if entry.graph.is_some() {
+        return Err(ReadError::Foreign { path: name });
+    }
     let graph = EncoderGraph::from_bytes(&checkpoint.read(&entry.file)?, &path)?;
     let mut arrays = BTreeMap::new();
     if let Some(file) = graph.listed_weights_file(checkpoint)? {
@@ -64,7 +73,7 @@ fn widened(stored: &Stored, bytes: &[u8]) -> Option<(String, Array)> {
     let data = match stored.element {
         Element::F32 => floats(bytes),
         Element::F16 => halves(bytes),
-        Element::I8 => return None,
+        Element::I8 | Element::U8 => return None,
     };
     let name = stored.name.strip_suffix(FP16_SUFFIX).unwrap_or(&stored.name);
     Some((name.to_owned(), Array { shape: stored.shape.clone(), data }))

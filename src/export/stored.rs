@@ -22,6 +22,8 @@ pub enum Element {
     F32,
     F16,
     I8,
+    /// In graphs of other exporters alone.
+    U8,
 }
 
 impl Element {
@@ -30,7 +32,7 @@ impl Element {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
-            Self::I8 => 1,
+            Self::I8 | Self::U8 => 1,
         }
     }
 }

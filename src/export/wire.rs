@@ -10,7 +10,7 @@ use prost::{
 
 /// Fields of all messages of a file. An encoder of 128 layers has 180,000; so many take 130 MB at
 /// most.
-pub(super) const MAX_FIELDS: usize = 1 << 19;
+pub(crate) const MAX_FIELDS: usize = 1 << 19;
 
 /// A message of `messages`, by what it consists of.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ impl Message {
 }
 
 /// Whether a model has no more than [`MAX_FIELDS`] fields, up to where it stops being one.
-pub(super) fn is_small(model: &[u8]) -> bool {
+pub(crate) fn is_small(model: &[u8]) -> bool {
     let mut left = MAX_FIELDS;
     count(model, Message::Model, &mut left);
     left > 0

@@ -8,7 +8,13 @@ use std::{
 };
 
 use super::{check, write};
-use crate::checkpoint::{Checkpoint, Draft, FileEntry, MANIFEST, Manifest, TaskEntry};
+use crate::{
+    architecture::Architecture,
+    checkpoint::{
+        Checkpoint, Draft, FileEntry, ForeignGraph, ForeignInput, GraphOutput, MANIFEST, Manifest,
+        TaskEntry,
+    },
+};
 
 const FILES: [&str; 6] = [
     "encoder.onnx",
@@ -198,4 +204,43 @@ fn a_manifest_is_no_puzzle() {
         fs::write(path, format!("{}{again}{}", &text[..entry], &text[entry..])).expect("written");
     };
     check(twice, &["\"tokenizer.json\" is listed twice"]);
+}
+
+#[test]
+fn a_graph_from_elsewhere_is_described_as_one() {
+    let graph = || ForeignGraph {
+        inputs: vec![ForeignInput::InputIds, ForeignInput::AttentionMask],
+        output: "last_hidden_state".to_owned(),
+        gives: GraphOutput::HiddenStates,
+        padding_id: 0,
+        first_position: 0,
+        one_at_a_time: false,
+    };
+    let foreign = |m: &mut Manifest| {
+        m.encoder.architecture = Architecture::foreign(8, 20, 16, 0);
+        m.encoder.graph = Some(graph());
+    };
+    let change = |change: fn(&mut ForeignGraph)| {
+        move |m: &mut Manifest| {
+            foreign(m);
+            m.encoder.graph.iter_mut().for_each(change);
+        }
+    };
+    forge(|m| m.encoder.graph = Some(graph()), &["of an encoder that is not foreign"]);
+    let nameless = |m: &mut Manifest| m.encoder.architecture = Architecture::foreign(8, 20, 16, 0);
+    forge(nameless, &["does not say how to run"]);
+    forge(change(|g| g.inputs.truncate(1)), &["inputs of its graph are not each there once"]);
+    forge(change(|g| g.inputs.push(ForeignInput::InputIds)), &["not each there once"]);
+    forge(change(|g| g.output = "\u{1b}[2J".to_owned()), &["not printable"]);
+    forge(change(|g| g.padding_id = 20), &["lies outside the vocabulary"]);
+    let layered = |m: &mut Manifest| {
+        foreign(m);
+        m.encoder.architecture.layers = 2;
+    };
+    forge(layered, &["no more than widths, vocabulary and positions"]);
+    let head = |m: &mut Manifest| {
+        foreign(m);
+        m.encoder.language_head = Some(m.tokenizer.clone());
+    };
+    forge(head, &["has no language head"]);
 }
