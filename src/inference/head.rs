@@ -120,6 +120,13 @@ impl Head {
         )
     }
 
+    /// A head that passes its vector on: for a graph that gives the outputs itself.
+    pub fn identity(outputs: usize) -> Self {
+        let mut head = Self::blank(outputs, outputs);
+        (0..outputs).for_each(|at| head.output.weight.data[at * outputs + at] = 1.0);
+        head
+    }
+
     /// A head of one layer, not calibrated.
     pub fn linear(output: Layer, scaling: Scaling) -> Self {
         let calibration = Calibration::NONE;

@@ -24,7 +24,8 @@ use super::{
 };
 use crate::{
     checkpoint::{
-        Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, Manifest, Provenance,
+        Checkpoint, Draft, ENCODER_FILE, ENCODER_WEIGHTS_FILE, EncoderEntry, GraphOutput, Manifest,
+        Provenance,
     },
     dataset::{Dataset, check_labels},
     export,
@@ -109,6 +110,7 @@ pub fn train(
 impl Job<'_> {
     pub(super) fn check(&self) -> Result<(), TrainingError> {
         self.settings.check()?;
+        self.check_foreign()?;
         if self.settings.tune == Tune::Head && self.precision != Precision::Fp32 {
             return Err(TrainingError::Settings(
                 "with a frozen encoder nothing is stored anew: `dynamar import --quantize` makes \
@@ -132,6 +134,23 @@ impl Job<'_> {
                 return Err(TrainingError::Settings(format!("two tasks are called {name:?}")));
             }
             self.check_options(task)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to train what another program's graph does not give.
+    fn check_foreign(&self) -> Result<(), TrainingError> {
+        let encoder = &self.encoder.manifest.encoder;
+        let Some(graph) = &encoder.graph else { return Ok(()) };
+        let path = self.encoder.path(&encoder.file).display().to_string();
+        if self.settings.tune == Tune::Full {
+            return Err(export::ReadError::Foreign { path }.into());
+        }
+        if graph.gives == GraphOutput::Logits {
+            return Err(TrainingError::Settings(format!(
+                "{path} has a classifier in it and gives logits, on which no head can be trained: export \
+                 the encoder without it"
+            )));
         }
         Ok(())
     }

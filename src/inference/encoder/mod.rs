@@ -3,7 +3,9 @@
 mod arena;
 mod cuda;
 mod feeds;
+mod foreign;
 mod lent;
+mod padded;
 mod runtime;
 mod session;
 mod source;
@@ -20,10 +22,12 @@ use crate::{
     architecture::Architecture,
     checkpoint::CheckpointError,
     export::{OUTPUT, ReadError},
+    foreign_graph::ForeignGraphError,
     tokenization::{PackedBatch, Prompt},
 };
 use feeds::Feeds;
 use lent::LentWeights;
+use padded::Padded;
 
 pub use runtime::Runtime;
 pub use source::EncoderSource;
@@ -33,10 +37,16 @@ pub use source::EncoderSource;
 pub enum EncoderError {
     #[error("ONNX Runtime cannot load {path}: {source}")]
     Load { path: String, source: ort::Error },
-    #[error("{path} is no encoder graph of this program: it has no input {input:?}")]
+    #[error("{path} is no encoder graph as its checkpoint says: it has no input {input:?}")]
     Input { path: String, input: &'static str },
     #[error(transparent)]
     Graph(#[from] ReadError),
+    #[error(transparent)]
+    Foreign(#[from] ForeignGraphError),
+    #[error(
+        "{path} is damaged: the place of the matrix {name:?} is no multiple of its numbers' size"
+    )]
+    Unaligned { path: String, name: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(
@@ -55,7 +65,24 @@ pub struct Encoder {
     _weights: Option<Arc<LentWeights>>,
     hidden_size: usize,
     device: Device,
-    feeds: Feeds,
+    inputs: Inputs,
+}
+
+/// What a graph is fed.
+enum Inputs {
+    /// Our own graphs: tokens one after the other, without padding.
+    Packed(Feeds),
+    /// Graphs of other exporters.
+    Padded(Padded),
+}
+
+impl Inputs {
+    fn names(&self) -> Vec<&'static str> {
+        match self {
+            Self::Packed(feeds) => feeds.names().collect(),
+            Self::Padded(padded) => padded.names().collect(),
+        }
+    }
 }
 
 impl Encoder {
@@ -73,6 +100,27 @@ impl Encoder {
     ) -> Result<Self, EncoderError> {
         EncoderSource::open(runtime, path, architecture)?.session(intra_op_threads)
     }
+
+    /// Lets prompts of any lengths share a batch from now on, however much of it is padding: to see
+    /// whether a graph of another exporter minds.
+    pub fn allow_any_padding(&mut self) {
+        if let Inputs::Padded(padded) = &mut self.inputs {
+            padded.allow_any_padding();
+        }
+    }
+
+    /// Numbers that a graph of another exporter gives for a prompt. From now on it must give as many.
+    ///
+    /// # Errors
+    ///
+    /// If it fails, or gives an output of other dimensions.
+    pub fn find_width(&mut self, prompt: &Prompt) -> Result<usize, PredictError> {
+        if let Inputs::Padded(padded) = &mut self.inputs {
+            let width = padded.width(&mut self.session, prompt);
+            self.hidden_size = width.map_err(PredictError::Encoder)?;
+        }
+        Ok(self.hidden_size)
+    }
 }
 
 impl MaskEncoder for Encoder {
@@ -80,10 +128,18 @@ impl MaskEncoder for Encoder {
         if prompts.is_empty() {
             return Ok(Vec::new());
         }
+        let (session, width) = (&mut self.session, self.hidden_size);
+        let feeds = match &mut self.inputs {
+            Inputs::Packed(feeds) => feeds,
+            Inputs::Padded(padded) => {
+                let vectors = padded.mask_vectors(session, prompts, width);
+                return vectors.map_err(PredictError::Encoder);
+            }
+        };
         let batch = PackedBatch::new(prompts.iter().copied());
-        self.feeds.fill(&batch);
+        feeds.fill(&batch);
         let failed = |error: ort::Error| PredictError::Encoder(error.to_string());
-        let outputs = self.feeds.run(&mut self.session).map_err(failed)?;
+        let outputs = feeds.run(session).map_err(failed)?;
         let (_, vectors) = outputs[OUTPUT].try_extract_tensor::<f32>().map_err(failed)?;
         let expected = batch.len() * self.hidden_size;
         if vectors.len() != expected {

@@ -9,8 +9,9 @@ use ort::session::{
 
 use super::{
     super::device::Device,
-    Encoder, EncoderError, EncoderSource, cuda,
+    Encoder, EncoderError, EncoderSource, Inputs, cuda,
     feeds::Feeds,
+    padded::Padded,
     source::{NOWHERE, has_exact_8_bit_products},
 };
 /// The directory in which a graph that is given as bytes looks for its matrices.
@@ -30,9 +31,12 @@ impl EncoderSource {
         let session = self
             .commit(intra_op_threads)
             .map_err(|source| EncoderError::Load { path: name(), source })?;
-        let feeds = Feeds::new(&self.architecture);
+        let inputs = match &self.foreign {
+            None => Inputs::Packed(Feeds::new(&self.architecture)),
+            Some(graph) => Inputs::Padded(Padded::new(graph, self.architecture.segment_types > 1)),
+        };
         let has = |input: &str| session.inputs().iter().any(|known| known.name() == input);
-        if let Some(input) = feeds.names().find(|input| !has(input)) {
+        if let Some(input) = inputs.names().into_iter().find(|input| !has(input)) {
             return Err(EncoderError::Input { path: name(), input });
         }
         Ok(Encoder {
@@ -40,14 +44,17 @@ impl EncoderSource {
             _weights: self.weights.clone(),
             hidden_size: self.architecture.hidden_size,
             device: self.device,
-            feeds,
+            inputs,
         })
     }
 
     fn commit(&self, intra_op_threads: usize) -> ort::Result<Session> {
         let builder = self.builder(intra_op_threads)?;
         let mut builder = match self.device {
-            Device::Cpu => self.share(builder)?,
+            Device::Cpu if self.foreign.is_none() => self.share(builder)?,
+            // The optimiser looks at the numbers of a graph that it does not know; and those that it
+            // leaves as they are, sessions share.
+            Device::Cpu => self.share(self.hand_over(builder)?)?,
             Device::Cuda(gpu) => self.hand_over(cuda::on_gpu(builder, gpu)?)?,
         };
         // From memory: what was checked is what is run.
@@ -117,7 +124,7 @@ mod tests {
             _weights: source.weights.clone(),
             hidden_size: source.architecture.hidden_size,
             device: source.device,
-            feeds: Feeds::new(&source.architecture),
+            inputs: Inputs::Packed(Feeds::new(&source.architecture)),
         };
         encoder.mask_vectors(&[&prompt, &short]).expect("vectors")
     }

@@ -16,7 +16,7 @@ use ort::{
 use super::{super::device::Device, EncoderError, Runtime, lent::LentWeights};
 use crate::{
     architecture::{Architecture, Role},
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, ForeignGraph},
     export::{Element, EncoderGraph, ReadError, Stored, floats, halves},
 };
 
@@ -40,6 +40,8 @@ pub struct EncoderSource {
     pub(super) architecture: Architecture,
     pub(super) device: Device,
     pub(super) has_8_bits: bool,
+    /// How to run the graph, if another program exported it.
+    pub(super) foreign: Option<ForeignGraph>,
 }
 
 impl EncoderSource {
@@ -47,9 +49,13 @@ impl EncoderSource {
     ///
     /// # Errors
     ///
-    /// If a file is not what the manifest says, or no encoder that this program has written.
+    /// If a file is not what the manifest says, or neither an encoder that this program has written nor
+    /// one that another program exported.
     pub fn of(runtime: &Runtime, checkpoint: &Checkpoint) -> Result<Self, EncoderError> {
         let entry = &checkpoint.manifest.encoder;
+        if let Some(foreign) = &entry.graph {
+            return Self::of_foreign(runtime, checkpoint, foreign);
+        }
         let path = checkpoint.path(&entry.file);
         let graph = EncoderGraph::from_bytes(&checkpoint.read(&entry.file)?, &path)?;
         graph.check_shapes(&entry.architecture)?;
@@ -134,6 +140,7 @@ impl EncoderSource {
             architecture: architecture.clone(),
             device,
             has_8_bits,
+            foreign: None,
         })
     }
 
@@ -158,8 +165,11 @@ impl EncoderSource {
 
 impl Drop for EncoderSource {
     fn drop(&mut self) {
-        // All sessions that there will be have packed their weights.
-        if let Some(weights) = &self.weights {
+        // All sessions that there will be have packed their weights. What those of a graph from elsewhere
+        // still look at, nobody knows.
+        if let Some(weights) = &self.weights
+            && self.foreign.is_none()
+        {
             weights.give_back();
         }
     }
@@ -183,11 +193,11 @@ impl Tables {
     }
 }
 
-fn memory_size(bytes: u64) -> io::Result<usize> {
+pub(super) fn memory_size(bytes: u64) -> io::Result<usize> {
     usize::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory.into())
 }
 
-fn read_plain(path: &Path) -> io::Result<LentWeights> {
+pub(super) fn read_plain(path: &Path) -> io::Result<LentWeights> {
     let mut file = File::open(path)?;
     let bytes = memory_size(file.metadata()?.len())?;
     LentWeights::read(bytes, |memory| {
@@ -257,6 +267,7 @@ fn matrix(
             let values: Vec<i8> = bytes.iter().map(|&byte| byte.cast_signed()).collect();
             Tensor::from_array((shape, values))?.into_dyn()
         }
+        Element::U8 => Tensor::from_array((shape, bytes.to_vec()))?.into_dyn(),
     })
 }
 

@@ -11,9 +11,6 @@ use super::{
 };
 use crate::{inference::Calibration, prompt::InferenceMode, task::Task, weights::Array};
 
-/// The key under which a head file holds its settings.
-pub(super) const SETTINGS: &str = "dynamar.head";
-
 /// Settings that a head file holds beside its layers.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +31,9 @@ struct Settings {
 }
 
 impl Head {
+    /// The key under which a head file holds its settings.
+    pub const SETTINGS: &str = "dynamar.head";
+
     /// The bytes of a head file (safetensors).
     pub fn to_bytes(&self) -> Result<Vec<u8>, HeadError> {
         if !self.is_finite() {
@@ -60,7 +60,7 @@ impl Head {
             let view = TensorView::new(Dtype::F32, array.shape.clone(), bytes).map_err(format)?;
             views.push((name, view));
         }
-        let metadata = HashMap::from([(SETTINGS.to_owned(), settings)]);
+        let metadata = HashMap::from([(Self::SETTINGS.to_owned(), settings)]);
         safetensors::serialize(views, Some(metadata)).map_err(format)
     }
 
@@ -69,7 +69,7 @@ impl Head {
         let outputs = task.kind.outputs();
         let format = |error: safetensors::SafeTensorError| HeadError::Format(error.to_string());
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(format)?;
-        let settings = metadata.metadata().as_ref().and_then(|map| map.get(SETTINGS));
+        let settings = metadata.metadata().as_ref().and_then(|map| map.get(Self::SETTINGS));
         let settings = settings.ok_or(HeadError::Missing("its settings"))?;
         let settings: Settings =
             serde_json::from_str(settings).map_err(|error| HeadError::Format(error.to_string()))?;

@@ -2,10 +2,7 @@ use std::collections::HashMap;
 
 use safetensors::{Dtype, tensor::TensorView};
 
-use super::{
-    file::{SETTINGS, little_endian},
-    *,
-};
+use super::{file::little_endian, *};
 use crate::task::{Field, Task, Truncate};
 
 fn matrix(shape: &[usize], data: &[f32]) -> Array {
@@ -152,7 +149,7 @@ fn heads_of_older_files_are_not_calibrated() {
         (name, view.expect("a view"))
     });
     let settings = r#"{"mean":3.5,"standard_deviation":0.5}"#;
-    let metadata = HashMap::from([(SETTINGS.to_owned(), settings.to_owned())]);
+    let metadata = HashMap::from([(Head::SETTINGS.to_owned(), settings.to_owned())]);
     let file = safetensors::serialize(views, Some(metadata)).expect("serialised");
     assert_eq!(Head::from_bytes(&file, 2, &task(3)).expect("intact"), old);
 }
