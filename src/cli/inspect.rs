@@ -46,14 +46,19 @@ fn describe(
     writeln!(text, "checkpoint {}  format {}", manifest.id, manifest.format_version)?;
     let provenance = &manifest.provenance;
     writeln!(text, "written by {} from {}", provenance.created_by, provenance.encoder_from)?;
+    let (layers, heads) = (architecture.layers, architecture.heads);
+    let (layers, heads) = match manifest.encoder.graph {
+        Some(_) => ("a graph of another exporter".to_owned(), String::new()),
+        None => {
+            let family = architecture.family.name();
+            (format!("{family}, {layers} layers"), format!("{heads} heads, "))
+        }
+    };
     writeln!(
         text,
-        "encoder    {}: {}, {} layers, {} wide, {} heads, vocabulary {}, up to {} tokens",
+        "encoder    {}: {layers}, {} wide, {heads}vocabulary {}, up to {} tokens",
         manifest.encoder.name,
-        architecture.family.name(),
-        architecture.layers,
         architecture.hidden_size,
-        architecture.heads,
         architecture.vocabulary_size,
         architecture.max_positions
     )?;

@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args, &cli.global),
         Command::Predict(args) => predict::run(&args, &cli.global),
         Command::Compare(args) => compare::run(&args),
-        Command::Import(args) => import::run(&args),
+        Command::Import(args) => import::run(&args, &cli.global),
         Command::Inspect(args) => inspect::run(&args),
         Command::Health(args) => health::run(&args, &cli.global),
         Command::Token(args) => token::run(&args),

@@ -1,8 +1,19 @@
-//! Ways in for fuzzing (`fuzz/fuzz_targets/pickle.rs`), compiled for nothing else.
+//! Ways in for fuzzing (`fuzz/fuzz_targets/{pickle,head}.rs`), compiled for nothing else.
 
 use std::path::Path;
 
-use super::model_files::{ModelDirectory, TensorFiles, pickle};
+use super::{
+    head,
+    model_files::{ModelDirectory, TensorFiles, pickle},
+};
+use crate::task::Task;
+
+/// Reads the bytes as a head that was trained elsewhere. Panics where one is taken that cannot be written.
+pub fn read_head(bytes: &[u8], hidden: usize, task: &Task) {
+    if let Ok(head) = head::from_bytes(bytes, hidden, task) {
+        assert!(head.to_bytes().is_ok());
+    }
+}
 
 /// Reads the bytes as the pickle of a file of torch.save.
 pub fn read_pickle(bytes: &[u8]) {

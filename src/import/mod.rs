@@ -1,17 +1,24 @@
 //! From a Hugging Face directory (config.json, model.safetensors, tokenizer.json) to weights in
-//! our own layout, with the masked-language-model head where there is one; and from a checkpoint to
-//! one whose encoder is stored otherwise.
+//! our own layout, with the masked-language-model head where there is one; from a directory with a graph
+//! that another program exported to a checkpoint that serves it; and from a checkpoint to one whose
+//! encoder is stored otherwise. A task and the head that was trained for it may come along.
 
+mod foreign;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod head;
 mod language_head;
 mod model_files;
 mod stand_in;
+mod task;
 mod tensors;
 
 use std::path::Path;
 
+pub use head::GivenHeadError;
 pub use model_files::FileError;
+pub use task::GivenTask;
+
 use model_files::{ModelDirectory, TensorFiles};
 
 use crate::{
@@ -21,7 +28,9 @@ use crate::{
         Manifest, Provenance, TOKENIZER_FILE,
     },
     export,
-    tokenization::{PromptTokenizer, TokenizerError},
+    foreign_graph::ForeignGraphError,
+    inference::{EncoderError, Runtime, RuntimeNotFound},
+    tokenization::{PromptSetError, PromptTokenizer, TokenizerError},
     weights::{EncoderWeights, LanguageHead, Precision, WeightsError},
 };
 
@@ -59,6 +68,56 @@ pub enum ImportError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Encoder(#[from] export::ReadError),
+    #[error(transparent)]
+    Foreign(#[from] ForeignGraphError),
+    #[error("{path} does not run as an encoder: {message}")]
+    Trial { path: String, message: String },
+    #[error(
+        "{path} is a graph that another program exported, which is served as it is: quantise it where it \
+         comes from (onnxruntime.quantization.quantize_dynamic), or import the weights it was made of"
+    )]
+    ForeignPrecision { path: String },
+    #[error(transparent)]
+    Runtime(#[from] RuntimeNotFound),
+    #[error(transparent)]
+    Session(#[from] EncoderError),
+    #[error("{path}: {source}")]
+    Head { path: String, source: Box<GivenHeadError> },
+    #[error(transparent)]
+    PromptSet(#[from] PromptSetError),
+    #[error(
+        "{path} gives hidden states, from which a head makes a task's answers: pass --head FILE, or import \
+         it without a task and train one (dynamar train --tune head)"
+    )]
+    NoHead { path: String },
+    #[error(
+        "{path} has a classifier in it (its output is logits), beside which there is no --head"
+    )]
+    TwoHeads { path: String },
+    #[error("{path} has a classifier in it (its output is logits): say its task with --task FILE")]
+    NoTask { path: String },
+    #[error(
+        "{path} has {expected} outputs for the task {task:?}, but the graph gives {found} logits"
+    )]
+    Labels { path: String, task: String, expected: usize, found: usize },
+}
+
+/// What is to be imported, and where to.
+pub struct Import<'a> {
+    pub directory: &'a Path,
+    /// What the encoder is called.
+    pub name: &'a str,
+    /// How its matrices are stored.
+    pub precision: Precision,
+    pub out: &'a Path,
+    pub replace: bool,
+    /// ONNX graph in the directory that is taken instead of weights. Without, `model.onnx` or
+    /// `onnx/model.onnx` is, where there are no weights.
+    pub graph: Option<&'a Path>,
+    /// A task to serve with the encoder.
+    pub task: Option<GivenTask<'a>>,
+    /// Loads ONNX Runtime, which a graph is tried with.
+    pub runtime: &'a dyn Fn() -> Result<Runtime, RuntimeNotFound>,
 }
 
 /// A Hugging Face directory, read.
@@ -85,15 +144,15 @@ pub struct Written {
 pub fn read(directory: &Path) -> Result<Imported, ImportError> {
     let directory = ModelDirectory::locate(directory)?;
     let (family, architecture) = read_config(&directory)?;
-    let tokenizer = read_tokenizer(&directory, &architecture)?;
+    let tokenizer = read_tokenizer(&directory, architecture.vocabulary_size)?;
     let files = TensorFiles::open(&directory)?;
     let tensors::Found { weights, language_head, notes } =
         tensors::read(files, family, &architecture)?;
     Ok(Imported { weights, language_head, notes, tokenizer })
 }
 
-/// Makes the encoder in `directory`, and the language head if there is one, an encoder checkpoint
-/// at `out`, called `name`. Its matrices are stored with this precision.
+/// Makes the encoder in `directory` an encoder checkpoint at `out`, called `name`, with matrices of this
+/// precision: [`Import::run`] with nothing else asked for.
 pub fn to_checkpoint(
     directory: &Path,
     name: &str,
@@ -101,24 +160,51 @@ pub fn to_checkpoint(
     out: &Path,
     replace: bool,
 ) -> Result<Written, ImportError> {
-    // Before the work, so that a mistake in `out` costs no time.
-    let mut draft = Draft::new(out, replace)?;
-    let Imported { weights, language_head, notes, tokenizer } = read(directory)?;
-    let files = export::to_onnx(&weights, precision, ENCODER_WEIGHTS_FILE);
-    draft.add_encoder(&files.graph, &files.weights)?;
-    draft.add(TOKENIZER_FILE, &tokenizer)?;
-    if let Some(head) = &language_head {
-        let bytes = export::language_head_bytes(head).map_err(|source| ImportError::Weights {
-            path: LANGUAGE_HEAD_FILE.to_owned(),
-            source,
-        })?;
-        draft.add(LANGUAGE_HEAD_FILE, &bytes)?;
+    let runtime = &|| Runtime::load(None);
+    let (graph, task) = (None, None);
+    Import { directory, name, precision, out, replace, graph, task, runtime }.run()
+}
+
+impl Import<'_> {
+    /// Makes a checkpoint of the encoder: of its weights and of its language head if there is one, or of
+    /// its graph.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read or is not what it should be, or parts do not go together.
+    pub fn run(&self) -> Result<Written, ImportError> {
+        let directory = ModelDirectory::locate(self.directory)?;
+        match directory.graph(self.graph)? {
+            Some(graph) => foreign::to_checkpoint(self, &directory, &graph),
+            None => self.of_weights(),
+        }
     }
-    let mut encoder = EncoderEntry::new(name, weights.architecture, precision);
-    encoder.language_head = language_head.map(|_| LANGUAGE_HEAD_FILE.to_owned());
-    let provenance = Provenance::new(format!("Hugging Face directory {name}"));
-    let manifest = draft.publish(encoder, TOKENIZER_FILE, provenance)?;
-    Ok(Written { manifest, notes })
+
+    fn of_weights(&self) -> Result<Written, ImportError> {
+        if let Some(GivenTask { head: None, .. }) = self.task {
+            return Err(ImportError::NoHead { path: self.directory.display().to_string() });
+        }
+        // Before the work, so that a mistake in `out` costs no time.
+        let mut draft = Draft::new(self.out, self.replace)?;
+        let Imported { weights, language_head, notes, tokenizer } = read(self.directory)?;
+        let files = export::to_onnx(&weights, self.precision, ENCODER_WEIGHTS_FILE);
+        draft.add_encoder(&files.graph, &files.weights)?;
+        draft.add(TOKENIZER_FILE, &tokenizer)?;
+        if let Some(head) = &language_head {
+            let bytes = export::language_head_bytes(head).map_err(|source| {
+                ImportError::Weights { path: LANGUAGE_HEAD_FILE.to_owned(), source }
+            })?;
+            draft.add(LANGUAGE_HEAD_FILE, &bytes)?;
+        }
+        if let Some(given) = &self.task {
+            task::add(&mut draft, given, &tokenizer, &weights.architecture, false)?;
+        }
+        let mut encoder = EncoderEntry::new(self.name, weights.architecture, self.precision);
+        encoder.language_head = language_head.map(|_| LANGUAGE_HEAD_FILE.to_owned());
+        let provenance = Provenance::new(format!("Hugging Face directory {}", self.name));
+        let manifest = draft.publish(encoder, TOKENIZER_FILE, provenance)?;
+        Ok(Written { manifest, notes })
+    }
 }
 
 /// Writes a checkpoint anew at `out` with its encoder's matrices stored with this precision. Its
@@ -151,14 +237,10 @@ pub fn with_precision(
 }
 
 /// The bytes of a tokenizer.json with which prompts for this encoder can be made.
-fn read_tokenizer(
-    directory: &ModelDirectory,
-    architecture: &Architecture,
-) -> Result<Vec<u8>, ImportError> {
+fn read_tokenizer(directory: &ModelDirectory, embeddings: usize) -> Result<Vec<u8>, ImportError> {
     let path = directory.tokenizer()?;
     let bytes = directory.read(&path, MAX_TOKENIZER_BYTES)?;
     let tokens = PromptTokenizer::from_bytes(&bytes, &path)?.vocabulary_size();
-    let embeddings = architecture.vocabulary_size;
     if tokens > embeddings {
         let path = path.display().to_string();
         return Err(ImportError::Vocabulary { path, tokens, embeddings });

@@ -12,6 +12,7 @@ mod evaluate;
 mod families;
 mod files;
 mod fixtures;
+mod foreign;
 mod import;
 mod init;
 mod precision;

@@ -26,7 +26,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tokenization", &["panics", "prompt", "task"]),
     ("dataset", &["prompt", "rows", "task"]),
     ("init", &["prompt", "rows", "staging", "task"]),
-    ("import", &["architecture", "checkpoint", "export", "tokenization", "weights"]),
+    ("foreign_graph", &["checkpoint", "export", "weights"]),
+    (
+        "import",
+        &[
+            "architecture",
+            "checkpoint",
+            "evaluation",
+            "export",
+            "foreign_graph",
+            "inference",
+            "prompt",
+            "task",
+            "tokenization",
+            "weights",
+        ],
+    ),
     (
         "inference",
         &[
@@ -34,6 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "checkpoint",
             "evaluation",
             "export",
+            "foreign_graph",
             "lexical",
             "prompt",
             "task",

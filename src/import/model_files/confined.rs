@@ -191,6 +191,13 @@ fn outside(path: &Path, real: &Path) -> FileError {
     FileError::Outside { path: path.display().to_string(), target: real.display().to_string() }
 }
 
+/// All bytes of a file that the operator names, at most `limit`. It may be reached by any link.
+pub fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let real = path.canonicalize().map_err(|source| unreadable(path, source))?;
+    let home = Home::open(real.parent().unwrap_or(&real))?;
+    home.read(&real, limit)
+}
+
 /// Something lies at this path, be it a link that leads nowhere.
 pub fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()

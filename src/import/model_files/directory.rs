@@ -12,9 +12,10 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    confined::{Home, is_there},
+    confined::{Home, OpenFile, is_there},
     error::{FileError, shown},
     python,
+    tensor_files::TensorFiles,
 };
 
 /// `modules.json` has at most this many bytes.
@@ -28,6 +29,9 @@ const MODULES: &str = "modules.json";
 
 /// Tokenizer in the format of the `tokenizers` library.
 const TOKENIZER: &str = "tokenizer.json";
+
+/// Places of a graph in the layout of optimum.
+const GRAPHS: [&str; 2] = ["model.onnx", "onnx/model.onnx"];
 
 /// Directory with the files of one model.
 #[derive(Debug)]
@@ -88,6 +92,38 @@ impl ModelDirectory {
             }
         }
         Err(FileError::NoTokenizer { path: self.model.display().to_string() })
+    }
+
+    /// Path of the ONNX graph to import: the one that is named, a path in the directory, or one where
+    /// optimum puts it, unless there are weights.
+    pub fn graph(&self, named: Option<&Path>) -> Result<Option<PathBuf>, FileError> {
+        if let Some(named) = named {
+            let path = self.home.directory().join(named);
+            self.home.file(&path)?;
+            return Ok(Some(path));
+        }
+        if TensorFiles::are_there(self) {
+            return Ok(None);
+        }
+        let places = [&self.model, self.home.directory()];
+        let mut paths =
+            places.into_iter().flat_map(|place| GRAPHS.iter().map(move |name| place.join(name)));
+        Ok(paths.find(|path| is_there(path)))
+    }
+
+    /// Opens a file of the directory.
+    pub fn open(&self, path: &Path) -> Result<OpenFile, FileError> {
+        self.home.file(path)
+    }
+
+    /// Path of a file beside config.json.
+    pub fn beside_config(&self, name: &str) -> PathBuf {
+        self.model.join(name)
+    }
+
+    /// Tells whether something lies at this path.
+    pub fn has(&self, path: &Path) -> bool {
+        is_there(path)
     }
 
     /// Directory that holds config and weights.

@@ -18,7 +18,10 @@ mod torch;
 
 pub use error::FileError;
 
+pub(super) use self::safetensors::element;
+pub(super) use confined::read_file;
 pub(super) use directory::ModelDirectory;
+pub(super) use element::Element;
 pub(super) use tensor_files::TensorFiles;
 #[cfg(fuzzing)]
 pub(super) use torch::pickle;

@@ -5,12 +5,10 @@ use std::{fs, path::Path};
 use super::{confined::is_there, error::listed, python};
 
 /// Weights that are not read, and how to get ones that are.
-const OTHERS: [(&str, Advice); 5] = [
+const OTHERS: [(&str, Advice); 3] = [
     ("tf_model.h5", Advice::From("from_tf")),
     ("flax_model.msgpack", Advice::From("from_flax")),
     ("adapter_model.safetensors", Advice::Merge),
-    ("model.onnx", Advice::Original),
-    ("onnx/model.onnx", Advice::Original),
 ];
 
 /// Endings of files that look like weights.
@@ -23,7 +21,6 @@ enum Advice {
     /// transformers reads it with this option.
     From(&'static str),
     Merge,
-    Original,
 }
 
 /// Text that goes on after the names that were looked for; empty where nothing looks like weights.
@@ -40,9 +37,6 @@ pub fn describe(model: &Path) -> String {
                 "; {name} is there: merge it into its base model (merge_and_unload) and save that"
             )
         }
-        Some((name, Advice::Original)) => format!(
-            "; {name} is there, a graph: save the model it was exported from with save_pretrained"
-        ),
     }
 }
 

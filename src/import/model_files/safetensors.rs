@@ -60,7 +60,8 @@ pub fn read(file: &OpenFile) -> Result<BTreeMap<String, StoredTensor>, FileError
         .collect()
 }
 
-fn element(dtype: Dtype) -> Element {
+/// Number type of a tensor.
+pub fn element(dtype: Dtype) -> Element {
     match dtype {
         Dtype::F64 => Element::F64,
         Dtype::F32 => Element::F32,

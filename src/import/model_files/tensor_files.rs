@@ -62,6 +62,11 @@ impl TensorFiles {
         Err(no_weights(model))
     }
 
+    /// Tells whether there are weights that can be read.
+    pub fn are_there(directory: &ModelDirectory) -> bool {
+        SOURCES.iter().any(|(name, ..)| is_there(&directory.model().join(name)))
+    }
+
     fn open_one(home: &Home, path: PathBuf, format: Format) -> Result<Self, FileError> {
         let file = home.file(&path)?;
         let tensors = read_header(&file, format)?;

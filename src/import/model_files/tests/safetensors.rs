@@ -155,8 +155,6 @@ fn other_weights_are_named_with_a_way_out() {
     refused(&[], expected);
     refused(&[("tf_model.h5", b"x")], "from_tf=True");
     refused(&[("flax_model.msgpack", b"x")], "from_flax=True");
-    refused(&[("onnx/model.onnx", b"x")], "onnx/model.onnx is there, a graph");
-    refused(&[("model.onnx", b"x")], "model.onnx is there, a graph");
     refused(&[("adapter_model.safetensors", b"x")], "merge it");
     refused(
         &[("weights.gguf", b"x"), ("a.pt", b"x")],
