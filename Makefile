@@ -25,6 +25,7 @@ CLIENT_PACKAGES := target/client-packages
 ENVOY_VENV := target/envoy-venv
 BENCH_VENV := target/bench-venv
 SETFIT_VENV := target/setfit-venv
+PYTORCH_VENV := target/pytorch-venv
 FUZZ_TOOLS := target/fuzz-tools
 FUZZ_WORK := target/fuzz
 FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
@@ -45,7 +46,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-mpnet-base test-clients rolling-restart bench bench-train bench-variations chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
+.PHONY: help serve demo fetch build test test-rust test-fetch test-mpnet-base test-clients test-pytorch rolling-restart bench bench-train bench-variations chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -102,6 +103,20 @@ $(CLIENT_PACKAGES)/.complete: tests/clients/requirements.txt \
 	@rm -rf $(CLIENT_PACKAGES)
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
 		--target $(CLIENT_PACKAGES) --requirement $<
+	@touch $@
+
+# The usual index has builds of PyTorch for CUDA alone on some platforms, 7 GB of them; TORCH_INDEX names one with those for
+# the CPU.
+TORCH_INDEX ?=
+test-pytorch: fetch $(PYTORCH_VENV)/.complete ## Trains in PyTorch as docs/from-pytorch.md says, imports, serves, compares answers
+	@$(CARGO) build --locked --quiet --bin dynamar
+	@$(PYTORCH_VENV)/bin/python -W ignore -m unittest discover --start-directory tests/pytorch
+
+$(PYTORCH_VENV)/.complete: tests/pytorch/requirements.txt
+	@rm -rf $(PYTORCH_VENV)
+	@$(PYTHON) -m venv $(PYTORCH_VENV)
+	@$(PYTORCH_VENV)/bin/pip install --quiet --disable-pip-version-check \
+		$(if $(TORCH_INDEX),--extra-index-url '$(TORCH_INDEX)') --requirement $<
 	@touch $@
 
 # With docker, or with buildah where there is none (deploy/image/build.py). IMAGE_ARGS go to the build.
