@@ -1,8 +1,9 @@
-//! Any bytes as a task's head.
+//! Any bytes as a task's head, ours or one that was trained elsewhere.
 
 #![no_main]
 
 use dynamar::{
+    import::fuzzing,
     inference::Head,
     task::{Example, Field, Kind, Task, Truncate},
 };
@@ -16,6 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     for kind in kinds {
         let fields = ["left", "right"].map(field).to_vec();
         let task = Task { name: "task".to_owned(), kind, fields };
+        fuzzing::read_head(bytes, HIDDEN, &task);
         let Ok(head) = Head::from_bytes(bytes, HIDDEN, &task) else { continue };
         let example = Example { values: ["one text".to_owned(), "another text".to_owned()].to_vec() };
         let logits = head.logits(&[0.5, -0.25, 0.0, 1.0], &head.offsets(&example));
