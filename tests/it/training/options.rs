@@ -1,6 +1,10 @@
 //! Options of training: several tasks, early ends, interruption and resumption.
 
-use std::{collections::BTreeMap, path::Path, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use dynamar::{
     checkpoint::{
@@ -18,10 +22,12 @@ use dynamar::{
 };
 
 use super::{Record, dataset, files, job_task, settings};
-use crate::fixtures;
+use crate::fixtures::{self, EncoderFixture};
 
 /// A run of some tasks.
 pub struct Run<'a> {
+    /// Keeps the directory of the default encoder while the run may read it.
+    pub _fixture: Arc<EncoderFixture>,
     pub encoder: Checkpoint,
     pub tasks: Vec<JobTask>,
     pub out: &'a Path,
@@ -33,11 +39,21 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub fn new(out: &'a Path, settings: Settings) -> Self {
-        let encoder = fixtures::encoder("bert-tiny").checkpoint();
+        let fixture = fixtures::encoder("bert-tiny");
+        let encoder = fixture.checkpoint();
         let data = dataset("polarity");
         let tasks = vec![job_task("polarity", data.clone(), Some(data))];
         let (precision, unfinished) = (Precision::Fp32, Unfinished::Refuse);
-        Self { encoder, tasks, out, settings, precision, unfinished, save_every: 1000 }
+        Self {
+            _fixture: fixture,
+            encoder,
+            tasks,
+            out,
+            settings,
+            precision,
+            unfinished,
+            save_every: 1000,
+        }
     }
 
     pub fn train(
