@@ -9,7 +9,7 @@ use super::Distances;
 #[derive(Debug, Clone, Default)]
 pub struct DistanceRows {
     longest: usize,
-    /// From a key that is `longest - 1` before its query to one that is as far after it.
+    /// Rows from a key that is `longest - 1` before its query to one that is as far after it.
     rows: Vec<u32>,
 }
 

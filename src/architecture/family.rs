@@ -53,7 +53,7 @@ pub struct Family {
     pub read: fn(&Config) -> Result<Architecture, ConfigError>,
     /// The source of each parameter without `.weight` and `.bias`, and of a layer's without
     /// `layers.N.`.
-    pub sources: &'static [(&'static str, Source)],
+    pub sources: &'static [&'static [(&'static str, Source)]],
     /// The heads that the family's files may hold.
     pub language_heads: &'static [LanguageHeadNames],
     /// Beginnings of tensor names that say that a file is not meant to be imported, and why.
@@ -77,7 +77,8 @@ impl Family {
         };
         let stem = name.strip_suffix(".weight").or_else(|| name.strip_suffix(".bias"));
         // `distances.bias` is a table with no suffix.
-        let found = |name: &str| self.sources.iter().find(|(known, _)| *known == name);
+        let found =
+            |name: &str| self.sources.iter().copied().flatten().find(|(known, _)| *known == name);
         found(name).or_else(|| found(stem?)).map(|(_, source)| *source)
     }
 }

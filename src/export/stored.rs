@@ -22,7 +22,7 @@ pub enum Element {
     F32,
     F16,
     I8,
-    /// In graphs of other exporters alone.
+    /// Bytes without a sign, in graphs of other exporters alone.
     U8,
 }
 

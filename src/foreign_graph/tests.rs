@@ -238,7 +238,7 @@ fn data_are_not_repeated() {
     assert!(error.contains("4096 bytes, its files have 2048"), "{error}");
 }
 
-/// As `fuzz/fuzz_targets/foreign_graph.rs` has it: whatever is taken is taken again as it is given to ONNX
+/// Repeats `fuzz/fuzz_targets/foreign_graph.rs`: whatever is taken is taken again as it is given to ONNX
 /// Runtime, and its matrices lie where it says.
 fn stays_good(bytes: Vec<u8>) {
     let path = Path::new("model.onnx");

@@ -40,7 +40,7 @@ pub(super) static FAMILY: Family = Family {
             ..architecture
         })
     },
-    sources: &[
+    sources: &[&[
         ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
         ("embeddings.position", Stacked(&[Piece::whole("embeddings.position_embeddings")])),
         ("embeddings.segment", Stacked(&[Piece::whole("embeddings.token_type_embeddings")])),
@@ -59,7 +59,7 @@ pub(super) static FAMILY: Family = Family {
         ("feed_forward", Stacked(&[Piece::whole(layer!("ffn"))])),
         ("feed_forward_output", Stacked(&[Piece::whole(layer!("ffn_output"))])),
         ("output_norm", Stacked(&[Piece::whole(layer!("full_layer_layer_norm"))])),
-    ],
+    ]],
     language_heads: &[LanguageHeadNames {
         transform: "predictions.dense",
         norm: "predictions.LayerNorm",

@@ -31,7 +31,7 @@ pub(super) static FAMILY: Family = Family {
             ..architecture
         })
     },
-    sources: &[
+    sources: &[&[
         ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
         ("embeddings.position", Stacked(&[Piece::whole("embeddings.position_embeddings")])),
         ("embeddings.segment", Stacked(&[Piece::whole("embeddings.token_type_embeddings")])),
@@ -51,7 +51,7 @@ pub(super) static FAMILY: Family = Family {
         ("feed_forward", Stacked(&[Piece::whole("encoder.layer.{}.intermediate.dense")])),
         ("feed_forward_output", Stacked(&[Piece::whole("encoder.layer.{}.output.dense")])),
         ("output_norm", Stacked(&[Piece::whole("encoder.layer.{}.output.LayerNorm")])),
-    ],
+    ]],
     language_heads: &[
         LanguageHeadNames {
             transform: "cls.predictions.transform.dense",

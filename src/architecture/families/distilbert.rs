@@ -21,7 +21,7 @@ pub(super) static FAMILY: Family = Family {
             ..plain(FamilyName::Distilbert)
         })
     },
-    sources: &[
+    sources: &[&[
         ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
         ("embeddings.position", Stacked(&[Piece::whole("embeddings.position_embeddings")])),
         ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
@@ -38,7 +38,7 @@ pub(super) static FAMILY: Family = Family {
         ("feed_forward", Stacked(&[Piece::whole("transformer.layer.{}.ffn.lin1")])),
         ("feed_forward_output", Stacked(&[Piece::whole("transformer.layer.{}.ffn.lin2")])),
         ("output_norm", Stacked(&[Piece::whole("transformer.layer.{}.output_layer_norm")])),
-    ],
+    ]],
     language_heads: &[LanguageHeadNames {
         transform: "vocab_transform",
         norm: "vocab_layer_norm",

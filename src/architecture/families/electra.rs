@@ -2,7 +2,7 @@
 
 use super::{
     super::{Family, FamilyName, Piece, Source::Stacked},
-    Architecture, bert_like, plain,
+    Architecture, BERT_LAYERS, bert_like, plain,
 };
 
 const IS_GENERATOR: &str = "it is ELECTRA's generator, which only serves to train the discriminator: \
@@ -23,24 +23,14 @@ pub(super) static FAMILY: Family = Family {
         })
     },
     sources: &[
-        ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
-        ("embeddings.position", Stacked(&[Piece::whole("embeddings.position_embeddings")])),
-        ("embeddings.segment", Stacked(&[Piece::whole("embeddings.token_type_embeddings")])),
-        ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
-        ("embeddings.projection", Stacked(&[Piece::whole("embeddings_project")])),
-        ("query", Stacked(&[Piece::whole("encoder.layer.{}.attention.self.query")])),
-        (
-            "key_value",
-            Stacked(&[
-                Piece::whole("encoder.layer.{}.attention.self.key"),
-                Piece::whole("encoder.layer.{}.attention.self.value"),
-            ]),
-        ),
-        ("attention_output", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.dense")])),
-        ("attention_norm", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.LayerNorm")])),
-        ("feed_forward", Stacked(&[Piece::whole("encoder.layer.{}.intermediate.dense")])),
-        ("feed_forward_output", Stacked(&[Piece::whole("encoder.layer.{}.output.dense")])),
-        ("output_norm", Stacked(&[Piece::whole("encoder.layer.{}.output.LayerNorm")])),
+        &[
+            ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
+            ("embeddings.position", Stacked(&[Piece::whole("embeddings.position_embeddings")])),
+            ("embeddings.segment", Stacked(&[Piece::whole("embeddings.token_type_embeddings")])),
+            ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
+            ("embeddings.projection", Stacked(&[Piece::whole("embeddings_project")])),
+        ],
+        BERT_LAYERS,
     ],
     language_heads: &[],
     refused: &[("generator_predictions.", IS_GENERATOR), ("generator_lm_head.", IS_GENERATOR)],

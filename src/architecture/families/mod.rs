@@ -10,7 +10,8 @@ mod mpnet;
 mod roberta;
 
 use super::{
-    Activation, Architecture, Biases, Distances, Family, FamilyName, Norms,
+    Activation, Architecture, Biases, Distances, Family, FamilyName, Norms, Piece,
+    Source::{self, Stacked},
     family::{Config, ConfigError},
 };
 
@@ -24,6 +25,26 @@ pub static ALL: &[&Family] = &[
     &mpnet::FAMILY,
     &modernbert::FAMILY,
     &deberta::FAMILY,
+];
+
+/// Sources that several families share.
+type Sources = &'static [(&'static str, Source)];
+
+/// The layers' tensors under BERT's names.
+const BERT_LAYERS: Sources = &[
+    ("query", Stacked(&[Piece::whole("encoder.layer.{}.attention.self.query")])),
+    (
+        "key_value",
+        Stacked(&[
+            Piece::whole("encoder.layer.{}.attention.self.key"),
+            Piece::whole("encoder.layer.{}.attention.self.value"),
+        ]),
+    ),
+    ("attention_output", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.dense")])),
+    ("attention_norm", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.LayerNorm")])),
+    ("feed_forward", Stacked(&[Piece::whole("encoder.layer.{}.intermediate.dense")])),
+    ("feed_forward_output", Stacked(&[Piece::whole("encoder.layer.{}.output.dense")])),
+    ("output_norm", Stacked(&[Piece::whole("encoder.layer.{}.output.LayerNorm")])),
 ];
 
 /// The encoder of a config with BERT's keys: the sizes, and BERT's variation of every axis.

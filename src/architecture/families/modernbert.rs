@@ -48,7 +48,7 @@ pub(super) static FAMILY: Family = Family {
             ..plain(FamilyName::Modernbert)
         })
     },
-    sources: &[
+    sources: &[&[
         ("embeddings.word", Stacked(&[Piece::whole("embeddings.tok_embeddings")])),
         ("embeddings.norm", Stacked(&[Piece::whole("embeddings.norm")])),
         ("attention_norm", Stacked(&[Piece::whole("layers.{}.attn_norm")])),
@@ -59,7 +59,7 @@ pub(super) static FAMILY: Family = Family {
         ("feed_forward", Stacked(&[Piece::whole("layers.{}.mlp.Wi")])),
         ("feed_forward_output", Stacked(&[Piece::whole("layers.{}.mlp.Wo")])),
         ("final_norm", Stacked(&[Piece::whole("final_norm")])),
-    ],
+    ]],
     language_heads: &[LanguageHeadNames {
         transform: "head.dense",
         norm: "head.norm",

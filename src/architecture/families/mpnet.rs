@@ -35,7 +35,7 @@ pub(super) static FAMILY: Family = Family {
             ..architecture
         })
     },
-    sources: &[
+    sources: &[&[
         ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
         ("embeddings.position", Positions { table: "embeddings.position_embeddings", plus: None }),
         ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
@@ -53,7 +53,7 @@ pub(super) static FAMILY: Family = Family {
         ("feed_forward", Stacked(&[Piece::whole("encoder.layer.{}.intermediate.dense")])),
         ("feed_forward_output", Stacked(&[Piece::whole("encoder.layer.{}.output.dense")])),
         ("output_norm", Stacked(&[Piece::whole("encoder.layer.{}.output.LayerNorm")])),
-    ],
+    ]],
     language_heads: &[LanguageHeadNames {
         transform: "lm_head.dense",
         norm: "lm_head.layer_norm",

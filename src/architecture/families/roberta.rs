@@ -8,7 +8,7 @@ use super::{
         Family, FamilyName, LanguageHeadNames, Piece,
         Source::{Positions, Stacked},
     },
-    Architecture, bert_like, plain, positions_after_padding,
+    Architecture, BERT_LAYERS, bert_like, plain, positions_after_padding,
 };
 
 pub(super) static FAMILY: Family = Family {
@@ -22,28 +22,18 @@ pub(super) static FAMILY: Family = Family {
         Ok(Architecture { max_positions, ..architecture })
     },
     sources: &[
-        ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
-        (
-            "embeddings.position",
-            Positions {
-                table: "embeddings.position_embeddings",
-                plus: Some("embeddings.token_type_embeddings"),
-            },
-        ),
-        ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
-        ("query", Stacked(&[Piece::whole("encoder.layer.{}.attention.self.query")])),
-        (
-            "key_value",
-            Stacked(&[
-                Piece::whole("encoder.layer.{}.attention.self.key"),
-                Piece::whole("encoder.layer.{}.attention.self.value"),
-            ]),
-        ),
-        ("attention_output", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.dense")])),
-        ("attention_norm", Stacked(&[Piece::whole("encoder.layer.{}.attention.output.LayerNorm")])),
-        ("feed_forward", Stacked(&[Piece::whole("encoder.layer.{}.intermediate.dense")])),
-        ("feed_forward_output", Stacked(&[Piece::whole("encoder.layer.{}.output.dense")])),
-        ("output_norm", Stacked(&[Piece::whole("encoder.layer.{}.output.LayerNorm")])),
+        &[
+            ("embeddings.word", Stacked(&[Piece::whole("embeddings.word_embeddings")])),
+            (
+                "embeddings.position",
+                Positions {
+                    table: "embeddings.position_embeddings",
+                    plus: Some("embeddings.token_type_embeddings"),
+                },
+            ),
+            ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
+        ],
+        BERT_LAYERS,
     ],
     language_heads: &[LanguageHeadNames {
         transform: "lm_head.dense",

@@ -1,4 +1,4 @@
-//! From a directory with a graph that another program exported (optimum's layout: `model.onnx` or
+//! Imports a directory with a graph that another program exported (optimum's layout: `model.onnx` or
 //! `onnx/model.onnx` with config.json and tokenizer.json) to a checkpoint that serves it as it is.
 
 mod config;

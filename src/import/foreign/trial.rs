@@ -35,7 +35,7 @@ fn tolerance(precision: Precision) -> f32 {
     }
 }
 
-/// What is known of a graph before it is tried.
+/// Knowledge of a graph before it is tried.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
     pub sizes: &'a Sizes,
