@@ -1,9 +1,12 @@
 //! Checks of a graph from elsewhere: nothing but known operators, no code or graph within, and tensors
 //! that hold what they say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
-use prost::bytes::Bytes;
+use prost::{bytes::Bytes, encoding::decode_varint};
 
 use super::{
     error::{ForeignGraphError, shown},
@@ -16,9 +19,9 @@ use super::{
 /// 32-bit floats.
 const MAX_CONSTANT_VALUES: i64 = 1 << 28;
 
-/// Operators that make an array of a shape that they are told, and the place of the shape among their
-/// inputs.
-const SHAPED: [(&str, usize); 3] = [("ConstantOfShape", 0), ("Expand", 1), ("Tile", 1)];
+/// Operators that make an array as large as they are told, and the place of its sizes among their inputs.
+const SHAPED: [(&str, usize); 6] =
+    [("ConstantOfShape", 0), ("Expand", 1), ("OneHot", 1), ("Pad", 1), ("Range", 1), ("Tile", 1)];
 
 /// Refuses a model with what encoders do not consist of.
 pub fn check(model: &Model, path: &str) -> Result<(), ForeignGraphError> {
@@ -70,9 +73,13 @@ fn check_node(node: &Node, constants: &Constants<'_>, path: &str) -> Result<(), 
         check_tensor(tensor, &path())?;
     }
     let shaped = SHAPED.iter().find(|(name, _)| *name == node.op_type);
-    let shape = shaped.and_then(|(_, at)| constants.find(node.input.get(*at)?));
-    match shape {
-        Some(shape) if is_too_large(shape) => Err(wrong(&path(), shape, "too large is the array")),
+    let shape = shaped.and_then(|(_, at)| node.input.get(*at));
+    match shape.and_then(|name| Some((name, constants.0.get(name.as_str())?))) {
+        Some((name, constant)) if constant.is_too_large() => Err(ForeignGraphError::Tensor {
+            path: path(),
+            name: shown(name),
+            what: "too large is the array",
+        }),
         _ => Ok(()),
     }
 }
@@ -83,29 +90,54 @@ fn holds_unread_tensors(attribute: &Attribute) -> bool {
 }
 
 /// Arrays that stand in the graph itself, by name.
-struct Constants<'a>(BTreeMap<&'a str, &'a Tensor>);
+struct Constants<'a>(BTreeMap<&'a str, Constant<'a>>);
+
+/// One of them: a tensor, or the list of integers that a `Constant` node may have instead.
+enum Constant<'a> {
+    Tensor(&'a Tensor),
+    Integers(&'a [i64]),
+}
 
 impl<'a> Constants<'a> {
     fn of(graph: &'a Graph) -> Self {
-        let initializers = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor));
+        let tensor = |tensor: &'a Tensor| (tensor.name.as_str(), Constant::Tensor(tensor));
+        let constant = |node: &'a Node| {
+            // ONNX Runtime takes a node with one attribute.
+            let attribute = node.attribute.first()?;
+            let integers = Constant::Integers(&attribute.ints);
+            Some((
+                node.output.first()?.as_str(),
+                attribute.t.as_ref().map_or(integers, Constant::Tensor),
+            ))
+        };
         let nodes = graph.node.iter().filter(|node| node.op_type == "Constant");
-        let constants = nodes.filter_map(|node| {
-            let tensor = node.attribute.iter().find_map(|attribute| attribute.t.as_ref())?;
-            Some((node.output.first()?.as_str(), tensor))
-        });
-        Self(constants.chain(initializers).collect())
-    }
-
-    fn find(&self, name: &str) -> Option<&'a Tensor> {
-        self.0.get(name).copied()
+        Self(nodes.filter_map(constant).chain(graph.initializer.iter().map(tensor)).collect())
     }
 }
 
-/// Tells whether a shape has more values than anything in an encoder.
-fn is_too_large(shape: &Tensor) -> bool {
-    let sizes = shape.raw_data.as_chunks::<8>().0.iter().map(|size| i64::from_le_bytes(*size));
-    let product = sizes.filter(|size| *size > 0).try_fold(1i64, i64::checked_mul);
-    product.is_none_or(|product| product > MAX_CONSTANT_VALUES)
+impl Constant<'_> {
+    /// Tells whether it is the shape of more values than anything in an encoder has.
+    fn is_too_large(&self) -> bool {
+        let values = match self {
+            Self::Integers(sizes) => product(sizes.iter().copied()),
+            Self::Tensor(tensor) if tensor.data_type == INT64 => product(integers(tensor)),
+            Self::Tensor(_) => Some(1),
+        };
+        values.is_none_or(|values| values > MAX_CONSTANT_VALUES)
+    }
+}
+
+/// Yields the 64-bit integers of a tensor, which has them as bytes or packed.
+fn integers(tensor: &Tensor) -> impl Iterator<Item = i64> {
+    let raw = tensor.raw_data.as_chunks::<8>().0.iter();
+    let mut packed = tensor.int64_data.as_ref();
+    let packed = iter::from_fn(move || decode_varint(&mut packed).ok());
+    raw.map(|size| i64::from_le_bytes(*size)).chain(packed.map(u64::cast_signed))
+}
+
+/// Counts the values of an array of this shape. Sizes that are not positive are taken from another array.
+fn product(sizes: impl Iterator<Item = i64>) -> Option<i64> {
+    sizes.filter(|size| *size > 0).try_fold(1, i64::checked_mul)
 }
 
 /// A tensor in the graph must hold what its shape says. One in another file is compared with that.

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use prost::Message;
+use prost::{Message, encoding::encode_varint};
 
 use super::{
     messages::{Attribute, DimensionValue, Graph, Model, Node, StringEntry, Tensor, ValueInfo},
@@ -157,23 +157,45 @@ fn tensors_hold_what_they_say() {
     check(|g| g.initializer[0].data_type = 8, "nothing here reads the type");
     check(|g| g.initializer.push(matrix("words")), "there is another of the name");
     check(|g| g.initializer[0].int64_data = vec![1u8; 512].into(), "wrong is the size");
-    let huge = Tensor {
+    check(|g| g.sparse_initializer.push(Default::default()), "sparse");
+}
+
+/// Wherever a shape stands: as bytes, as packed numbers, in a node.
+#[test]
+fn constants_cannot_ask_for_an_array_that_is_too_large() {
+    let sides = [1i64 << 20; 2];
+    let shape = || Tensor {
         name: "shape".to_owned(),
         dims: vec![2],
         data_type: INT64,
-        raw_data: [1i64 << 20; 2]
-            .iter()
-            .flat_map(|size| size.to_le_bytes())
-            .collect::<Vec<_>>()
-            .into(),
         ..Tensor::default()
     };
-    let expand = |g: &mut Graph| {
-        g.initializer.push(huge.clone());
-        g.node.push(node("Expand", &["words", "shape"], "large"));
-    };
-    check(expand, "too large is the array of the tensor shape");
-    check(|g| g.sparse_initializer.push(Default::default()), "sparse");
+    let bytes = sides.iter().flat_map(|side| side.to_le_bytes()).collect::<Vec<_>>();
+    let raw = Tensor { raw_data: bytes.into(), ..shape() };
+    let mut varints = Vec::new();
+    sides.iter().for_each(|side| encode_varint(side.cast_unsigned(), &mut varints));
+    let packed = Tensor { int64_data: varints.into(), ..shape() };
+    let words = "too large is the array of the tensor shape";
+    for operator in ["Expand", "OneHot", "Pad", "Range", "Tile"] {
+        let large = || node(operator, &["words", "shape"], "large");
+        for tensor in [&raw, &packed] {
+            check(
+                |g| {
+                    g.initializer.push(tensor.clone());
+                    g.node.push(large());
+                },
+                words,
+            );
+        }
+        let in_a_node = [
+            Attribute { t: Some(packed.clone()), ..Attribute::default() },
+            Attribute { ints: sides.to_vec(), ..Attribute::default() },
+        ];
+        for attribute in in_a_node {
+            let constant = Node { attribute: vec![attribute], ..node("Constant", &[], "shape") };
+            check(|g| g.node.extend([constant.clone(), large()]), words);
+        }
+    }
 }
 
 fn outside(location: &str, length: &str) -> Tensor {
