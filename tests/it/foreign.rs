@@ -102,7 +102,7 @@ fn import(
     Import { directory, name, precision, out, replace, graph, task, runtime }.run()
 }
 
-fn imported(graph: &str, of_family: &str) -> (TempDir, Manifest) {
+pub fn imported(graph: &str, of_family: &str) -> (TempDir, Manifest) {
     let home = exported(graph, of_family);
     let written = import(home.path(), &home.path().join("out"), None);
     let written = written.unwrap_or_else(|error| panic!("{graph}: {error}"));

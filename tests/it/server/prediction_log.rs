@@ -77,9 +77,21 @@ async fn a_log_that_cannot_be_written_costs_lines_and_no_answers() {
     let mut client = stage.client().await;
     // When the file is full, it cannot be renamed, nor another one made.
     fs::create_dir(place.path().join("predictions.jsonl.1")).expect("made");
-    for _ in 0..20 {
+    for asked in 1..=20 {
         let answer = soon(client.classify(classify("polarity", texts(&["fine"])))).await;
         assert_eq!(answer.map(|answer| answer.into_inner().results.len()).ok(), Some(1));
+        // Lines that wait for the writer are one block, which an empty file takes whatever its size.
+        soon(async {
+            let mut lines = 0.0;
+            while lines < f64::from(asked) {
+                lines = 0.0;
+                for outcome in ["written", "dropped"] {
+                    let name = format!("dynamar_prediction_log_total{{outcome=\"{outcome}\"}}");
+                    lines += stage.metric(&name).await.expect("counted");
+                }
+            }
+        })
+        .await;
     }
     stage.stop().await;
     let written = lines(&path).len();

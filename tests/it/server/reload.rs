@@ -1,5 +1,6 @@
 //! Checkpoints come and go while calls are answered.
 
+mod encoders;
 mod faults;
 mod load;
 mod process;
