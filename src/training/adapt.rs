@@ -1,6 +1,6 @@
 //! The adaptation of an encoder before its heads are trained.
 
-use super::{Interrupt, TrainingError, pretrain, publish::Job, recipe::Adaptation, saving::Saving};
+use super::{Interrupt, TrainingError, job::Job, pretrain, recipe::Adaptation, saving::Saving};
 use crate::weights::EncoderWeights;
 
 /// Runs the recipe's adaptation, if it has one and the run does not go on from a later state.

@@ -14,8 +14,8 @@ use std::{
 
 use super::{
     Interrupt, Requested, Score, TrainingError,
+    job::Job,
     job_task::JobTask,
-    publish::Job,
     score::mean_rank,
     settings::{Length, Settings},
     trainer::{Quiet, Trainer, TrainerTask},
