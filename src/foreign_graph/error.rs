@@ -9,10 +9,11 @@ const MAX_SHOWN_CHARS: usize = 80;
 const MAX_LISTED: usize = 5;
 
 /// Call that exports a graph as it is wanted.
-const EXPORT: &str = "export it with `optimum-cli export onnx --task feature-extraction`, or with \
-    torch.onnx.export(model, (ids, mask), \"model.onnx\", input_names=[\"input_ids\", \
-    \"attention_mask\"], output_names=[\"last_hidden_state\"], dynamic_axes={name: {0: \"batch\", 1: \
-    \"sequence\"} for name in [\"input_ids\", \"attention_mask\", \"last_hidden_state\"]}, dynamo=False)";
+const EXPORT: &str = "export it with `optimum-cli export onnx --model MODEL --task \
+    feature-extraction DIR`, or with torch.onnx.export(model, (ids, mask), \"model.onnx\", \
+    input_names=[\"input_ids\", \"attention_mask\"], output_names=[\"last_hidden_state\"], \
+    dynamic_axes={name: {0: \"batch\", 1: \"sequence\"} for name in [\"input_ids\", \
+    \"attention_mask\", \"last_hidden_state\"]}, dynamo=False)";
 
 /// Reason why a graph of another exporter is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,10 @@ pub enum ForeignGraphError {
     Input { path: String, name: String, what: String },
     #[error("{path} has no input {name}, but {found}; {}", EXPORT)]
     NoInput { path: String, name: &'static str, found: String },
-    #[error("{path} has the outputs {found}, and none of them is last_hidden_state; {}", EXPORT)]
+    #[error(
+        "{path} has the outputs {found}, and none of them is last_hidden_state or token_embeddings; {}",
+        EXPORT
+    )]
     Outputs { path: String, found: String },
     #[error("{path} has the output {name} {what}; {}", EXPORT)]
     Output { path: String, name: String, what: String },

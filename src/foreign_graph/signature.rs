@@ -7,8 +7,9 @@ use super::{
 };
 use crate::checkpoint::{ForeignInput, GraphOutput};
 
-/// The output of encoders, and that of classifiers, as exporters name them.
-const HIDDEN_STATES: &str = "last_hidden_state";
+/// Names that exporters give to the output of encoders (the second one where they have a
+/// Sentence-Transformers model before them), and that of classifiers.
+const HIDDEN_STATES: [&str; 2] = ["last_hidden_state", "token_embeddings"];
 const LOGITS: &str = "logits";
 
 /// Inputs and output of a graph.
@@ -70,12 +71,13 @@ fn read_input(input: &ValueInfo, path: &str) -> Result<ForeignInput, ForeignGrap
     Ok(known)
 }
 
-/// The output that is read: `last_hidden_state` if there is one, or else the only one.
+/// Finds the output to read: the first of `HIDDEN_STATES` that there is, or else the only one.
 fn read_output(
     outputs: &[ValueInfo],
     path: &str,
 ) -> Result<(String, GraphOutput), ForeignGraphError> {
-    let named = outputs.iter().find(|output| output.name == HIDDEN_STATES);
+    let of_name = |name: &&str| outputs.iter().find(|output| output.name == *name);
+    let named = HIDDEN_STATES.iter().find_map(of_name);
     let output = match (named, outputs) {
         (Some(output), _) => output,
         (None, [output]) => output,

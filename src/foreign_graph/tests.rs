@@ -144,7 +144,9 @@ fn the_output_is_known_or_the_only_one() {
     let hidden = GraphOutput::HiddenStates;
     assert_eq!(outputs(vec![state.clone()]), ("hidden".to_owned(), hidden));
     let named = value("last_hidden_state", FLOAT, &[0, 0, 16]);
-    assert_eq!(outputs(vec![other, named]), ("last_hidden_state".to_owned(), hidden));
+    assert_eq!(outputs(vec![other.clone(), named]), ("last_hidden_state".to_owned(), hidden));
+    let of_sentences = value("token_embeddings", FLOAT, &[0, 0, 16]);
+    assert_eq!(outputs(vec![other, of_sentences]), ("token_embeddings".to_owned(), hidden));
     let logits = value("logits", FLOAT, &[0, 3]);
     assert_eq!(outputs(vec![logits]), ("logits".to_owned(), GraphOutput::Logits));
 }
