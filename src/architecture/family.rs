@@ -87,10 +87,15 @@ impl Family {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error(
-        "model_type {found:?} is not supported; {reason}supported are: {}",
+        "model_type is missing: add it, such as \"model_type\": \"bert\"; supported are: {}",
         supported().join(", ")
     )]
-    Family { found: String, reason: &'static str },
+    NoFamily,
+    #[error(
+        "model_type {found:?} is not supported; {reason}supported are: {}{otherwise}",
+        supported().join(", ")
+    )]
+    Family { found: String, reason: &'static str, otherwise: &'static str },
     #[error("{key} is missing, or is not {what}")]
     Key { key: &'static str, what: &'static str },
     #[error("{key} {found} is not supported; supported is {supported}")]
@@ -99,27 +104,26 @@ pub enum ConfigError {
     Architecture(#[from] ArchitectureError),
 }
 
-/// The values of `model_type` that are supported.
+/// Lists the values of `model_type` that are supported.
 fn supported() -> Vec<&'static str> {
     ALL.iter().flat_map(|family| family.model_types).copied().collect()
 }
 
-/// The description of the encoder in a config.json, and its family.
+/// Reads the description of the encoder in a config.json, and its family.
 ///
 /// # Errors
 ///
 /// If the family is not supported, or the config asks for what no encoder of it has here.
 pub fn family_of(config: Value) -> Result<(&'static Family, Architecture), ConfigError> {
     let config = Config::new(config);
-    let model_type = config.text("model_type").unwrap_or("none");
+    let Some(model_type) = config.text("model_type") else { return Err(ConfigError::NoFamily) };
     let family = ALL.iter().copied().find(|family| family.model_types.contains(&model_type));
     let Some(family) = family else {
-        let reason = if config.is_decoder() {
-            "it is a decoder, which writes text and has no mask token; "
-        } else {
-            ""
+        let (reason, otherwise) = match config.is_decoder() {
+            true => ("it is a decoder, which writes text and has no mask token; ", ""),
+            false => ("", "; another encoder is taken as an ONNX graph, with --graph FILE"),
         };
-        return Err(ConfigError::Family { found: model_type.to_owned(), reason });
+        return Err(ConfigError::Family { found: model_type.to_owned(), reason, otherwise });
     };
     if config.flag("is_decoder", false) {
         let (key, found) = ("is_decoder", "true".to_owned());
@@ -187,7 +191,16 @@ impl Config {
 
     /// The activation under this key.
     pub fn activation(&self, key: &'static str) -> Result<Activation, ConfigError> {
-        match self.text(key).unwrap_or("gelu") {
+        self.activation_or(key, "gelu")
+    }
+
+    /// The activation under this key, or the one of this name.
+    pub fn activation_or(
+        &self,
+        key: &'static str,
+        default: &str,
+    ) -> Result<Activation, ConfigError> {
+        match self.text(key).unwrap_or(default) {
             "gelu" => Ok(Activation::Gelu),
             "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
             "relu" => Ok(Activation::Relu),

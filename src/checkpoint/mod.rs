@@ -13,6 +13,7 @@ mod reader;
 mod writer;
 
 pub use foreign_graph::{ForeignGraph, ForeignInput, GraphOutput};
+pub use limits::MAX_TOKENIZER_BYTES;
 pub use manifest::{EncoderEntry, FileEntry, Manifest, Provenance, TaskEntry};
 pub use reader::Checkpoint;
 pub use writer::Draft;

@@ -25,7 +25,7 @@ use crate::{
     architecture::{Architecture, Family, family_of},
     checkpoint::{
         Checkpoint, CheckpointError, Draft, ENCODER_WEIGHTS_FILE, EncoderEntry, LANGUAGE_HEAD_FILE,
-        Manifest, Provenance, TOKENIZER_FILE,
+        MAX_TOKENIZER_BYTES, Manifest, Provenance, TOKENIZER_FILE,
     },
     export,
     foreign_graph::ForeignGraphError,
@@ -36,9 +36,6 @@ use crate::{
 
 /// Config files hold no more than this many bytes.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
-
-/// Bytes of a tokenizer.json, as a checkpoint may hold them.
-const MAX_TOKENIZER_BYTES: u64 = 32 << 20;
 
 /// Reason why a directory cannot be imported.
 #[derive(Debug, thiserror::Error)]

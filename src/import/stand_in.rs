@@ -3,6 +3,17 @@
 /// Bytes of a file's beginning that are looked at.
 pub(super) const HEAD_BYTES: u64 = 512;
 
+/// Beginnings, in lower case, of a model hub's answers in the place of a file.
+const HUB_REFUSALS: [&str; 7] = [
+    "entry not found",
+    "repository not found",
+    "revision not found",
+    "invalid username or password",
+    "username/password authentication failed",
+    "access to model ",
+    "{\"error\":",
+];
+
 /// Kind of stand-in that begins with these bytes, the first [`HEAD_BYTES`] of a file.
 pub(super) fn of_bytes(head: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(head).to_ascii_lowercase();
@@ -15,6 +26,10 @@ pub(super) fn of_bytes(head: &[u8]) -> Option<&'static str> {
         )
     } else if text.starts_with("<!doctype html") || text.starts_with("<html") {
         Some("a page of HTML, as a download gives that needs a login or another address")
+    } else if HUB_REFUSALS.iter().any(|refusal| text.starts_with(refusal)) {
+        Some(
+            "what a model hub answers where a file is not there or needs a login, and not the file",
+        )
     } else if text.starts_with("<?xml") {
         Some("an XML document, as a download gives that was refused")
     } else {
@@ -36,6 +51,9 @@ mod tests {
         check("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS");
         check("\n<!DOCTYPE html><title>Sign in</title>", "HTML");
         check("<html lang=en>", "HTML");
+        check("Entry not found", "model hub");
+        check("{\"error\":\"Invalid credentials\"}", "model hub");
+        check("Access to model a/b is restricted.", "model hub");
         check("\u{feff}<?xml version=\"1.0\"?><Error/>", "XML");
         for good in ["{\"model_type\": \"bert\"}", "{}", "\u{8}\0\0\0\0\0\0\0{", "version 2"] {
             assert_eq!(of_bytes(good.as_bytes()), None, "{good:?}");

@@ -47,7 +47,7 @@ fn check(config: &str, tensors: Option<&[u8]>, words: &str) {
 #[test]
 fn directories_of_no_encoder_say_why() {
     check("{", None, "config.json");
-    check("{}", None, "model_type \"none\"");
+    check("{}", None, "model_type is missing: add it");
     let unknown = r#"{"model_type": "bloom", "architectures": ["BloomForCausalLM"]}"#;
     check(unknown, None, "no mask token; supported are: bert, roberta, xlm-roberta");
     check(r#"{"model_type": "bert"}"#, None, "type_vocab_size");

@@ -148,7 +148,7 @@ fn a_manifest_cannot_ask_for_more_than_an_encoder_needs() {
     };
     for (file, bytes) in [
         ("encoder.onnx", 2 << 20),
-        ("tokenizer.json", (32 << 20) + 1),
+        ("tokenizer.json", (64 << 20) + 1),
         ("tasks/polarity/task.toml", (1 << 20) + 1),
         ("tasks/polarity/head.safetensors", 1 << 20),
         ("tasks/polarity/report.json", u64::MAX),

@@ -29,17 +29,26 @@ pub struct Sizes {
 /// Reads the sizes: those of a family that is known, or else what the usual keys say.
 pub fn read(json: Value) -> Result<Sizes, ConfigError> {
     let config = Config::new(json.clone());
-    let padding = config.size_or("pad_token_id", 0)?;
-    let padding_id = u32::try_from(padding)
-        .map_err(|_| ConfigError::Key { key: "pad_token_id", what: "a token id" })?;
+    let padding_id = |default| {
+        let id = config.size_or("pad_token_id", default)?;
+        u32::try_from(id).map_err(|_| ConfigError::Key { key: "pad_token_id", what: "a token id" })
+    };
     if let Ok((family, architecture)) = family_of(json) {
-        let counts_from_padding = matches!(family.name, FamilyName::Roberta | FamilyName::Mpnet);
+        let (padding_id, first_position) = match family.name {
+            FamilyName::Roberta => {
+                let id = padding_id(1)?;
+                (id, id.saturating_add(1))
+            }
+            // Whatever its padding is, it counts from 2.
+            FamilyName::Mpnet => (padding_id(1)?, 2),
+            _ => (padding_id(0)?, 0),
+        };
         return Ok(Sizes {
             vocabulary_size: architecture.vocabulary_size,
             max_positions: architecture.max_positions,
             segment_types: architecture.segment_types,
             padding_id,
-            first_position: if counts_from_padding { padding_id.saturating_add(1) } else { 0 },
+            first_position,
             is_guess: false,
         });
     }
@@ -48,7 +57,7 @@ pub fn read(json: Value) -> Result<Sizes, ConfigError> {
         vocabulary_size: first(&config, VOCABULARY[0], &VOCABULARY)?,
         max_positions: first(&config, POSITIONS[0], &POSITIONS)?,
         segment_types: if segments > 1 { segments } else { 0 },
-        padding_id,
+        padding_id: padding_id(0)?,
         first_position: 0,
         is_guess: true,
     })
@@ -82,6 +91,12 @@ mod tests {
             is_guess: false,
         };
         assert_eq!(known.expect("sizes"), sizes);
+        let mpnet = read(json!({
+            "model_type": "mpnet", "hidden_size": 20, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "intermediate_size": 36, "vocab_size": 401,
+            "max_position_embeddings": 50
+        }));
+        assert_eq!(mpnet.expect("sizes"), sizes);
         let other = read(json!({
             "model_type": "nomic_bert", "vocab_size": 30, "n_positions": 64, "type_vocab_size": 2
         }));

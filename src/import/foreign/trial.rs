@@ -35,6 +35,30 @@ fn tolerance(precision: Precision) -> f32 {
     }
 }
 
+/// A length to try, and the longest prompt if it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Length {
+    tried: usize,
+    found: usize,
+}
+
+/// Lists the lengths to try, one after the other, of an encoder whose config says that it has so many
+/// positions. In a family that is not known they may begin after the padding's id, as RoBERTa's do: then it
+/// takes fewer tokens, 512 of 514.
+fn lengths(claimed: usize, sizes: &Sizes) -> Vec<Length> {
+    let first = sizes.padding_id as usize + 1;
+    let fewer = claimed.saturating_sub(first).max(1);
+    if !sizes.is_guess {
+        return vec![Length { tried: claimed.min(MAX_LENGTH), found: claimed }];
+    }
+    if claimed <= MAX_LENGTH + first {
+        return [claimed, fewer].map(|length| Length { tried: length, found: length }).to_vec();
+    }
+    // Too long to try; such a table has a power of two and some more rows.
+    let found = if fewer.is_power_of_two() { fewer } else { claimed };
+    vec![Length { tried: MAX_LENGTH, found }]
+}
+
 /// Knowledge of a graph before it is tried.
 #[derive(Clone, Copy)]
 pub struct Given<'a> {
@@ -141,21 +165,16 @@ impl<'a> Trial<'a> {
         )))
     }
 
-    /// Tokens of the longest prompt that it takes. Of a family that is not known, positions may begin
-    /// after the padding's id, so that it takes fewer tokens than its config says.
+    /// Finds how many tokens the longest prompt has that it takes.
     fn longest(&self, encoder: &mut Encoder, claimed: usize) -> Result<usize, ImportError> {
-        let Err(error) = self.vectors(encoder, &[&self.prompt(claimed.min(MAX_LENGTH))]) else {
-            return Ok(claimed);
-        };
-        let first = self.given.sizes.padding_id as usize + 1;
-        let fewer = claimed.saturating_sub(first).max(1);
-        if !self.given.sizes.is_guess || claimed > MAX_LENGTH + first {
-            return Err(error);
+        let mut first_error = None;
+        for Length { tried, found } in lengths(claimed, self.given.sizes) {
+            match self.vectors(encoder, &[&self.prompt(tried)]) {
+                Ok(_) => return Ok(found),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
         }
-        match self.vectors(encoder, &[&self.prompt(fewer.min(MAX_LENGTH))]) {
-            Ok(_) => Ok(fewer),
-            Err(_) => Err(error),
-        }
+        Err(first_error.unwrap_or_else(|| self.wrong("it has no positions".to_owned())))
     }
 
     /// Compares the graph with the prompts of reference.json, where there is one.
@@ -265,4 +284,36 @@ fn difference(expected: &[f32], found: &[f32]) -> (f32, usize) {
     let differences = expected.iter().zip(found).map(|(a, b)| (a - b).abs() / largest);
     let indexed = differences.enumerate().map(|(place, difference)| (difference, place));
     indexed.fold((0.0, 0), |worst, one| if one.0 > worst.0 { one } else { worst })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_that_begin_after_the_padding_are_no_tokens() {
+        let check = |claimed, padding_id, is_guess, expected: &[(usize, usize)]| {
+            let sizes = Sizes {
+                vocabulary_size: 30,
+                max_positions: claimed,
+                segment_types: 0,
+                padding_id,
+                first_position: 0,
+                is_guess,
+            };
+            let found: Vec<_> = lengths(claimed, &sizes)
+                .iter()
+                .map(|length| (length.tried, length.found))
+                .collect();
+            assert_eq!(found, expected, "{claimed} positions");
+        };
+        check(514, 1, true, &[(514, 514), (512, 512)]);
+        check(512, 0, true, &[(512, 512), (511, 511)]);
+        check(50, 1, true, &[(50, 50), (48, 48)]);
+        check(1, 0, true, &[(1, 1), (1, 1)]);
+        check(4098, 1, true, &[(512, 4096)]);
+        check(2048, 0, true, &[(512, 2048)]);
+        check(512, 1, false, &[(512, 512)]);
+        check(8192, 1, false, &[(512, 8192)]);
+    }
 }

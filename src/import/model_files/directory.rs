@@ -4,25 +4,19 @@
 //! sub-directory with config and weights; its tokenizer lies there or at the top. A directory without
 //! `modules.json` holds everything itself.
 
-use std::{
-    fs,
-    path::{Component, Path, PathBuf},
-};
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::{
     confined::{Home, OpenFile, is_there},
     error::{FileError, shown},
-    python,
+    slow_tokenizer,
     tensor_files::TensorFiles,
 };
 
 /// `modules.json` has at most this many bytes.
 const MAX_MODULES_BYTES: u64 = 1 << 20;
-
-/// Entries of a directory that are looked through for a SentencePiece model.
-const MAX_ENTRIES: usize = 10_000;
 
 /// File that lists the modules of Sentence-Transformers.
 const MODULES: &str = "modules.json";
@@ -84,14 +78,11 @@ impl ModelDirectory {
                 return Ok(path);
             }
         }
-        for directory in self.tokenizer_directories() {
-            if let Some(found) = slow_tokenizer(directory) {
-                let path = directory.display().to_string();
-                let command = python::tokenizer(directory);
-                return Err(FileError::SlowTokenizer { path, found, command });
-            }
-        }
-        Err(FileError::NoTokenizer { path: self.model.display().to_string() })
+        let mut directories = self.tokenizer_directories().into_iter();
+        let other =
+            directories.find_map(|directory| slow_tokenizer::describe(&self.home, directory));
+        let none = || FileError::NoTokenizer { path: self.model.display().to_string() };
+        Err(other.unwrap_or_else(none))
     }
 
     /// Path of the ONNX graph to import: the one that is named, a path in the directory, or one where
@@ -163,22 +154,4 @@ fn transformer_directory(home: &Home, modules: &Path) -> Result<PathBuf, FileErr
     let directory = home.directory().join(&module.path);
     home.check_directory(&directory)?;
     Ok(directory)
-}
-
-/// Files of a tokenizer that are not tokenizer.json, as an error names them.
-fn slow_tokenizer(directory: &Path) -> Option<String> {
-    if is_there(&directory.join("vocab.txt")) {
-        return Some("vocab.txt (WordPiece)".to_owned());
-    }
-    if ["vocab.json", "merges.txt"].iter().all(|name| is_there(&directory.join(name))) {
-        return Some("vocab.json and merges.txt (byte-level BPE)".to_owned());
-    }
-    let entries = fs::read_dir(directory).ok()?.take(MAX_ENTRIES).flatten();
-    let mut models: Vec<String> = entries
-        .filter(|entry| Path::new(&entry.file_name()).extension().is_some_and(|e| e == "model"))
-        .map(|entry| shown(&entry.file_name().to_string_lossy()))
-        .collect();
-    models.sort_unstable();
-    let model = models.first()?;
-    Some(format!("{model} (SentencePiece, for which Python also needs the package sentencepiece)"))
 }

@@ -36,6 +36,11 @@ pub enum FileError {
     NoTokenizer { path: String },
     #[error("{path} has no tokenizer.json but {found}; make it with transformers: {command}")]
     SlowTokenizer { path: String, found: String, command: String },
+    #[error(
+        "{path} has no tokenizer.json but {found}, for a tokenizer that is a program in Python: there is \
+         no tokenizer.json that does the same, and the encoder cannot be served"
+    )]
+    TokenizerProgram { path: String, found: String },
     #[error("{path} has no weights: looked for {expected}{found}")]
     NoWeights { path: String, expected: String, found: String },
     #[error("{path} names {name}, which is no plain file name")]
@@ -50,10 +55,7 @@ pub enum FileError {
     Safetensors { path: String, message: String },
     #[error("{path} is no archive of torch.save: {message}")]
     Archive { path: String, message: String },
-    #[error(
-        "{path} is in the format of torch.save before 1.6 or of another program; write it anew \
-         with: {command}"
-    )]
+    #[error("{path} is in the format of torch.save before 1.6; write it anew with: {command}")]
     OldFormat { path: String, command: String },
     #[error("{path} holds {found} numbers, only little-endian ones are read")]
     ByteOrder { path: String, found: String },

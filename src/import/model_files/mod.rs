@@ -12,6 +12,7 @@ mod index;
 mod other_weights;
 mod python;
 mod safetensors;
+mod slow_tokenizer;
 mod stored_tensor;
 mod tensor_files;
 mod torch;

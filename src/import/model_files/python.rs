@@ -2,12 +2,24 @@
 
 use std::path::Path;
 
-/// Makes tokenizer.json from the files of a slow tokenizer.
-pub fn tokenizer(directory: &Path) -> String {
+/// Letters of a text, as a tokenizer sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    Kept,
+    Lowered,
+}
+
+/// Makes tokenizer.json from the files of a slow tokenizer, which may not say how it takes letters.
+pub fn tokenizer(directory: &Path, case: Option<Case>) -> String {
     let directory = literal(directory);
+    let option = match case {
+        None => "",
+        Some(Case::Kept) => ", do_lower_case=False",
+        Some(Case::Lowered) => ", do_lower_case=True",
+    };
     format!(
         "python3 -c \"from transformers import AutoTokenizer; \
-         AutoTokenizer.from_pretrained('{directory}').save_pretrained('{directory}')\""
+         AutoTokenizer.from_pretrained('{directory}'{option}).save_pretrained('{directory}')\""
     )
 }
 

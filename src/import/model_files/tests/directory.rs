@@ -124,7 +124,25 @@ fn a_slow_tokenizer_comes_with_the_line_that_makes_a_fast_one() {
     for name in ["spiece.model", "sentencepiece.bpe.model", "spm.model", "other.model"] {
         check(&[(name, b"x")], &format!("{name} (SentencePiece"));
     }
+    check(&[("spm.model", b"x")], "the packages sentencepiece and protobuf");
     check(&[("vocab.json", b"{}")], "has no tokenizer.json");
+    for (vocabulary, option) in [
+        ("[UNK]\nGood\n##ly", ", do_lower_case=False)"),
+        ("[UNK]\ngood\n##ly", ", do_lower_case=True)"),
+    ] {
+        check(&[("vocab.txt", vocabulary.as_bytes())], option);
+    }
+    let said: &[u8] = br#"{"do_lower_case": true}"#;
+    let error = check(&[("vocab.txt", b"Good"), ("tokenizer_config.json", said)], "WordPiece");
+    assert!(!error.contains("do_lower_case"), "{error}");
+    for (name, bytes) in [
+        ("bpe.codes", "x"),
+        ("tokenizer_config.json", r#"{"word_tokenizer_type": "mecab"}"#),
+        ("tokenizer_config.json", r#"{"tokenizer_class": "BertweetTokenizer"}"#),
+    ] {
+        let error = check(&[("vocab.txt", b"a"), (name, bytes.as_bytes())], "a program in Python");
+        assert!(!error.contains("python3"), "{error}");
+    }
     check(&[("tokenizer.json", LFS_POINTER)], "Git LFS");
     check(&[("tokenizer.json", b""), ("vocab.txt", b"a")], "empty file");
 }

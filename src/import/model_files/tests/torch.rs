@@ -63,6 +63,8 @@ fn what_is_no_dictionary_of_tensors_is_named() {
     refused(&[(FILE, b"version https://git-lfs.github.com/spec/v1\n")], "Git LFS");
     refused(&[(FILE, b"")], "empty file");
     refused(&[(FILE, b"PK\x03\x04")], "no archive of torch.save");
+    refused(&[(FILE, b"Entry not found")], "what a model hub answers");
+    refused(&[(FILE, b"text")], "begins with neither a zip nor a pickle");
 }
 
 #[test]

@@ -21,6 +21,11 @@ const MAX_NAME_BYTES: usize = 256;
 /// First bytes of every zip that has a member.
 const ZIP_MAGIC: &[u8; 4] = b"PK\x03\x04";
 
+/// First byte of a pickle, with which files of torch.save before 1.6 begin; and the place and the name in
+/// the header of a tar, which it wrote before 0.1.10.
+const PICKLE: u8 = 0x80;
+const TAR: (u64, &[u8; 5]) = (257, b"ustar");
+
 /// Range of the file that a member takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
@@ -88,16 +93,27 @@ impl Archive {
     }
 }
 
-/// Names the formats that torch.save and others had before the zip.
+/// Refuses what is no zip, and names the formats that torch.save had before.
 fn refuse_other_formats(file: &OpenFile) -> Result<(), FileError> {
-    let mut magic = [0; ZIP_MAGIC.len()];
-    let size = magic.len().min(usize::try_from(file.bytes()).unwrap_or(usize::MAX));
-    file.read_at(0, &mut magic[..size])?;
-    if magic == *ZIP_MAGIC {
+    let begins = |at: u64, expected: &[u8]| -> Result<bool, FileError> {
+        let end = at + expected.len() as u64;
+        if file.bytes() < end {
+            return Ok(false);
+        }
+        let mut found = vec![0; expected.len()];
+        file.read_at(at, &mut found)?;
+        Ok(found == expected)
+    };
+    if begins(0, ZIP_MAGIC)? {
         return Ok(());
     }
-    let command = python::safetensors(file.path());
-    Err(FileError::OldFormat { path: file.name(), command })
+    let path = file.name();
+    if begins(0, &[PICKLE])? || begins(TAR.0, TAR.1)? {
+        let command = python::safetensors(file.path());
+        return Err(FileError::OldFormat { path, command });
+    }
+    let message = "it begins with neither a zip nor a pickle".to_owned();
+    Err(FileError::Archive { path, message })
 }
 
 fn member_name(bytes: &[u8]) -> Result<String, String> {
