@@ -76,6 +76,16 @@ impl Default for Biases {
     }
 }
 
+/// A convolution over neighbouring tokens of the embeddings, added to what the first layer gives and
+/// normalised (DeBERTa-v2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Convolution {
+    /// Tokens that one result sees, itself in the middle. Beyond a sequence's ends lie zeros.
+    pub kernel: usize,
+    pub activation: Activation,
+}
+
 /// Layers that see the neighbourhood of a token instead of the whole sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Activation, Biases, Distances, FamilyName, Norms, Window};
+use super::{Activation, Biases, Convolution, Distances, FamilyName, Norms, Window};
 
 /// The description of an encoder. In a manifest the first eight fields are BERT's, and each further one
 /// appears where it differs from BERT.
@@ -45,6 +45,8 @@ pub struct Architecture {
     /// has its own.
     #[serde(default, skip_serializing_if = "is_default")]
     pub layer_groups: Option<usize>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub convolution: Option<Convolution>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -62,6 +64,11 @@ pub enum ArchitectureError {
     Real { what: &'static str, found: f64, high: f64 },
     #[error("{layers} layers cannot share {groups} sets of parameters evenly")]
     Groups { layers: usize, groups: usize },
+    #[error(
+        "a convolution over {kernel} tokens after the first of {layers} layers: supported are odd numbers \
+         of tokens, from 3 to 9, two layers or more, and norms after the sums"
+    )]
+    Convolution { kernel: usize, layers: usize },
     #[error("a graph of another exporter has no more than widths, vocabulary and positions")]
     Foreign,
     #[error("rotary positions need an even number of values for each head, but {width} were given")]
@@ -97,6 +104,7 @@ impl Architecture {
             biases: Biases::default(),
             window: None,
             layer_groups: None,
+            convolution: None,
         }
     }
 
@@ -137,6 +145,12 @@ impl Architecture {
             && (groups == 0 || !self.layers.is_multiple_of(groups))
         {
             return Err(ArchitectureError::Groups { layers: self.layers, groups });
+        }
+        // The last layer computes the mask rows alone, and a convolution needs their neighbours.
+        if let Some(Convolution { kernel, .. }) = self.convolution
+            && (!matches!(kernel, 3 | 5 | 7 | 9) || self.layers < 2 || self.norms != Norms::Post)
+        {
+            return Err(ArchitectureError::Convolution { kernel, layers: self.layers });
         }
         self.check_distances()
     }
@@ -246,6 +260,7 @@ impl Architecture {
             biases: Biases::default(),
             window: None,
             layer_groups: None,
+            convolution: None,
             ..self.clone()
         };
         *segment_types >= 2 && *family == FamilyName::default() && *self == plain

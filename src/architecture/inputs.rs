@@ -47,6 +47,11 @@ pub enum GraphInput {
     ShiftShape,
     /// `[1]`: the slots of a sequence.
     Longest,
+    /// `[tokens, kernel]`: the neighbours that a convolution sees from each token; the token itself for
+    /// those beyond its sequence.
+    NeighbourTokens,
+    /// `[tokens, kernel, 1]`: 1 for a neighbour, 0 beyond the sequence.
+    NeighbourShares,
 }
 
 impl GraphInput {
@@ -70,6 +75,8 @@ impl GraphInput {
             Self::ShiftEnd => "shift_end",
             Self::ShiftShape => "shift_shape",
             Self::Longest => "longest",
+            Self::NeighbourTokens => "neighbour_tokens",
+            Self::NeighbourShares => "neighbour_shares",
         }
     }
 
@@ -84,13 +91,15 @@ impl GraphInput {
             Self::RelativeRows | Self::ReversedRows => &["distances"],
             Self::ShiftStart | Self::ShiftEnd | Self::Longest => &["1"],
             Self::ShiftShape => &["4"],
+            Self::NeighbourTokens => &["tokens", "kernel"],
+            Self::NeighbourShares => &["tokens", "kernel", "1"],
         }
     }
 
     /// The type of its numbers.
     pub fn element(self) -> Element {
         match self {
-            Self::SlotBias | Self::WindowBias => Element::Float,
+            Self::SlotBias | Self::WindowBias | Self::NeighbourShares => Element::Float,
             _ => Element::Int64,
         }
     }
@@ -100,9 +109,9 @@ impl Architecture {
     /// The graph's inputs, in the graph's order.
     pub fn inputs(&self) -> Vec<GraphInput> {
         use GraphInput::{
-            DistanceBuckets, InputIds, Longest, MaskPositions, MaskRows, MaskTokens, PositionIds,
-            RelativeRows, ReversedRows, SegmentIds, ShiftEnd, ShiftShape, ShiftStart, SlotBias,
-            SlotTokens, TokenSlots, WindowBias,
+            DistanceBuckets, InputIds, Longest, MaskPositions, MaskRows, MaskTokens,
+            NeighbourShares, NeighbourTokens, PositionIds, RelativeRows, ReversedRows, SegmentIds,
+            ShiftEnd, ShiftShape, ShiftStart, SlotBias, SlotTokens, TokenSlots, WindowBias,
         };
         let has_buckets = matches!(self.distances, Distances::Buckets { .. });
         let has_rotary = matches!(self.distances, Distances::Rotary { .. });
@@ -126,6 +135,8 @@ impl Architecture {
             (ShiftEnd, is_disentangled && self.layers > 1),
             (ShiftShape, is_disentangled && self.layers > 1),
             (Longest, is_disentangled && self.layers > 1),
+            (NeighbourTokens, self.convolution.is_some()),
+            (NeighbourShares, self.convolution.is_some()),
         ];
         inputs.into_iter().filter(|(_, is_used)| *is_used).map(|(input, _)| input).collect()
     }

@@ -14,7 +14,7 @@ mod inputs;
 mod parameters;
 mod source;
 
-pub use axes::{Activation, Biases, Distances, Norms, Window};
+pub use axes::{Activation, Biases, Convolution, Distances, Norms, Window};
 pub use description::{Architecture, ArchitectureError};
 pub use distance::DistanceRows;
 pub use families::ALL;

@@ -4,7 +4,7 @@
 //! one matrix, `[hidden, 2·hidden]`, keys first; the query stays apart because the last layer needs it for
 //! the mask row alone.
 
-use super::{Architecture, Distances, Norms};
+use super::{Architecture, Convolution, Distances, Norms};
 
 /// Use of a parameter. Import transposes linear layers, the graph must have every table in its full
 /// size, the optimiser decays tables and linear layers.
@@ -93,6 +93,15 @@ impl List<'_> {
         }
     }
 
+    fn convolution(&mut self) {
+        let hidden = self.architecture.hidden_size;
+        if let Some(Convolution { kernel, .. }) = self.architecture.convolution {
+            // The inputs are the tokens of the kernel one after the other.
+            self.linear("convolution", kernel * hidden, hidden, true);
+            self.norm("convolution_norm", hidden);
+        }
+    }
+
     fn layer(&mut self, layer: usize) {
         self.layer = Some(layer);
         let architecture = self.architecture;
@@ -127,6 +136,7 @@ impl Architecture {
         let mut list = List { architecture: self, layer: None, all: Vec::new() };
         list.embeddings();
         list.distances();
+        list.convolution();
         (0..self.groups()).for_each(|layer| list.layer(layer));
         if self.norms == Norms::Pre {
             list.norm("final_norm", self.hidden_size);

@@ -10,6 +10,8 @@ pub enum Source {
     /// positions follow the id of the padding token. Row 0 of `plus` is added to each: a family whose
     /// tokens all have segment 0 needs no table for it.
     Positions { table: &'static str, plus: Option<&'static str> },
+    /// The kernel of a convolution, `[out, in, kernel]` in the file, and its bias.
+    Kernel(&'static str),
 }
 
 /// A tensor, or some of its rows.

@@ -50,6 +50,13 @@ fn absurd_numbers_are_refused_in_every_family() {
     refused(|a| a.distances = disentangled(0, 0, 9), of, "distances.span = 0");
     refused(|a| a.distances = disentangled(4, 5, 9), of, "distances.buckets = 5");
     refused(|a| a.distances = disentangled(4, 4, 3), of, "distances.max_distance = 3");
+    let convolution = |kernel| Some(Convolution { kernel, activation: Activation::Gelu });
+    for kernel in [0, 1, 4, 11, usize::MAX] {
+        let words = format!("a convolution over {kernel} tokens");
+        refused(|a| a.convolution = convolution(kernel), of, &words);
+    }
+    refused(|a| a.layers = 1, of, "after the first of 1 layers");
+    refused(|a| a.norms = Norms::Pre, of, "norms after the sums");
 }
 
 #[test]
@@ -147,7 +154,8 @@ fn configs_that_ask_for_more_than_there_is_say_what() {
     family_of(sizes.clone()).expect("BERT");
     for (key, value, words) in [
         ("model_type", json!("gpt2"), "supported are: bert, roberta"),
-        ("model_type", Value::Null, "model_type \"none\""),
+        ("model_type", json!("nomic_bert"), "is taken as an ONNX graph, with --graph FILE"),
+        ("model_type", Value::Null, "model_type is missing: add it"),
         ("hidden_size", json!("8"), "hidden_size is missing, or is not a whole number"),
         ("hidden_size", json!(-8), "hidden_size"),
         ("hidden_act", json!("silu"), "hidden_act \"silu\" is not supported"),
@@ -159,7 +167,8 @@ fn configs_that_ask_for_more_than_there_is_say_what() {
         assert!(found.contains(words), "{key}: {found}");
     }
     let decoder = json!({"model_type": "llama", "architectures": ["LlamaForCausalLM"]});
-    assert!(error(decoder).contains("it is a decoder"));
+    assert!(error(decoder.clone()).contains("it is a decoder"));
+    assert!(!error(decoder).contains("--graph"));
 
     let albert = with(sizes.clone(), "model_type", json!("albert"));
     let found = error(with(albert, "inner_group_num", json!(2)));
@@ -185,12 +194,19 @@ fn deberta_and_modernbert_take_the_attention_that_is_published() {
         ("relative_attention", json!(false)),
         ("share_att_key", json!(false)),
         ("pos_att_type", json!("c2p")),
-        ("conv_kernel_size", json!(3)),
+        ("conv_kernel_size", json!("3")),
         ("embedding_size", json!(4)),
     ] {
         let found = error(with(deberta.clone(), key, value));
         assert!(found.starts_with(key), "{key}: {found}");
     }
+    let kernel = with(deberta, "conv_kernel_size", json!(3));
+    let (_, read) = family_of(with(kernel.clone(), "conv_act", json!("gelu"))).expect("DeBERTa-v2");
+    let expected = Convolution { kernel: 3, activation: Activation::Gelu };
+    assert_eq!(read.convolution, Some(expected));
+    assert!(error(kernel.clone()).starts_with("conv_act \"tanh\" is not supported"));
+    let groups = with(with(kernel, "conv_act", json!("relu")), "conv_groups", json!(2));
+    assert!(error(groups).starts_with("conv_groups 2"));
 
     let modern = json!({
         "model_type": "modernbert", "hidden_size": 8, "num_hidden_layers": 4,

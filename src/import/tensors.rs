@@ -124,6 +124,7 @@ impl ModelTensors {
                 let names = std::iter::once(table).chain(plus);
                 names.map(|name| tensor_name(name, parameter)).collect()
             }
+            Some(Source::Kernel(tensor)) => vec![tensor_name(tensor, parameter)],
             None => Vec::new(),
         }
     }
@@ -132,6 +133,7 @@ impl ModelTensors {
         match self.family.source(&parameter.name) {
             Some(Source::Stacked(pieces)) => self.stacked(pieces, parameter),
             Some(Source::Positions { table, plus }) => self.positions(table, plus, parameter),
+            Some(Source::Kernel(tensor)) => self.kernel(tensor, parameter),
             None => Err(self.fault(WeightsError::Missing { name: parameter.name.clone() })),
         }
     }
@@ -191,6 +193,26 @@ impl ModelTensors {
             let addend = self.array(&name, &[types, width])?;
             for row in data.chunks_exact_mut(width) {
                 row.iter_mut().zip(&addend.data).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        Ok(Array { shape: parameter.shape.clone(), data })
+    }
+
+    /// The kernel of a convolution, turned from `[out, in, kernel]` to `[kernel·in, out]`, or its bias.
+    fn kernel(&self, tensor: &str, parameter: &ParameterSpec) -> Result<Array, ImportError> {
+        let name = tensor_name(tensor, parameter);
+        let [rows, outputs] = parameter.shape[..] else {
+            return self.array(&name, &parameter.shape);
+        };
+        let kernel = (rows / outputs.max(1)).max(1);
+        let inputs = rows / kernel;
+        let array = self.array(&name, &[outputs, inputs, kernel])?;
+        // Row `kernel·in + tap` of what is turned comes to row `tap·in + in`.
+        let turned = transposed(&array.data, outputs, inputs * kernel);
+        let mut data = Vec::with_capacity(turned.len());
+        for tap in 0..kernel {
+            for input in 0..inputs {
+                data.extend_from_slice(&turned[(input * kernel + tap) * outputs..][..outputs]);
             }
         }
         Ok(Array { shape: parameter.shape.clone(), data })

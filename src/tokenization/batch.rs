@@ -45,6 +45,20 @@ impl PackedBatch {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])
     }
 
+    /// Each token with each of the `kernel` tokens round it, itself in the middle; none where its prompt
+    /// has ended.
+    pub fn neighbours(&self, kernel: usize) -> impl Iterator<Item = (usize, Option<usize>)> {
+        self.ranges().flat_map(move |range| {
+            range.clone().flat_map(move |token| {
+                let range = range.clone();
+                (0..kernel).map(move |tap| {
+                    let neighbour = (token + tap).checked_sub(kernel / 2);
+                    (token, neighbour.filter(|neighbour| range.contains(neighbour)))
+                })
+            })
+        })
+    }
+
     /// Tokens of the longest prompt.
     pub fn longest(&self) -> usize {
         self.ranges().map(|range| range.len()).max().unwrap_or(0)

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use crate::fixtures;
 
 /// Directories with a reference. Each is one variation that a family has.
-pub const IMPORTED: [&str; 13] = [
+pub const IMPORTED: [&str; 14] = [
     "bert",
     "roberta",
     "xlm-roberta",
@@ -31,6 +31,7 @@ pub const IMPORTED: [&str; 13] = [
     "modernbert-local",
     "deberta-v3",
     "deberta-v2-plain",
+    "deberta-v2",
 ];
 
 /// The largest difference of a component in 32 bits, where vectors go up to about 5. The exact values

@@ -2,7 +2,8 @@
 
 use super::{
     super::{
-        Distances, Family, FamilyName, LanguageHeadNames, Piece, Source::Stacked,
+        Activation, Convolution, Distances, Family, FamilyName, LanguageHeadNames, Piece,
+        Source::{Kernel, Stacked},
         family::ConfigError,
     },
     Architecture, Config, bert_like, plain,
@@ -28,6 +29,7 @@ pub(super) static FAMILY: Family = Family {
                 max_distance,
                 norm: norms(config).contains(&"layer_norm"),
             },
+            convolution: convolution(config)?,
             ..architecture
         })
     },
@@ -38,6 +40,8 @@ pub(super) static FAMILY: Family = Family {
         ("embeddings.norm", Stacked(&[Piece::whole("embeddings.LayerNorm")])),
         ("distances.embeddings", Stacked(&[Piece::whole("encoder.rel_embeddings")])),
         ("distances.norm", Stacked(&[Piece::whole("encoder.LayerNorm")])),
+        ("convolution", Kernel("encoder.conv.conv")),
+        ("convolution_norm", Stacked(&[Piece::whole("encoder.conv.LayerNorm")])),
         ("query", Stacked(&[Piece::whole("encoder.layer.{}.attention.self.query_proj")])),
         (
             "key_value",
@@ -74,6 +78,7 @@ pub(super) static FAMILY: Family = Family {
     tiny: || Architecture {
         no_learned_positions: true,
         distances: Distances::Disentangled { span: 4, buckets: 4, max_distance: 16, norm: true },
+        convolution: Some(Convolution { kernel: 3, activation: Activation::Gelu }),
         ..plain(FamilyName::Deberta)
     },
 };
@@ -87,6 +92,22 @@ fn positive(config: &Config, key: &str) -> Option<usize> {
 /// The norms of the distance embeddings.
 fn norms(config: &Config) -> Vec<&str> {
     config.text("norm_rel_ebd").unwrap_or("none").split('|').map(str::trim).collect()
+}
+
+/// Reads the convolution after the first layer, which deberta-v2-xlarge and -xxlarge have.
+fn convolution(config: &Config) -> Result<Option<Convolution>, ConfigError> {
+    let kernel = config.size_or("conv_kernel_size", 0)?;
+    if kernel == 0 {
+        return Ok(None);
+    }
+    let groups = config.size_or("conv_groups", 1)?;
+    if groups != 1 {
+        let (key, found) = ("conv_groups", groups.to_string());
+        return Err(ConfigError::Value { key, found, supported: "1" });
+    }
+    // What transformers takes where the config says nothing is none of those.
+    let activation = config.activation_or("conv_act", "tanh")?;
+    Ok(Some(Convolution { kernel, activation }))
 }
 
 /// Refuses what no published model of the two versions combines.
@@ -104,10 +125,6 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     };
     if kinds.len() != 2 || !kinds.contains(&"c2p") || !kinds.contains(&"p2c") {
         return wrong("pos_att_type", kinds.join("|"), "\"p2c|c2p\"");
-    }
-    let kernel = config.size_or("conv_kernel_size", 0)?;
-    if kernel > 0 {
-        return wrong("conv_kernel_size", kernel.to_string(), "0: no convolution after layer 0");
     }
     let hidden = config.size("hidden_size")?;
     let width = config.size_or("embedding_size", hidden)?;

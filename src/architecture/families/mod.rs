@@ -85,6 +85,7 @@ fn plain(family: FamilyName) -> Architecture {
         biases: Biases::default(),
         window: None,
         layer_groups: None,
+        convolution: None,
     }
 }
 

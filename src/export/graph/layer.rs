@@ -79,16 +79,16 @@ impl Builder<'_> {
         let inner = if self.architecture.gated {
             let [input, gate] = [format!("{scope}/gate_input"), format!("{scope}/gate")];
             self.nodes.split(&inner, &format!("{scope}/gate_split"), [&input, &gate]);
-            let input = self.activation(&input, &scope);
+            let input = self.activation(self.architecture.activation, &input, &scope);
             self.nodes.node("Mul", &[&input, &gate], &format!("{scope}/gated"), vec![])
         } else {
-            self.activation(&inner, &scope)
+            self.activation(self.architecture.activation, &inner, &scope)
         };
         self.layer_linear(layer, &inner, "feed_forward_output", &scope)
     }
 
-    fn activation(&mut self, x: &str, scope: &str) -> String {
-        let (operator, attributes) = match self.architecture.activation {
+    pub(super) fn activation(&mut self, activation: Activation, x: &str, scope: &str) -> String {
+        let (operator, attributes) = match activation {
             Activation::Gelu => ("Gelu", vec![]),
             Activation::GeluTanh => ("Gelu", vec![text("approximate", "tanh")]),
             Activation::Relu => ("Relu", vec![]),

@@ -6,6 +6,7 @@
 //! feed-forward run on `[batch, hidden]`.
 
 mod attention;
+mod convolution;
 mod derived;
 mod disentangled;
 mod layer;
@@ -109,7 +110,11 @@ impl Builder<'_> {
         let mut hidden = self.embeddings();
         for layer in 0..self.architecture.layers {
             let last = layer + 1 == self.architecture.layers;
-            hidden = self.layer(layer, &hidden, last);
+            let input = hidden.clone();
+            hidden = self.layer(layer, &input, last);
+            if layer == 0 {
+                hidden = self.convolution(&input, hidden);
+            }
         }
         self.store_what_was_derived_from();
         if self.architecture.norms == Norms::Pre {

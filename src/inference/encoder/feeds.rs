@@ -21,6 +21,8 @@ pub(super) struct Feeds {
     /// Tokens to either side that a layer with a window sees.
     span: usize,
     rows: DistanceRows,
+    /// Tokens that a convolution sees at once.
+    kernel: usize,
 }
 
 struct Feed {
@@ -35,6 +37,7 @@ struct Sizes {
     /// Slots of each sequence.
     longest: usize,
     rows: usize,
+    kernel: usize,
 }
 
 impl Feeds {
@@ -47,6 +50,7 @@ impl Feeds {
             distances: architecture.distances,
             span: architecture.window.map_or(usize::MAX, |window| window.span),
             rows: DistanceRows::default(),
+            kernel: architecture.convolution.map_or(0, |convolution| convolution.kernel),
         }
     }
 
@@ -62,7 +66,8 @@ impl Feeds {
             Distances::Disentangled { .. } => 2,
             _ => 0,
         };
-        let sizes = Sizes { longest: batch.longest().max(least), rows: batch.len() };
+        let sizes =
+            Sizes { longest: batch.longest().max(least), rows: batch.len(), kernel: self.kernel };
         if self.distances != Distances::None {
             self.rows.reach(self.distances, sizes.longest);
         }
@@ -90,7 +95,7 @@ impl Feeds {
 
 impl Feed {
     fn fill(&mut self, batch: &PackedBatch, sizes: &Sizes, span: usize, distances: &DistanceRows) {
-        let Sizes { longest, rows } = *sizes;
+        let Sizes { longest, rows, kernel } = *sizes;
         let tokens = batch.input_ids.len();
         let last = longest.saturating_sub(1);
         let ids = &mut self.integers;
@@ -185,6 +190,16 @@ impl Feed {
             GraphInput::Longest => {
                 ids.push(longest as i64);
                 vec![1]
+            }
+            GraphInput::NeighbourTokens => {
+                let token = |at: usize, neighbour: Option<usize>| neighbour.unwrap_or(at) as i64;
+                ids.extend(batch.neighbours(kernel).map(|(at, neighbour)| token(at, neighbour)));
+                vec![tokens, kernel]
+            }
+            GraphInput::NeighbourShares => {
+                let share = |neighbour: Option<usize>| if neighbour.is_some() { 1.0 } else { 0.0 };
+                self.floats.extend(batch.neighbours(kernel).map(|(_, neighbour)| share(neighbour)));
+                vec![tokens, kernel, 1]
             }
         };
     }

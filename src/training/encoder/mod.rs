@@ -1,6 +1,7 @@
 //! The encoder as differentiable computation: the same function that the exported graph computes.
 
 mod attention;
+mod convolution;
 mod distances;
 mod embeddings;
 mod feed_forward;
@@ -157,7 +158,15 @@ impl TrainableEncoder {
         let layouts = Layouts::new(&batch, self.architecture.heads)?;
         let Self { architecture, parameters, places, tracked, .. } = self;
         let Workspace {
-            inputs, layers, gradients, embeddings, rows, final_norm, distances, ..
+            inputs,
+            layers,
+            gradients,
+            embeddings,
+            rows,
+            final_norm,
+            distances,
+            convolution,
+            ..
         } = tracked;
         gradients.hidden.clear();
         gradients.hidden.extend_from_slice(gradient);
@@ -172,6 +181,10 @@ impl TrainableEncoder {
         }
         distances.begin_gradients();
         for (at, (space, input)) in layers.iter().zip(&*inputs).enumerate().rev() {
+            if at == 0 {
+                let hidden = &mut gradients.hidden;
+                convolution.backward(architecture, places, parameters, &batch, hidden)?;
+            }
             let layer = Layer::new(architecture, places, at, &batch, &layouts);
             let queries = if layer.picks { &rows[..] } else { &input[..] };
             layer.backward(parameters, space, input, queries, gradients, distances)?;
@@ -182,6 +195,7 @@ impl TrainableEncoder {
                 std::mem::swap(&mut gradients.input, &mut gradients.hidden);
             }
         }
+        convolution.add_to_embeddings(places, &mut gradients.hidden);
         distances.backward(places, parameters)?;
         embeddings.backward(places, parameters, &batch, &mut gradients.hidden)
     }
@@ -250,7 +264,17 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn run(self) -> Result<Vec<f32>, ComputeError> {
         let Self { architecture, parameters, places, space, tracked } = self;
-        let Workspace { batch, inputs, layers, embeddings, rows, scratch, distances, .. } = space;
+        let Workspace {
+            batch,
+            inputs,
+            layers,
+            embeddings,
+            rows,
+            scratch,
+            distances,
+            convolution,
+            ..
+        } = space;
         let Some(batch) = batch else { return Err(ComputeError::NoForward) };
         let layouts = Layouts::new(batch, architecture.heads)?;
         embeddings.forward(architecture, places, parameters, batch, &mut inputs[0])?;
@@ -268,6 +292,9 @@ impl Pass<'_> {
             let space = &mut layers[place];
             let forward = Forward { parameters, space, distances, scratch, tracked };
             layer.forward(forward, input, queries, output)?;
+            if at == 0 {
+                convolution.forward(architecture, places, parameters, batch, input, output)?;
+            }
             if !tracked {
                 inputs.swap(0, 1);
             }

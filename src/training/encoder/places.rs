@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{ops::Norm, parameter::Parameter};
+use super::{
+    super::{ops::Norm, parameter::Parameter},
+    convolution::ConvolutionPlaces,
+};
 use crate::architecture::Architecture;
 
 /// The places of a linear layer's or a norm's parameters.
@@ -39,6 +42,7 @@ pub(super) struct Places {
     pub(super) projection: Option<Affine>,
     pub(super) distance_table: Option<usize>,
     pub(super) distance_norm: Option<Affine>,
+    pub(super) convolution: Option<ConvolutionPlaces>,
     pub(super) layers: Vec<LayerPlaces>,
     pub(super) final_norm: Option<Affine>,
     /// As long as the longest bias.
@@ -60,6 +64,7 @@ impl Places {
             projection: names.find_affine("embeddings.projection"),
             distance_table: names.find("distances.bias").or(names.find("distances.embeddings")),
             distance_norm: names.find_affine("distances.norm"),
+            convolution: names.convolution(),
             layers: (0..architecture.layers).map(|at| names.layer(architecture, at)).collect(),
             final_norm: names.find_affine("final_norm"),
             zeros: vec![0.0; width.max(architecture.embedding_size())],
@@ -73,7 +78,12 @@ impl Places {
         place: Affine,
         width: usize,
     ) -> &'a [f32] {
-        place.bias.map_or(&self.zeros[..width], |bias| parameters[bias].values.as_slice())
+        place.bias.map_or(self.zeros(width), |bias| parameters[bias].values.as_slice())
+    }
+
+    /// So many zeros, for what has no bias.
+    pub(super) fn zeros(&self, width: usize) -> &[f32] {
+        &self.zeros[..width]
     }
 
     /// The norm at this place.
@@ -107,6 +117,11 @@ impl Names<'_> {
 
     fn affine(&self, name: &str) -> Affine {
         self.find_affine(name).unwrap_or(Affine { weight: 0, bias: None })
+    }
+
+    fn convolution(&self) -> Option<ConvolutionPlaces> {
+        let kernel = self.find_affine("convolution")?;
+        Some(ConvolutionPlaces { kernel, norm: self.affine("convolution_norm") })
     }
 
     fn layer(&self, architecture: &Architecture, layer: usize) -> LayerPlaces {

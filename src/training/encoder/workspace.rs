@@ -4,7 +4,10 @@
 //! So buffers keep what they have grown to. None is cleared between uses: kernels write all of their
 //! output.
 
-use super::{Dropout, ReadOut, distances::DistanceSpace, embeddings::EmbeddingSpace};
+use super::{
+    Dropout, ReadOut, convolution::ConvolutionSpace, distances::DistanceSpace,
+    embeddings::EmbeddingSpace,
+};
 use crate::tokenization::PackedBatch;
 
 /// What a pass is about.
@@ -38,6 +41,7 @@ pub(super) struct Workspace {
     /// Memory of the norm after the last layer, where there is one.
     pub(super) final_norm: NormSpace,
     pub(super) distances: DistanceSpace,
+    pub(super) convolution: ConvolutionSpace,
     pub(super) gradients: GradientSpace,
 }
 

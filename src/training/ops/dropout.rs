@@ -18,6 +18,9 @@ pub struct Mask {
 }
 
 impl Mask {
+    /// Drops nothing.
+    pub const OFF: Self = Self { seed: 0, threshold: 0, scale: 1.0 };
+
     /// Refuses probabilities outside of `[0, 1)`.
     pub fn new(p: f32, seed: u64) -> Result<Self, ComputeError> {
         if !(0.0..1.0).contains(&p) {

@@ -181,6 +181,22 @@ def _deberta_v2_plain(tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
     )
 
 
+def _deberta_v2(tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
+    """As microsoft/deberta-v2-xlarge, with a convolution after the first layer."""
+    return transformers.DebertaV2Config(
+        **_deberta_like(tokenizer),
+        position_buckets=6,
+        max_relative_positions=-1,
+        norm_rel_ebd="layer_norm",
+        share_att_key=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        type_vocab_size=0,
+        conv_kernel_size=3,
+        conv_act="gelu",
+    )
+
+
 def _deberta_like(tokenizer: PreTrainedTokenizerFast) -> dict[str, object]:
     return {
         **_tokens(tokenizer, spare_rows=7),
@@ -221,6 +237,7 @@ FAMILIES = [
         _deberta_v2_plain,
         segments=2,
     ),
+    Family("deberta-v2", transformers.DebertaV2ForMaskedLM, tiny_tokenizers.deberta_v2, _deberta_v2),
 ]
 
 
