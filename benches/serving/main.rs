@@ -1,9 +1,10 @@
 //! What the server adds to its encoder, and what it is worth beside other ways: `make bench`.
 //!
-//! The release server runs as a process of its own, with its default settings, on an encoder with
-//! two small tasks. It is measured beside the encoder alone: as many sessions as the server has
-//! workers, over batches of prompts sorted by length, with no queue, no text and no network. That is
-//! the ceiling. Blocks of both take turns in one run, and a figure is a ratio of medians.
+//! The release server runs as a process of its own, with its default settings but that calls may
+//! wait for long, on an encoder with two small tasks. It is measured beside the encoder alone: as
+//! many sessions as the server has workers, over batches of prompts sorted by length, with no queue,
+//! no text and no network. That is the ceiling. Blocks of both take turns in one run, and a figure is
+//! a ratio of medians.
 //!
 //! Caller and server share the machine, as they do not in service: what the callers take is
 //! measured and shown beside, and costs the server's throughput that much.

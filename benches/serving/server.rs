@@ -25,6 +25,9 @@ pub const CALLERS_PER_CONNECTION: usize = 32;
 /// Connections: enough for the most callers there are.
 const CONNECTIONS: usize = 4;
 
+/// How long a call may wait: so long that a slow encoder answers each of the most callers there are.
+const MAX_QUEUE_DELAY: (&str, &str) = ("DYNAMAR_BATCHING__MAX_QUEUE_DELAY_MS", "600000");
+
 /// A server that does not serve by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -54,6 +57,7 @@ impl Server {
     ) -> Result<Self> {
         let begin = Instant::now();
         let mut command = Command::new(dynamar);
+        command.env(MAX_QUEUE_DELAY.0, MAX_QUEUE_DELAY.1);
         command.envs(settings.iter().map(|(name, value)| (name, value)));
         command.args(["serve", "--address", "127.0.0.1:0", "--models"]).arg(models);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
