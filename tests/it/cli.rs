@@ -291,7 +291,8 @@ fn broken_rows_stop_the_run_before_it_starts() {
     let home = tempfile::tempdir().expect("a directory");
     let (data, out) = (home.path().join("data.csv"), home.path().join("out"));
     std::fs::write(&data, "text,sentiment\ngood,positive\nbad,terrible\n").expect("written");
-    let encoder = fixtures::encoder("bert-tiny").path();
+    let fixture = fixtures::encoder("bert-tiny");
+    let encoder = fixture.path();
     let task = "models/tasks/review-polarity.toml";
     let train = ["train", "--task", task, "--train", text(&data), "--encoder", text(&encoder)];
     let words = ["data.csv:3: column \"sentiment\": unknown label \"terrible\""];

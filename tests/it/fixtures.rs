@@ -18,10 +18,12 @@ pub struct EncoderFixture {
 }
 
 impl EncoderFixture {
+    /// Directory of the checkpoint, which is there as long as somebody holds this.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("encoder")
     }
 
+    /// The checkpoint, whose files are there as long as somebody holds this.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint::open(&self.path()).expect("an intact checkpoint")
     }

@@ -165,7 +165,8 @@ fn the_language_head_of_bert_tiny_agrees_with_transformers() {
 
 #[test]
 fn an_encoder_without_a_language_head_has_none() {
-    let checkpoint = fixtures::encoder("minilm-l6").checkpoint();
+    let fixture = fixtures::encoder("minilm-l6");
+    let checkpoint = fixture.checkpoint();
     assert_eq!(language_head(&checkpoint).expect("intact"), None);
     assert_eq!(checkpoint.manifest.format_version, 3);
 }

@@ -42,8 +42,8 @@ async fn a_graph_of_another_exporter_takes_over_and_gives_way_again() {
         let encoder = Checkpoint::open(&home.path().join("out")).expect("intact");
         reload_onto(&stage, &encoder, at as f32).await;
     }
-    let usual = fixtures::encoder("bert-tiny").checkpoint();
-    reload_onto(&stage, &usual, 3.0).await;
+    let usual = fixtures::encoder("bert-tiny");
+    reload_onto(&stage, &usual.checkpoint(), 3.0).await;
     soon(stage.control.until_alive(alive)).await;
     stage.stop().await;
 }
