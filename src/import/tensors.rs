@@ -198,7 +198,7 @@ impl ModelTensors {
         Ok(Array { shape: parameter.shape.clone(), data })
     }
 
-    /// The kernel of a convolution, turned from `[out, in, kernel]` to `[kernel·in, out]`, or its bias.
+    /// Reads the kernel of a convolution, turned from `[out, in, kernel]` to `[kernel·in, out]`, or its bias.
     fn kernel(&self, tensor: &str, parameter: &ParameterSpec) -> Result<Array, ImportError> {
         let name = tensor_name(tensor, parameter);
         let [rows, outputs] = parameter.shape[..] else {

@@ -4,8 +4,8 @@ use super::Builder;
 use crate::architecture::{Convolution, GraphInput};
 
 impl Builder<'_> {
-    /// `[tokens, hidden]`, what the first layer makes of `embeddings`, to the same with the convolution of
-    /// the embeddings, where the encoder has one.
+    /// Adds the convolution of the embeddings, where the encoder has one, to what the first layer makes of
+    /// them, and normalises that; all of them `[tokens, hidden]`.
     pub(super) fn convolution(&mut self, embeddings: &str, hidden: String) -> String {
         let Some(Convolution { kernel, activation }) = self.architecture.convolution else {
             return hidden;
