@@ -118,10 +118,13 @@ async fn ask(
     let Ok(reply) = time::timeout(patience, question.ask(client, tables, deadline)).await else {
         return match way {
             Way::Dropped(_) => scene.tally.outcome("dropped half-way"),
-            _ => scene.tally.failed(format!(
-                "a call of {:?}, deadline {deadline:?}, hangs: no end within {patience:?}",
-                circumstances.tasks
-            )),
+            _ => {
+                let found = describe_hang(scene, client, line, question).await;
+                scene.tally.failed(format!(
+                    "a call of {:?}, deadline {deadline:?}, hangs: no end within {patience:?}; {found}",
+                    circumstances.tasks
+                ));
+            }
         };
     };
     // Also what came of a stream before it ended with an error.
@@ -135,6 +138,35 @@ async fn ask(
             Err(wrong) => scene.tally.failed(wrong),
         },
     }
+}
+
+/// Tells where a call hangs: by its connection, or alone on one that others get through.
+async fn describe_hang(
+    scene: &Scene,
+    client: &mut InferenceClient<Channel>,
+    line: Option<&Line>,
+    question: &Question,
+) -> String {
+    const SOON: Duration = Duration::from_secs(5);
+    let (way, address) = match line {
+        Some(line) => ("through a line", line.address),
+        None => ("direct", scene.address),
+    };
+    let tables = scene.versions.questions();
+    let what = match question {
+        Question::Call(_) => "a call",
+        Question::Stream(_) => "a stream",
+        Question::Predict(_) => "several tasks",
+    };
+    let mut found = format!("{what} {way}");
+    for (name, client) in [("the same", client), ("a new", &mut scene::client(address))] {
+        let ends = match time::timeout(SOON, question.ask(client, tables, None)).await {
+            Ok(reply) => format!("ends with {:?}", reply.error),
+            Err(_) => "hangs too".to_owned(),
+        };
+        found += &format!("; another on {name} connection {ends}");
+    }
+    found
 }
 
 /// Times that a call which is told to come back later does so, in quiet times.
