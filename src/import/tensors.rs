@@ -20,17 +20,15 @@ pub struct Found {
     pub notes: Vec<String>,
 }
 
-/// Parts of names that need no note when they are left out: heads of other tasks, buffers, and copies of
-/// what is read.
-const EXPECTED_EXTRAS: [&str; 10] = [
+/// Parts of names that need no note when they are left out: poolers and heads of pretraining, buffers, and
+/// copies of what is read.
+const EXPECTED_EXTRAS: [&str; 8] = [
     "position_ids",
     "pooler.",
     "seq_relationship.",
     "sop_classifier.",
     "discriminator_predictions.",
     "mask_predictions.",
-    "classifier.",
-    "qa_outputs.",
     "decoder.bias",
     "rotary_emb.",
 ];
