@@ -2,6 +2,7 @@
 //! `onnx/model.onnx` with config.json and tokenizer.json) to a checkpoint that serves it as it is.
 
 mod config;
+mod lengths;
 mod trial;
 
 use std::path::Path;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{
     super::{ImportError, model_files::ModelDirectory},
     config::Sizes,
+    lengths::{Length, lengths},
 };
 use crate::{
     architecture::Architecture,
@@ -17,9 +18,8 @@ use crate::{
     weights::Precision,
 };
 
-/// Tokens of the prompts that are tried; and of the longest one, where the encoder takes longer ones.
+/// Tokens of the prompts that are tried.
 const LENGTHS: [usize; 5] = [3, 9, 5, 24, 15];
-const MAX_LENGTH: usize = 512;
 
 /// File with prompts and what another program computes for them.
 const REFERENCE: &str = "reference.json";
@@ -33,30 +33,6 @@ fn tolerance(precision: Precision) -> f32 {
         Precision::Fp16 => 2e-2,
         Precision::Int8 => 0.5,
     }
-}
-
-/// A length to try, and the longest prompt if it works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Length {
-    tried: usize,
-    found: usize,
-}
-
-/// Lists the lengths to try, one after the other, of an encoder whose config says that it has so many
-/// positions. In a family that is not known they may begin after the padding's id, as RoBERTa's do: then it
-/// takes fewer tokens, 512 of 514.
-fn lengths(claimed: usize, sizes: &Sizes) -> Vec<Length> {
-    let first = sizes.padding_id as usize + 1;
-    let fewer = claimed.saturating_sub(first).max(1);
-    if !sizes.is_guess {
-        return vec![Length { tried: claimed.min(MAX_LENGTH), found: claimed }];
-    }
-    if claimed <= MAX_LENGTH + first {
-        return [claimed, fewer].map(|length| Length { tried: length, found: length }).to_vec();
-    }
-    // Too long to try; such a table has a power of two and some more rows.
-    let found = if fewer.is_power_of_two() { fewer } else { claimed };
-    vec![Length { tried: MAX_LENGTH, found }]
 }
 
 /// Knowledge of a graph before it is tried.
@@ -284,36 +260,4 @@ fn difference(expected: &[f32], found: &[f32]) -> (f32, usize) {
     let differences = expected.iter().zip(found).map(|(a, b)| (a - b).abs() / largest);
     let indexed = differences.enumerate().map(|(place, difference)| (difference, place));
     indexed.fold((0.0, 0), |worst, one| if one.0 > worst.0 { one } else { worst })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positions_that_begin_after_the_padding_are_no_tokens() {
-        let check = |claimed, padding_id, is_guess, expected: &[(usize, usize)]| {
-            let sizes = Sizes {
-                vocabulary_size: 30,
-                max_positions: claimed,
-                segment_types: 0,
-                padding_id,
-                first_position: 0,
-                is_guess,
-            };
-            let found: Vec<_> = lengths(claimed, &sizes)
-                .iter()
-                .map(|length| (length.tried, length.found))
-                .collect();
-            assert_eq!(found, expected, "{claimed} positions");
-        };
-        check(514, 1, true, &[(514, 514), (512, 512)]);
-        check(512, 0, true, &[(512, 512), (511, 511)]);
-        check(50, 1, true, &[(50, 50), (48, 48)]);
-        check(1, 0, true, &[(1, 1), (1, 1)]);
-        check(4098, 1, true, &[(512, 4096)]);
-        check(2048, 0, true, &[(512, 2048)]);
-        check(512, 1, false, &[(512, 512)]);
-        check(8192, 1, false, &[(512, 8192)]);
-    }
 }
