@@ -25,7 +25,7 @@ pub const CALLERS_PER_CONNECTION: usize = 32;
 /// Connections: enough for the most callers there are.
 const CONNECTIONS: usize = 4;
 
-/// How long a call may wait: so long that a slow encoder answers each of the most callers there are.
+/// Setting of the time that a call may wait: so long that a slow encoder answers each of the most callers.
 const MAX_QUEUE_DELAY: (&str, &str) = ("DYNAMAR_BATCHING__MAX_QUEUE_DELAY_MS", "600000");
 
 /// A server that does not serve by then never will.

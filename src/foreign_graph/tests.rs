@@ -162,7 +162,7 @@ fn tensors_hold_what_they_say() {
     check(|g| g.sparse_initializer.push(Default::default()), "sparse");
 }
 
-/// Wherever a shape stands: as bytes, as packed numbers, in a node.
+/// Shapes stand in several places: as bytes, as packed numbers, in a node.
 #[test]
 fn constants_cannot_ask_for_an_array_that_is_too_large() {
     let sides = [1i64 << 20; 2];

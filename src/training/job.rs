@@ -1,4 +1,4 @@
-//! What is to be trained: tasks, their encoder, the settings, and what fits together of them.
+//! A training job: its tasks, their encoder and settings, and checks that these fit together.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,13 +27,13 @@ use crate::{
     weights::{EncoderWeights, Precision},
 };
 
-/// What is to be trained from what, and where to.
+/// Tasks to train, the encoder to begin with, and the place of the result.
 pub struct Job<'a> {
-    /// At least one; several are trained together on one encoder.
+    /// One task or more; several are trained together on one encoder.
     pub tasks: Vec<JobTask>,
     pub encoder: &'a Checkpoint,
     pub out: &'a Path,
-    /// Whether a checkpoint at `out` may be replaced.
+    /// Permission to replace a checkpoint at `out`.
     pub replace: bool,
     pub settings: &'a Settings,
     /// The recipe that the settings come from, for the record.
@@ -42,7 +42,7 @@ pub struct Job<'a> {
     pub adapted: Option<&'a EncoderWeights>,
     /// The time of a search for the settings, if there is one.
     pub budget: Option<Duration>,
-    /// How the matrices of the trained encoder are stored.
+    /// Bits of the trained encoder's matrices, as they are stored.
     pub precision: Precision,
     pub runtime: &'a Runtime,
     pub unfinished: Unfinished,
@@ -119,7 +119,7 @@ impl Job<'_> {
         Err(TrainingError::Settings(format!("task {name:?}: {fault}")))
     }
 
-    /// Begun before the training, so that a mistake in `out` costs no time.
+    /// Begins the checkpoint, before the training, so that a mistake in `out` costs no time.
     pub(super) fn draft(&self) -> Result<Draft, TrainingError> {
         let joins = self.joins();
         let is_new = |name: &str| self.tasks.iter().any(|task| task.file.task.name == name);
@@ -140,13 +140,13 @@ impl Job<'_> {
         Ok(draft)
     }
 
-    /// Whether the tasks are to join the checkpoint that their encoder comes from.
+    /// Tells whether the tasks are to join the checkpoint that their encoder comes from.
     pub(super) fn joins(&self) -> bool {
         let same = || self.out.canonicalize().ok() == self.encoder.directory.canonicalize().ok();
         self.settings.tune == Tune::Head && self.out.exists() && same()
     }
 
-    /// What must be the same for a run to go on from a state.
+    /// Lists what must be the same for a run to go on from a state.
     pub(super) fn identity(&self) -> HashMap<String, String> {
         let mut identity = identity("train", self.encoder, self.settings);
         if let Some(adaptation) = self.adaptation() {
@@ -168,7 +168,7 @@ impl Job<'_> {
         identity
     }
 
-    /// What must be the same for a search within `budget` to go on from its record.
+    /// Lists what must be the same for a search within `budget` to go on from its record.
     pub(super) fn search_identity(&self, budget: Duration) -> HashMap<String, String> {
         let mut identity = self.identity();
         identity.insert("budget".to_owned(), budget.as_secs().to_string());

@@ -22,18 +22,18 @@ use crate::{
 /// Prompts of each task on which the exported graph is compared with the trainer's own forward pass.
 const PARITY_PROMPTS: usize = 16;
 
-/// What a job ended with.
+/// Result of a job.
 #[derive(Debug)]
 pub struct Trained {
     pub manifest: Manifest,
-    /// For each task its name and, if it has a development set, its score on it.
+    /// Name of each task and, if it has a development set, its score on it.
     pub scores: Vec<(String, Option<Score>)>,
     /// Share of each task's comparison of pairs in an answer, if its head has one.
     pub pair_shares: Vec<Option<f32>>,
     /// The step whose weights were kept, and how many there were.
     pub step: usize,
     pub steps: usize,
-    /// Why it ended early, if it did.
+    /// Reason why it ended early, if it did.
     pub stop: Option<Stop>,
 }
 
@@ -111,7 +111,7 @@ impl Job<'_> {
         Ok(Trained { manifest, scores, pair_shares, step, steps, stop })
     }
 
-    /// How good the heads are on the encoder as it is stored.
+    /// Scores the heads on the encoder as it is stored, by task.
     fn score_anew(
         &self,
         graph: &Path,

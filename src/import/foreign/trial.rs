@@ -44,7 +44,7 @@ pub struct Given<'a> {
     pub is_scaled_together: bool,
 }
 
-/// What a trial finds.
+/// Findings of a trial.
 pub struct Found {
     pub architecture: Architecture,
     pub graph: ForeignGraph,

@@ -81,7 +81,7 @@ impl Places {
         place.bias.map_or(self.zeros(width), |bias| parameters[bias].values.as_slice())
     }
 
-    /// So many zeros, for what has no bias.
+    /// Zeros, so many, for what has no bias.
     pub(super) fn zeros(&self, width: usize) -> &[f32] {
         &self.zeros[..width]
     }
